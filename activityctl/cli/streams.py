@@ -24,6 +24,7 @@ _REPLACEMENTS: Final = {
     **dict(
         zip("…“”→←≤≥✓✗•", ("...", '"', '"', "->", "<-", "<=", ">=", "ok", "x", "*"), strict=True)
     ),
+    **dict(zip("█▏░", "#|:", strict=True)),
     **dict(zip("─│▶◀▲▼┌┐└┘├┤┬┴┼", "-|><^v+++++++++", strict=True)),
 }
 _HANDLER: Final = "activityctl-readable"

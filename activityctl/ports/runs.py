@@ -224,6 +224,10 @@ class RunLists(Protocol):
         """Return the run, or the accepted firing, with this id or unique beginning of an id."""
         ...
 
+    async def workflow_of(self, run_id: str) -> str | None:
+        """Return the id of the workflow that carries the run; None for an accepted firing."""
+        ...
+
     async def latest_runs(self, subscription_ids: Sequence[str]) -> dict[str, LatestRun]:
         """Return the newest run of each of these subscriptions, by subscription id.
 

@@ -39,10 +39,11 @@ def test_no_output_has_a_strangers_line_or_command(shell):
         shell("get", "runs"),
         shell("get", "tasks"),
         shell("logs", "strange"),
-        shell("describe", "run", run["id"]),
+        shell("describe", "run", run["id"], "-o", "yaml"),
         shell("describe", "event", "::warning::w"),
         shell("describe", "run", run["id"], "-o", "json"),
         shell("get", "events", "-o", "jsonl"),
+        shell("describe", "run", run["id"]),
     ]
     for done in outputs:
         shown = f"\n{done.stdout}\n{done.stderr}"

@@ -2,10 +2,11 @@
 
     python tests/benchmarks/looking.py [--rows 1000000] [--lines 300]
 
-Prints the time of `logs --tail 100` beyond that of `logs --tail 0` (target 60 ms), of a page of 500
-entries at the start, in the middle and at the end of the log, of filters, and the time from the
-commit of a line to its print by `logs --follow`: alone, and beside transactions that hold lines
-back for 20 ms (target p95 100 ms). Uses temporary servers.
+Prints the time of `describe run` with 1,000 tasks (target 1 s), of `logs --tail 100` beyond that
+of `logs --tail 0` (target 60 ms), of a page of 500 entries at the start, in the middle and at the
+end of the log, of filters, and the time from the commit of a line to its print by `logs --follow`:
+alone, and beside transactions that hold lines back for 20 ms (target p95 100 ms). Uses temporary
+servers.
 """
 
 import argparse
@@ -48,6 +49,26 @@ FILL = """
         'task note: attempt 1 of the item ' || n || ' succeeded after 12 ms', '{"task": "note"}',
         now() - interval '1 second' * (%s - n)
     FROM generate_series(1, %s) AS n"""
+RUN = """
+    INSERT INTO runs (id, subscription_id, definition, revision_id, trigger, firing_key,
+        workflow_id, due_at, status, params, context, state, payload, created_at, started_at,
+        ended_at)
+    SELECT 'many-tasks', s.id, s.definition, v.id, 'manual', 'many', 'run/many', now(), 'failed',
+        '{}', '{}', '{}', '{}', now(), now(), now() + interval '60 s'
+    FROM subscriptions s JOIN revisions v ON v.definition = s.definition"""
+TASKS = """
+    INSERT INTO tasks (id, run_id, name, index, phase, kind, status, attempts, input, output,
+        created_at, started_at, ended_at)
+    SELECT 'task-' || n, 'many-tasks', 'task-' || n, 0, 'main', 'command', 'succeeded', 2,
+        '{"argv": ["true"]}', '{"stdout": "a line of output"}', now(),
+        now() + interval '50 ms' * n, now() + interval '50 ms' * n + interval '1 s'
+    FROM generate_series(1, 1000) AS n"""
+ATTEMPTS = """
+    INSERT INTO attempts (task_id, number, worker, started_at, outcome, ended_at, error)
+    SELECT 'task-' || n, m, 'host/1', now() + interval '50 ms' * (n + 10 * m),
+        CASE m WHEN 1 THEN 'failed' ELSE 'succeeded' END,
+        now() + interval '50 ms' * (n + 10 * m + 5), CASE m WHEN 1 THEN 'no answer' END
+    FROM generate_series(1, 1000) AS n, generate_series(1, 2) AS m"""
 COMMAND = str(Path(sys.executable).parent / "activityctl")
 REPEATS = 7
 
@@ -135,6 +156,15 @@ async def hold_back(url: str) -> None:
                 await asyncio.sleep(0.02)
 
 
+def describe(home: Path, connection: psycopg.Connection) -> None:
+    """Print the times of `describe run` with 1,000 tasks of two attempts each."""
+    for statement in (RUN, TASKS, ATTEMPTS):
+        connection.execute(statement.encode())
+    for more in ((), ("--timeline",), ("-o", "html"), ("-o", "json")):
+        taken = command(home, "describe", "run", "many-tasks", *more)
+        print(f"describe run, 1,000 tasks {' '.join(more)}: {taken:.0f} ms (target 1000)")
+
+
 async def measure(home: Path, options: argparse.Namespace) -> None:
     (home / "noisy.yaml").write_text(MANIFESTS)
     state = json.loads((home / "daemon.json").read_text())
@@ -149,6 +179,7 @@ async def measure(home: Path, options: argparse.Namespace) -> None:
             connection.execute(FILL, (owner, options.rows, options.rows))
             print(f"{options.rows:,} rows in {time.perf_counter() - start:.0f} s")
             connection.execute("VACUUM ANALYZE log_entries")
+            describe(home, connection)
         print(f"load {os.getloadavg()[0]:.1f}")
         nothing = command(home, "logs", "noisy", "--tail", "0")
         hundred = command(home, "logs", "noisy", "--tail", "100")
@@ -159,6 +190,7 @@ async def measure(home: Path, options: argparse.Namespace) -> None:
         holding = asyncio.create_task(hold_back(url))
         beside = await follow(home, ports, owner, options.lines)
         holding.cancel()
+        await asyncio.wait([holding])
         print(f"a new line, beside transactions of 20 ms: {shown(beside)}")
 
 

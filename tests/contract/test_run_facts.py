@@ -124,3 +124,9 @@ async def test_a_held_firing_may_not_start(ports: wiring.Ports, mine: Subscripti
     facts = await ports.runs.admission_input(backfill.firing(due).ref)
     assert facts is not None
     assert facts.record == FiringRecord(due, may_start=False)
+
+
+async def test_a_run_knows_the_workflow_that_carries_it(ports: wiring.Ports, make_run: MakeRun):
+    run = await make_run("k")
+    assert await ports.run_lists.workflow_of(run.id) == f"run/{run.subscription_id}/manual/k"
+    assert await ports.run_lists.workflow_of("none") is None

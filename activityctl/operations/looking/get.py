@@ -329,11 +329,13 @@ class ObjectViews:
 
     async def _histories(self, task_ids: Sequence[str]) -> dict[str, View]:
         """Return the attempts of these tasks and what holds them up, by task id."""
-        attempts = await self._lists.attempts(task_ids) if task_ids else []
+        attempts: dict[str, list[View]] = {}
+        for each in await self._lists.attempts(task_ids) if task_ids else []:
+            attempts.setdefault(each.task_id, []).append(attempt_view(each))
         held = {each.task_id: held_view(each) for each in await self._lists.held(task_ids)}
         return {
             key: {
-                "history": [attempt_view(each) for each in attempts if each.task_id == key],
+                "history": attempts.get(key, []),
                 **({"held": held[key]} if key in held else {}),
             }
             for key in task_ids

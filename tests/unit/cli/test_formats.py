@@ -31,5 +31,5 @@ def test_the_help_lists_the_formats_that_are_taken_and_no_other(name: str, optio
     allowed = (caught.value.hint or "").removeprefix("use ").split(", ")
     for text in allowed:
         assert option.process_value(context, text) == text
-    known = {"text", "wide", "json", "jsonl", "yaml", "name", "markdown"}
+    known = {"text", "wide", "json", "jsonl", "yaml", "name", "markdown", "html", "svg"}
     assert known & set(re.findall(r"\w+", option.help)) == set(allowed)

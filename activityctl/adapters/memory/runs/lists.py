@@ -71,6 +71,11 @@ class MemoryRunLists:
             raise ConflictError.ambiguous(reference, "runs")
         return found[0]
 
+    async def workflow_of(self, run_id: str) -> str | None:
+        """Return the id of the workflow that carries the run; None for an accepted firing."""
+        row = self._state.runs.get(run_id)
+        return None if row is None else row.workflow_id
+
     async def latest_runs(self, subscription_ids: Sequence[str]) -> dict[str, LatestRun]:
         """Return the newest run of each of these subscriptions that has one, by its id."""
         found: dict[str, LatestRun] = {}

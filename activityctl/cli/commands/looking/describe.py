@@ -9,9 +9,13 @@ from activityctl.cli.options import ListedKind, output_option, required_name
 from activityctl.cli.render.output import check_format, print_json, to_yaml
 from activityctl.cli.session import Session
 from activityctl.domain.values.json_form import API_VERSION, View
+from activityctl.errors import UsageError
 from activityctl.operations.looking.get import ObjectViews
-from activityctl.operations.looking.kinds import kind_and_name, singular
+from activityctl.operations.looking.kinds import Kind, kind_and_name, singular
+from activityctl.operations.looking.run_story import RunStory
 from activityctl.wiring import Ports
+
+_FORMATS = ("text", "yaml", "json", "html", "svg")
 
 
 def describe(
@@ -24,28 +28,49 @@ def describe(
             "SUBSCRIPTION/TRIGGER. Not needed after KIND/NAME."
         ),
     ] = None,
-    output: Annotated[str, output_option("yaml", "json", "text")] = "yaml",
+    last: Annotated[
+        bool, typer.Option("--last", help="Of a subscription: show its newest run.")
+    ] = False,
+    timeline: Annotated[
+        bool, typer.Option("--timeline", help="Of a run: show when each task was at work.")
+    ] = False,
+    output: Annotated[
+        str, output_option(*_FORMATS[:3], note="; html or svg for a run", noted=_FORMATS[3:])
+    ] = "text",
 ) -> None:
     """Show one object and the objects that belong to it, such as the tasks of a run.
 
-    activityctl describe sub disk-report
+    activityctl describe run 3f2a
 
-    activityctl describe run/3f2a -o json
+    activityctl describe sub disk-report --last --timeline
 
-    activityctl describe event order-17
+    activityctl describe run 3f2a -o html > run.html
     """
     session: Session = context.obj
-    shape = check_format(output, ("yaml", "json", "text"))
+    shape = check_format(output, _FORMATS)
     wanted, given = kind_and_name(kind, name)
+    if last and wanted != "subscriptions":
+        raise UsageError(
+            "--last is for a subscription", hint="activityctl describe sub NAME --last"
+        )
+    shown: Kind = "runs" if last else wanted
+    if shown != "runs" and (timeline or shape in {"html", "svg"}):
+        what = "--timeline" if timeline else f"-o {shape}"
+        raise UsageError(f"{what} is for a run", hint=f"activityctl describe run ID {what}")
+    if timeline and shape != "text":
+        raise UsageError("--timeline cannot be combined with -o", hint="-o svg draws a timeline")
     reference = required_name(given)
 
     async def read(ports: Ports) -> View:
         views = ObjectViews(
             ports.catalog, ports.register, ports.run_lists, ports.events, ports.workers
         )
-        return await views.describe(wanted, reference)
+        if shown != "runs":
+            return await views.describe(wanted, reference)
+        story = RunStory(views, ports.catalog, ports.run_lists, ports.runs, ports.logbook)
+        return await (story.tell_last(reference) if last else story.tell(reference))
 
-    view = {"apiVersion": API_VERSION, "kind": singular(wanted), **session.with_ports(read)}
+    view = {"apiVersion": API_VERSION, "kind": singular(shown), **session.with_ports(read)}
     if "secrets" in view:
         known = {secret.name for secret in wiring.open_secrets(session.settings).known()}
         view["secrets"] = [
@@ -53,5 +78,9 @@ def describe(
         ]
     if shape == "json":
         print_json(session.out, view)
-    else:
+    elif shape == "yaml" or shown != "runs":
         session.out.file.write(to_yaml(view))
+    else:
+        from activityctl.cli.describing import show_run
+
+        show_run(session, view, shape, timeline=timeline)

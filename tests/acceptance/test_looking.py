@@ -1,7 +1,8 @@
-"""`logs`: of runs, subscriptions and labels, with filters, and for a reader that goes."""
+"""What happened: `logs` of runs, subscriptions and labels, and `describe` of a run."""
 
 import json
 import subprocess
+import xml.dom.minidom
 
 import pytest
 
@@ -111,3 +112,32 @@ def test_new_lines_of_all_that_are_followed_are_shown(told):
         view = json.loads(following.stdout.readline())
         following.terminate()
     assert (view["subscription"], f"run/{view['runId']}") == ("telling-one", run)
+
+
+def test_describe_tells_the_story_of_a_run(told):
+    run = told.json("get", "runs", "-s", "telling-two")["items"][0]["id"]
+    story = told("describe", "run", run[:13]).stdout
+    assert story.startswith(f"run {run}  failed\n")
+    assert told("describe", "sub", "telling-two", "--last").stdout == story
+    for part in (r"\x1b]0;x\x07 <b>bold</b> \u202e", "✓ good", "✗ bad", "dead letter", "dlq retry"):
+        assert part in story
+    assert "\x1b" not in story
+    view = told.json("describe", "run", run)
+    assert view["revisionNumber"] == 1
+    assert view["workflow"].endswith(view["firingKey"])
+    assert view["log"][0]["message"].startswith("run started")
+    assert "█" in told("describe", "run", run, "--timeline").stdout
+    page = told("describe", "run", run, "-o", "html").stdout
+    assert "&lt;b&gt;bold&lt;/b&gt;" in page
+    assert "<b>" not in page
+    xml.dom.minidom.parseString(told("describe", "run", run, "-o", "svg").stdout)
+
+
+def test_what_describe_cannot_do_is_said(told):
+    for arguments, code, text in (
+        (("run", "3f2a", "--last"), 2, "--last is for a subscription"),
+        (("sub", "telling-one", "-o", "svg"), 2, "-o svg is for a run"),
+        (("run", "3f2a", "--timeline", "-o", "json"), 2, "-o svg draws a timeline"),
+        (("run", "ffffffff-ffff"), 4, "not found"),
+    ):
+        assert text in told("describe", *arguments, code=code).stderr

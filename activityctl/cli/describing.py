@@ -1,0 +1,57 @@
+"""How `describe run` shows a run: as a page of text, a timeline, HTML, SVG, JSON or YAML."""
+
+from urllib.parse import quote
+
+from activityctl.cli.render.story.page_html import page_html
+from activityctl.cli.render.story.page_text import print_heading, print_page, print_title
+from activityctl.cli.render.story.run_page import run_page
+from activityctl.cli.render.story.timeline import timeline_of
+from activityctl.cli.render.story.timeline_svg import timeline_svg
+from activityctl.cli.render.story.timeline_text import print_timeline
+from activityctl.cli.session import Session, now
+from activityctl.domain.values.json_form import View, format_timestamp
+from activityctl.errors import ActivityctlError
+from activityctl.version import VERSION
+
+_MOST_LINES_IN_A_FILE = 400
+
+
+def show_run(session: Session, view: View, shape: str, *, timeline: bool) -> None:
+    """Print the run of the JSON view as text, HTML or SVG."""
+    moment = now()
+    page = run_page(
+        view,
+        _temporal_page(session, view["workflow"]),
+        **({} if shape == "text" else {"most_lines": _MOST_LINES_IN_A_FILE}),
+    )
+    times = timeline_of(view, moment)
+    title = f"{page.title}  {page.status}"
+    if shape == "svg":
+        session.out.file.write(timeline_svg(times, f"{view['subscription']}: {title}"))
+    elif shape == "html":
+        made = f"written by activityctl {VERSION} at {format_timestamp(moment)}"
+        picture = timeline_svg(times, f"{view['subscription']}: {title}") if times.rows else ""
+        session.out.file.write(page_html(page, picture, made))
+    elif timeline:
+        print_title(session.out, page)
+        print_heading(session.out, "timeline")
+        print_timeline(session.out, times)
+    else:
+        print_page(session.out, page)
+
+
+def _temporal_page(session: Session, workflow: str | None) -> str | None:
+    """Return the address of the workflow in the web page of the local Temporal, if that runs."""
+    if workflow is None or not session.settings.uses_local_daemon:
+        return None
+    from activityctl.daemon.local.embedded_temporal import UI_PORT
+    from activityctl.daemon.local.state import read_state
+
+    try:
+        page = read_state(session.settings.home).addresses.get(UI_PORT)
+    except ActivityctlError:
+        return None
+    if page is None:
+        return None
+    namespace = session.settings.temporal_namespace
+    return f"{page}/namespaces/{namespace}/workflows/{quote(workflow, safe='')}"

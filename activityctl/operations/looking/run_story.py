@@ -1,0 +1,70 @@
+"""Read everything about one run that tells what happened, and why."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from activityctl.domain.runs.rule_values import rule_values, rule_view
+from activityctl.domain.runs.run import Run
+from activityctl.domain.values.json_form import View, log_view
+from activityctl.domain.values.log import LogFilter
+from activityctl.domain.values.selection import Selection
+from activityctl.errors import NotFoundError
+from activityctl.operations.looking.get import ObjectViews
+from activityctl.ports import Catalog, Logbook, RunLists, RunStore
+
+LOG_LINES: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class RunStory:
+    """Reads the story of a run from the ports."""
+
+    views: ObjectViews
+    catalog: Catalog
+    lists: RunLists
+    runs: RunStore
+    logbook: Logbook
+
+    async def tell(self, reference: str) -> View:
+        """Return the run with its tasks, events, rules, last log lines and dead letter."""
+        run = await self.lists.find_run(reference)
+        described = await self.views.describe("runs", run.id)
+        tasks = described.pop("tasks")
+        return {
+            **described,
+            "revisionNumber": await self._revision_number(run),
+            "workflow": await self.lists.workflow_of(run.id),
+            "events": [dict(event) for event in run.events],
+            "rules": await self._rules(run),
+            "deadLetter": await self._letter(run),
+            "tasks": tasks,
+            "log": await self._log(run),
+        }
+
+    async def tell_last(self, subscription: str) -> View:
+        """Return the story of the newest run of a subscription; NotFoundError for none."""
+        owner = await self.catalog.find_subscription(subscription)
+        latest = await self.lists.latest_runs([owner.id])
+        if owner.id not in latest:
+            raise NotFoundError(
+                "run of subscription", owner.name, hint=f"activityctl next {owner.name}"
+            )
+        return await self.tell(latest[owner.id].id)
+
+    async def _revision_number(self, run: Run) -> int | None:
+        revisions = await self.catalog.revisions(Selection(name=run.definition, limit=None))
+        return {revision.id: revision.number for revision in revisions}.get(run.revision_id)
+
+    async def _rules(self, run: Run) -> list[View]:
+        spec = await self.runs.spec_of_run(run.id)
+        return [] if spec is None else [rule_view(rule) for rule in rule_values(run, spec)]
+
+    async def _letter(self, run: Run) -> View | None:
+        found = await self.lists.dead_letters(Selection(run_id=run.id, limit=1))
+        return {"id": found[0].id, "status": found[0].status.value} if found else None
+
+    async def _log(self, run: Run) -> list[View]:
+        wanted = LogFilter((run.subscription_id,), run.id)
+        cursor = await self.logbook.tail(wanted, LOG_LINES)
+        entries, _ = await self.logbook.page(wanted, cursor, limit=LOG_LINES)
+        return [log_view(entry) for entry in entries]
