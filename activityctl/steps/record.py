@@ -227,8 +227,7 @@ class RecordStep:
                 wanted = replace(wanted, reason=state.run.cancel_reason or wanted.reason)
             # What was answered before counts, also if the run ends now.
             answered = answered_tasks(state.tasks, await locked.answers(), now)
-            for task in answered:
-                state = with_tasks(state, task)
+            state = with_tasks(state, *answered)
             decision = await self.decide(stop, state, wanted, now)
             await locked.save(run_change(state.run, decision, now, update=answered))
         self.stop_here([task.id for task in decision.waits_for])

@@ -64,8 +64,7 @@ class SettleStep:
             ends = await self._decide(settled, state.tasks, answers, now)
             before = await self._decide(advance, state, now)
             known = {task.id for task in before.start}
-            for task in ends:
-                state = with_tasks(state, task)
+            state = with_tasks(state, *ends)
             decision = await self._decide(advance, state, now)
             await locked.save(run_change(state.run, decision, now, update=ends))
         # Only the new ones: a forEach of a thousand items would return a thousand orders each time.

@@ -12,6 +12,7 @@ from activityctl.domain.manifests.output_fields import output_as_read
 from activityctl.domain.manifests.task_template import TaskTemplate
 from activityctl.domain.runs.run import Phase, TaskInstance, address_of
 from activityctl.domain.runs.task_rows import TaskRows, status_of
+from activityctl.domain.values.ids import TaskId
 from activityctl.domain.values.model import JsonValue
 
 Outcome = dict[str, JsonValue]
@@ -46,6 +47,7 @@ class Outcomes:
         self._rows = rows
         self._as_stored = as_stored
         self._known: dict[str, Outcome] = {}
+        self._rounds: dict[TaskId, Outcome] = {}
 
     def visible(self, block: Block) -> Outcome:
         """Return the outcomes of all tasks that have ended and that a task of the block may read.
@@ -92,7 +94,7 @@ class Outcomes:
         self, template: TaskTemplate, container: TaskInstance, rounds: Iterable[TaskInstance]
     ) -> Outcome:
         """Return the outcome of a task after these rounds: what the last one gave, and each."""
-        found = [self.of_single(template, task) for task in rounds]
+        found = [self._of_round(template, task) for task in rounds]
         last = found[-1] if found else self._not_run_once(template)
         error = container.error if container.has_ended else last["error"]
         return {
@@ -102,6 +104,15 @@ class Outcomes:
             "attempts": sum(entry["attempts"] for entry in found),
             "rounds": found,
         }
+
+    def _of_round(self, template: TaskTemplate, task: TaskInstance) -> Outcome:
+        """Return the outcome of one round; one that has ended is built once, not for each later."""
+        if task.id in self._rounds:
+            return self._rounds[task.id]
+        outcome = self.of_single(template, task)
+        if task.has_ended:
+            self._rounds[task.id] = outcome
+        return outcome
 
     def of_single(self, template: TaskTemplate, task: TaskInstance) -> Outcome:
         """Return the outcome of a task without rounds, of one item, or of one round."""

@@ -81,9 +81,10 @@ class RunChange:
         return is_about or (self.run.has_ended and is_child(self.run))
 
     @property
-    def ended_waits(self) -> tuple[TaskId, ...]:
+    def ended_waits(self) -> frozenset[TaskId]:
         """The tasks that have ended and may have waited."""
-        return tuple(task.id for task in self.update if task.has_ended and waits_by_itself(task))
+        ended = (task for task in self.update if task.has_ended and waits_by_itself(task))
+        return frozenset(task.id for task in ended)
 
     @property
     def hidden_inputs(self) -> tuple[TaskInstance, ...]:
@@ -262,7 +263,7 @@ def _dead_letter(run: Run, end: RunEnd | None, now: datetime) -> DeadLetter | No
     )
 
 
-def with_tasks(state: RunState, changed: TaskInstance) -> RunState:
-    """Return the state with one task instance replaced."""
-    tasks = tuple(changed if task.id == changed.id else task for task in state.tasks)
-    return replace(state, tasks=tasks)
+def with_tasks(state: RunState, *changed: TaskInstance) -> RunState:
+    """Return the state with these task instances replaced."""
+    by_id = {task.id: task for task in changed}
+    return replace(state, tasks=tuple(by_id.get(task.id, task) for task in state.tasks))

@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from activityctl.domain.runs.advance import advance, resume
+from activityctl.domain.runs.outcomes import Outcomes
 from activityctl.domain.runs.rounds import begins_at
-from activityctl.domain.runs.run import RunStatus, TaskStatus
-from activityctl.domain.runs.run_change import change_task, with_tasks
+from activityctl.domain.runs.run import RunStatus, TaskStatus, address_of
+from activityctl.domain.runs.run_change import change_task, run_change, with_tasks
 from activityctl.domain.runs.stopping import Stop, stop
+from activityctl.domain.runs.waiting import settled
 from support.advancing import (
     NOW,
     applied,
@@ -343,3 +345,31 @@ def test_nested_loops_have_a_bound(monkeypatch: pytest.MonkeyPatch):
     rounds = begun({"name": "v", "value": 1, "repeat": {"max": 500}})
     assert rounds.run.status is RunStatus.FAILED
     assert len(rounds.tasks) <= 12
+
+
+def test_of_many_rounds_each_outcome_is_built_once_in_a_decision(monkeypatch: pytest.MonkeyPatch):
+    built: list[str] = []
+    of_single = Outcomes.of_single
+
+    def noted(self: Outcomes, template: Any, row: Any) -> Any:
+        built.append(address_of(row))
+        return of_single(self, template, row)
+
+    monkeypatch.setattr(Outcomes, "of_single", noted)
+    state = begun({"name": "r", "repeat": {"max": 200}, "value": "${ has(tasks.r) }"})
+    assert state.run.status is RunStatus.SUCCEEDED
+    assert len(state.tasks) == 201
+    assert len(built) < 500, "with all rounds before, built again for each, 40,000"
+
+
+def test_many_waits_that_end_together_are_replaced_together():
+    waits = {"name": "w", "wait": {"for": "1m"}}
+    state = begun({"name": "g", "forEach": list(range(30)), "maxParallel": 30, "tasks": [waits]})
+    ends = settled(state.tasks, {}, NOW + timedelta(minutes=2))
+    after = with_tasks(state, *ends)
+    assert len(ends) == 30
+    assert [task.id for task in after.tasks] == [task.id for task in state.tasks]
+    assert {task.status for task in after.tasks if task.kind == "wait"} == {TaskStatus.SUCCEEDED}
+    change = run_change(after.run, advance(after, NOW), NOW, update=ends)
+    assert change.ended_waits == {task.id for task in ends}
+    assert change.run.status is RunStatus.SUCCEEDED

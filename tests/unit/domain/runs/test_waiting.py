@@ -137,7 +137,7 @@ def test_a_waiting_task_does_not_keep_a_run_from_stopping():
         ended, change = applied(state, stop(state, Stop(status, "enough"), NOW))
         assert ended.run.status is status
         assert tasks_of(ended)["pause"].status is TaskStatus.CANCELLED
-        assert change.ended_waits == (state.tasks[0].id,)
+        assert change.ended_waits == {state.tasks[0].id}
 
 
 def test_a_run_that_is_carried_on_does_not_start_what_waits():
