@@ -3,30 +3,46 @@
 import re
 import uuid
 from collections.abc import Sequence
+from typing import Final
 
 import typer
 
 from activityctl.cli.confirm import require_yes
+from activityctl.cli.many import many_progress
 from activityctl.cli.options import parse_seconds
 from activityctl.cli.render.outcome_text import print_outcomes_of_replay
 from activityctl.cli.render.output import print_json, print_run_end
-from activityctl.cli.render.rehearsal_text import called_text, print_planned
+from activityctl.cli.render.progress import progress_bar
+from activityctl.cli.render.rehearsal_text import (
+    called_text,
+    print_planned,
+    print_planned_list,
+)
 from activityctl.cli.server_time import server_clock
 from activityctl.cli.session import Session, now
 from activityctl.cli.wait_for_many import Waited, wait_for_many
 from activityctl.domain.runs.json_form import run_view
 from activityctl.domain.runs.replay_request import ReplayOutcome, ReplayRequest
-from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.runs.run import ENDED_RUNS, FAILURES, Run, RunStatus
+from activityctl.domain.values.choice import Choice
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.model import NAME_PATTERN
-from activityctl.errors import ConflictError, UsageError
-from activityctl.operations.looking.kinds import name_of
+from activityctl.domain.values.untrusted import escape_line
+from activityctl.errors import ConflictError, NotFoundError, UsageError
+from activityctl.operations.looking.choose import choose_runs
+from activityctl.operations.runs.many import counts_text
 from activityctl.operations.runs.outcome_diff import outcome_diff
 from activityctl.operations.runs.replay_runs import PlannedReplay, ReplayPlanner, store_replays
 from activityctl.operations.runs.replay_view import planned_view
 from activityctl.wiring import Ports
 
 _GOOD = frozenset({RunStatus.SUCCEEDED, RunStatus.SKIPPED})
+_ENDED: Final = tuple(sorted(ENDED_RUNS))
+_USUAL: Final = tuple(sorted(FAILURES))
+"""A filter without a status selects these."""
+_MOST_WHOLE: Final = 3
+"""More runs are listed in one line each."""
+_MANY: Final = 20
 
 
 def named(name: str | None) -> str:
@@ -40,18 +56,28 @@ def named(name: str | None) -> str:
     return name
 
 
-def plan_replays(
-    session: Session, references: Sequence[str], request: ReplayRequest
-) -> list[PlannedReplay]:
-    """Return what the replays of these runs would do; each run once."""
+def plan_replays(session: Session, choice: Choice, request: ReplayRequest) -> list[PlannedReplay]:
+    """Return what the replays of these runs would do.
+
+    A run that cannot be replayed is left out with a message if a filter has selected it.
+    """
     session.set_interrupt_message("nothing was started")
-    names = [name_of(text, "runs") for text in references]
 
     async def work(ports: Ports) -> list[PlannedReplay]:
         planner = ReplayPlanner(ports.catalog, ports.runs, request)
-        found = [await ports.run_lists.find_run(name) for name in names]
-        runs = {run.id: run for run in found}.values()
-        return [await planner.plan(run, now()) for run in runs]
+        chosen = await choose_runs(ports.catalog, ports.run_lists, choice, _ENDED, _USUAL)
+        planned: list[PlannedReplay] = []
+        with progress_bar(session, "runs planned", _MANY) as show:
+            for index, run in enumerate(chosen):
+                try:
+                    planned.append(await planner.plan(run, now()))
+                except (ConflictError, NotFoundError) as error:
+                    if choice.is_by_name:
+                        raise
+                    reason = escape_line(error.message)
+                    session.err.print(f"run/{run.id} is left out: {reason}")
+                show(index + 1, len(chosen))
+        return planned
 
     return session.with_ports(work)
 
@@ -69,17 +95,25 @@ def print_plans(
             session.out.print(f"run/{view['replayOf']}")
         return
     console = session.out if dry_run else session.err
+    if len(views) > _MOST_WHOLE:
+        print_planned_list(console, views, whole=dry_run)
+        return
     for index, view in enumerate(views):
         if index:
             console.print()
         print_planned(console, view, dry_run=dry_run)
 
 
-def confirm(session: Session, planned: Sequence[PlannedReplay], *, yes: bool) -> None:
-    """List what is called; ask, unless nothing is called or the answer is given."""
+def confirm(
+    session: Session, planned: Sequence[PlannedReplay], *, yes: bool, is_selected: bool
+) -> None:
+    """List what is called; ask, unless nothing is called or the answer is given.
+
+    What a filter has selected is asked for in any case.
+    """
     print_plans(session, planned, "text", dry_run=False)
     views = [planned_view(each) for each in planned]
-    if _calls_something(views) and not yes:
+    if (is_selected or _calls_something(views)) and not yes:
         question = f"Replay {_runs(planned)}: {called_text(views)}?"
         require_yes(f"to replay {_runs(planned)}", question)
 
@@ -112,7 +146,9 @@ def carry_out(
     session.set_interrupt_message("it is not known which replays are recorded", hint=hint)
 
     async def work(ports: Ports) -> list[ReplayOutcome]:
-        return await store_replays(ports.replays, run_ids, request, await server_clock(ports))
+        clock = await server_clock(ports)
+        with many_progress(session, "runs", "replayed", hint) as show:
+            return await store_replays(ports.replays, run_ids, request, clock, on_progress=show)
 
     outcomes = session.with_ports(work)
     if len(outcomes) == 1 and outcomes[0].run_id is None:
@@ -139,7 +175,13 @@ def print_results(
     if shape == "json":
         items = [_view(each, by_id, diffs) for each in outcomes]
         print_json(session.out, {"items": items})
-    for each in outcomes if shape != "json" else ():
+    is_counted = shape == "text" and not diff and len(outcomes) > _MOST_WHOLE
+    if is_counted:
+        session.out.print(f"runs: {counts_text([each.outcome for each in outcomes])}")
+        if waited.ended:
+            ends = counts_text([run.status.value for run in waited.ended])
+            session.out.print(f"new runs: {ends}")
+    for each in outcomes if shape != "json" and not is_counted else ():
         if each.run_id is None:
             session.err.print(f"run/{each.replay_of} is not replayed: it is {each.outcome}")
         elif shape == "text" and each.run_id in diffs:

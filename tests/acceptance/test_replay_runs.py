@@ -75,6 +75,7 @@ def test_a_run_is_replayed_with_what_it_saw_and_calls_only_what_was_listed(shell
     again = shell("replay", failed[:8], "--yes", "--id", "mended")
     assert "was replayed under this name before" in again.stderr
 
+    check_many(shell, failed, first["id"])
     done = first["id"][:8]
     assert "no task is called again" in shell("replay", done).stderr
     (second,) = shell.json("replay", done, "--from", "price", "--yes")["items"]
@@ -98,3 +99,13 @@ def test_a_run_is_replayed_with_what_it_saw_and_calls_only_what_was_listed(shell
     assert "replayed as run" in shell("logs", "pricing").stdout
     shell("delete", "sub", "pricing", "--yes")
     assert "was deleted" in shell("replay", done, code=5).stderr
+
+
+def check_many(shell: Any, failed: str, replay: str) -> None:
+    bulk = ["replay", "-s", "pricing", "--since", "1h"]
+    assert failed[:8] in shell(*bulk, "--dry-run").stdout
+    assert "add --yes" in shell(*bulk, code=1).stderr
+    assert "no run to replay" in shell(*bulk, "--status", "timed_out").stderr
+    (many,) = shell.json(*bulk, "--yes", "--limit", "5", "--id", "mended")["items"]
+    assert (many["id"], many["outcome"]) == (replay, "repeated")
+    shell("replay", code=2)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _MOST_NAMES: Final = 8
+_MOST_RUNS: Final = 50
 _MOST_CHANGES: Final = 10
 _LONGEST: Final = 60
 _LISTED: Final = ("called", "undecided", "fails")
@@ -37,6 +38,28 @@ def print_planned(console: "Console", view: View, *, dry_run: bool) -> None:
         console.print(escape_line(_to_resolve(view["contextToResolve"])), style="yellow")
     for line, style in _differences(view) if dry_run else ():
         console.print(escape_line(line), style=style)
+
+
+def print_planned_list(console: "Console", views: Sequence[View], *, whole: bool) -> None:
+    """Print a line for each replay: what it calls."""
+    shown = views if whole else views[:_MOST_RUNS]
+    columns: Sequence[Column] = (
+        ("RUN", lambda view: view["replayOf"][:8]),
+        ("SUBSCRIPTION", lambda view: view["subscription"]),
+        ("THEN", lambda view: view["then"]["status"]),
+        ("CALLS", _calls),
+    )
+    print_table(console, shown, columns, empty="")
+    if len(shown) < len(views):
+        console.print(f"and {len(views) - len(shown):,} more; --dry-run lists all")
+
+
+def _calls(view: View) -> str:
+    tasks = view["tasks"]
+    names = [str(task["name"]) for task in tasks if task["isCalled"]]
+    if any(task["now"] == "undecided" for task in tasks):
+        names.append("then what needs their results" if names else "depends on context")
+    return _names(names) or "nothing"
 
 
 def _title(view: View) -> str:

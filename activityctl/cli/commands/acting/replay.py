@@ -6,6 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from activityctl.cli.confirm import require_yes
+from activityctl.cli.many import RunArguments, RunLabels, Statuses, split_statuses
 from activityctl.cli.options import (
     DryRun,
     EventSources,
@@ -18,6 +19,8 @@ from activityctl.cli.options import (
     Until,
     Yes,
     output_option,
+    parse_labels,
+    parse_moment,
     parse_seconds,
     parse_time_range,
 )
@@ -39,6 +42,7 @@ from activityctl.domain.events.query import EventQuery
 from activityctl.domain.runs.replay_request import ContextOf, ReplayOptions
 from activityctl.domain.runs.replay_request import ReplayRequest as ReplayOfRuns
 from activityctl.domain.values import ids
+from activityctl.domain.values.choice import Choice
 from activityctl.domain.values.plurals import count_noun
 from activityctl.errors import UsageError
 from activityctl.operations.events.replay_events import replay_archived_events
@@ -77,10 +81,15 @@ def _root() -> None:
 @replay.command()
 def run(
     context: typer.Context,
-    runs: Annotated[
-        list[str],
-        typer.Argument(metavar="RUN", help="The ids of runs, or their first characters."),
-    ],
+    runs: RunArguments = [],  # noqa: B006  # typer copies it
+    subscription: SubscriptionOption = None,
+    labels: RunLabels = [],  # noqa: B006  # typer copies it
+    status: Statuses = [],  # noqa: B006  # typer copies it
+    since: Since = None,
+    limit: Annotated[
+        int,
+        typer.Option(min=1, help="The most runs of a filter, the oldest first.", metavar="COUNT"),
+    ] = 100,
     latest: Annotated[
         bool,
         typer.Option("--latest", help="Use the definition and the params as they are now."),
@@ -137,15 +146,18 @@ def run(
     """Run a past run again, as a new run; what had succeeded is kept unless you ask.
 
     The new run has the same firing, revision, params, state and stored context. What would be
-    called is listed first, and needs a yes. A task that had not succeeded keeps its idempotency
-    key, so a receiver recognises a call that it had carried out. A task that runs again although it
-    had succeeded gets a key that begins with `replay-`. Exit 1 if a new run fails.
+    called is listed first, and needs a yes. Filters select runs that failed, unless you give
+    --status. A task that had not succeeded keeps its idempotency key, so a receiver recognises a
+    call that it had carried out. A task that runs again although it had succeeded gets a key that
+    begins with `replay-`. Exit 1 if a new run fails.
 
     activityctl replay 3f2a
 
     activityctl replay 3f2a --from charge --reason "the price was wrong" --diff
 
     activityctl replay 3f2a --latest --dry-run
+
+    activityctl replay --status failed --since 2h -l team=payments
     """
     session: Session = context.obj
     shape = check_format(output, ("text", "json", "name"))
@@ -156,11 +168,17 @@ def run(
     kind = ContextOf.LIVE if live_context else ContextOf.STORED
     options = ReplayOptions(tuple(from_tasks), all_tasks, new_keys, kind)
     request = ReplayOfRuns(named(name), session.origin.actor, options, latest, reason)
-    planned = plan_replays(session, runs, request)
+    moment = None if since is None else parse_moment(since, now())
+    conditions = (subscription, parse_labels(labels), split_statuses(status), moment)
+    choice = Choice(tuple(runs), *conditions, limit=limit)
+    planned = plan_replays(session, choice, request)
     if dry_run:
         print_plans(session, planned, shape, dry_run=True)
         return
-    confirm(session, planned, yes=yes)
+    if not planned:
+        session.err.print("no run to replay")
+        return
+    confirm(session, planned, yes=yes, is_selected=not choice.is_by_name)
     outcomes, waited = carry_out(session, planned, request, True if diff else wait, timeout)
     print_results(session, outcomes, waited, shape, diff=diff)
 
