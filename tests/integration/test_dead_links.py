@@ -47,6 +47,17 @@ async def opened(url: str, pool_size: int = 0) -> AsyncIterator[Database]:
         await database.close()
 
 
+@pytest.mark.parametrize("pool_size", [0, 1])
+async def test_a_connection_that_is_left_in_pipeline_mode_is_not_used_again(
+    database_url: str, pool_size: int
+):
+    """psycopg leaves it so when a block is broken off at a bad moment; reads then have no rows."""
+    async with opened(database_url, pool_size) as database:
+        async with database.connection() as connection:
+            await connection.pipeline().__aenter__()
+        assert await database.fetch("SELECT 1 AS one") == [{"one": 1}]
+
+
 async def test_a_pool_replaces_connections_that_died_silently(link: Link, database_url: str):
     async with opened(link.url(database_url), 4) as database:
         sleeps = [database.fetch("SELECT pg_sleep(0.2)") for _ in range(4)]

@@ -5,6 +5,7 @@ Errors of psycopg become our own errors.
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -35,6 +36,7 @@ from activityctl.domain.values.untrusted import storable
 from activityctl.errors import ConflictError, SchemaMismatchError, UnstorableError
 from activityctl.secret import malformed_url
 
+_LOG = logging.getLogger(__name__)
 _RECONNECT_SECONDS: Final = 4.0
 """The pool's pauses between its tries to connect stay short, so that work goes on soon."""
 
@@ -149,14 +151,15 @@ class Database:
             async with self._turn:
                 if self._single is None or self._single.closed:
                     self._single = await self.dedicated()
-                yield self._single
+                async with _closed_if_stuck(self._single):
+                    yield self._single
 
     @asynccontextmanager
     async def _pooled(self, pool: AsyncConnectionPool[Any]) -> AsyncIterator[Connection]:
         """Lend a connection of the pool; one that is lost casts doubt on all others."""
         lent: WatchedConnection | None = None
         try:
-            async with pool.connection() as lent:
+            async with pool.connection() as lent, _closed_if_stuck(lent):
                 yield lent
         finally:
             if lent is not None and lent.is_abandoned:
@@ -197,6 +200,21 @@ class Database:
         """Run one statement and return its first row; None when there is none."""
         rows = await self.fetch(query, **values)
         return rows[0] if rows else None
+
+
+@asynccontextmanager
+async def _closed_if_stuck(connection: Connection) -> AsyncIterator[None]:
+    """Close the connection after the block if it is still in pipeline mode: nobody must get it.
+
+    psycopg can fail to leave that mode when a block is broken off. The next statements would then
+    be sent and never answered: reads without rows, and writes that are lost.
+    """
+    try:
+        yield
+    finally:
+        if connection.is_in_pipeline:
+            _LOG.warning("a connection to Postgres was left in pipeline mode; it is closed")
+            await connection.close()
 
 
 def _bindable(value: Any) -> Any:

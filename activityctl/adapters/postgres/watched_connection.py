@@ -85,6 +85,11 @@ class WatchedConnection(psycopg.AsyncConnection[DictRow]):
         }
         return connection
 
+    @property
+    def is_in_pipeline(self) -> bool:
+        """Whether statements are gathered, so that their answers come later or never."""
+        return self._pipeline is not None or self.pgconn.pipeline_status != PipelineStatus.OFF
+
     async def execute(self, *args: Any, **options: Any) -> psycopg.AsyncCursor[DictRow]:
         """Execute the statement; the first one of a transaction is sent with the BEGIN."""
         if not self._has_to_begin:
