@@ -180,12 +180,19 @@ async def lose_once(drill: LostTemporalDrill, round_number: int, loss: str) -> d
     kept.mkdir()
     firing = asyncio.create_task(drill.fire(round_number))
     await asyncio.sleep(drill.chance.uniform(0.5, 1.5))
+    temporal = drill.process_of("temporal")
+    temporal.suspend()  # all files as they are at one moment, as a power cut would leave them
     for path in drill.files():
-        shutil.copy(path, kept)  # the files as a power cut would leave them
+        shutil.copy(path, kept)
+    temporal.resume()
     await firing
     await asyncio.sleep(drill.chance.uniform(0.5, 1.5))
+    is_damaged = loss == "all data" and drill.chance.choice([True, False])
 
     def damage() -> None:
+        if is_damaged:
+            (drill.home / "temporal.db").write_bytes(drill.chance.randbytes(1_000_000))
+            return
         for path in drill.files():
             path.unlink()
         if loss == "the last seconds":
@@ -195,4 +202,7 @@ async def lose_once(drill: LostTemporalDrill, round_number: int, loss: str) -> d
     ended = await drill.fetch("SELECT id FROM tasks WHERE ended_at IS NOT NULL")
     _, effects = drill.effects()
     await asyncio.to_thread(drill.lose, damage)
+    if is_damaged:
+        await drill.until((drill.home / "temporal.db.damaged").exists, 60)
+        print("the damaged file of Temporal was set aside")
     return {task["id"]: effects[task["id"]] for task in ended}

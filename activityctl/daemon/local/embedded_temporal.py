@@ -6,11 +6,15 @@ Temporal SDK.
 
 import asyncio
 import json
+import logging
 import re
 import secrets
 import shutil
+import sqlite3
 import sys
+import time
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -45,6 +49,10 @@ PORTS: Final = ("temporal", "temporal_http", "temporal_metrics")
 """The names of the ports that the server listens on."""
 UI_PORT: Final = "temporal_ui"
 """The name of the port of its web page, which only runs on request."""
+_DAMAGED: Final = ".damaged"
+_LONGEST_CHECK: Final = 3.0
+"""Seconds; a file of 35 MB takes 0.1."""
+_LOG = logging.getLogger(__name__)
 
 
 def find_binary() -> Path:
@@ -78,11 +86,46 @@ async def temporal_launch_spec(
         home=home,
         command=(str(binary), *_options(ports, host), *page),
         environment=environment,
+        prepare=lambda: asyncio.to_thread(set_damaged_aside, home),
         ready=lambda: _is_ready(ports["temporal"], ports["temporal_http"], host),
         umask=0o077,
         version=await _version(binary),
         address=f"127.0.0.1:{ports['temporal']}",
     )
+
+
+def set_damaged_aside(home: Path) -> None:
+    """Rename the server's file if it is damaged: the server then begins with an empty one.
+
+    With a damaged file it may start and then answer every call with an error. Postgres has what
+    the workers need to carry on. A file is only checked if the server has not closed it.
+    """
+    database = home / DATABASE_FILE
+    if not database.with_name(f"{DATABASE_FILE}-wal").exists() or not _is_damaged(database):
+        return
+    for path in (database, *home.glob(f"{DATABASE_FILE}-*")):
+        path.replace(path.with_name(f"{path.name}{_DAMAGED}"))
+    _LOG.warning(
+        "%s is damaged; it is kept as %s%s, and Temporal begins with an empty one: the worker "
+        "carries on what was under way",
+        database,
+        DATABASE_FILE,
+        _DAMAGED,
+    )
+
+
+def _is_damaged(database: Path) -> bool:
+    """Return whether SQLite finds the file damaged; False if that takes too long to find out."""
+    deadline = time.monotonic() + _LONGEST_CHECK
+    try:
+        with closing(sqlite3.connect(database)) as connection:
+            connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
+            found = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.OperationalError:  # interrupted, or the disk is full
+        return False
+    except sqlite3.DatabaseError:
+        return True
+    return bool(found != ("ok",))
 
 
 def _options(ports: Mapping[str, int], host: str) -> list[str]:
