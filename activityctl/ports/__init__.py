@@ -6,7 +6,14 @@ Other packages import these names from here, never from a module of this package
 from activityctl.ports.catalog import Catalog, ManifestSource
 from activityctl.ports.events import EventArchive, EventStore, Routing, WaitsVersion
 from activityctl.ports.gates import ADMITTED_WITHIN, BEGINS_WITHIN, HELD_PAUSE, Gates
-from activityctl.ports.guards import BreakerChange, Guards, Hold
+from activityctl.ports.guards import (
+    BegunLookup,
+    BreakerChange,
+    GuardedLookup,
+    Guards,
+    Hold,
+    LookupEnd,
+)
 from activityctl.ports.histories import Histories
 from activityctl.ports.lanes import LaneEnd, Lanes, LaneTurn
 from activityctl.ports.letters import DeadLetters
@@ -64,6 +71,7 @@ __all__ = [
     "Backfills",
     "Batch",
     "BegunAttempt",
+    "BegunLookup",
     "BreakerChange",
     "Catalog",
     "Claim",
@@ -79,6 +87,7 @@ __all__ = [
     "FoundSecret",
     "Gates",
     "GivenAnswer",
+    "GuardedLookup",
     "Guards",
     "Histories",
     "Hold",
@@ -91,6 +100,7 @@ __all__ = [
     "LockedPastTimes",
     "LockedRun",
     "Logbook",
+    "LookupEnd",
     "ManifestSource",
     "MetricsSource",
     "Occurrence",

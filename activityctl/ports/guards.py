@@ -5,7 +5,10 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from activityctl.domain.runs.run import TaskInstance
+from activityctl.domain.tasks.attempt import AttemptOutcome
 from activityctl.domain.tasks.breaker import Breaker
+from activityctl.domain.tasks.guard import Guard
+from activityctl.domain.tasks.held_task import lookup_id
 from activityctl.ports.runs import BegunAttempt
 
 
@@ -36,6 +39,41 @@ class BreakerChange:
 
     before: Breaker
     after: Breaker
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedLookup:
+    """The lookup of a value of the context that a breaker or a limit may hold up."""
+
+    run_id: str
+    name: str
+    guard: Guard
+
+    @property
+    def id(self) -> str:
+        """What names it among the tasks that share its breaker and limit."""
+        return lookup_id(self.run_id, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class BegunLookup:
+    """An attempt of a lookup that has begun; numbers count from 1."""
+
+    number: int
+    is_probe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LookupEnd:
+    """How an attempt of a lookup ended."""
+
+    number: int
+    is_probe: bool
+    outcome: AttemptOutcome
+    is_fault: bool | None
+    """Whether the neighbour is to blame; None if the attempt was stopped."""
+    error: str | None = None
+    code: str | None = None
 
 
 class Guards(Protocol):
@@ -69,6 +107,21 @@ class Guards(Protocol):
 
     async def forget(self, task_id: str) -> None:
         """Give up the place of a task that waits no longer."""
+        ...
+
+    async def begin_lookup(
+        self, lookup: GuardedLookup, now: datetime, worker: str, *, lease: timedelta, chance: float
+    ) -> BegunLookup | Hold:
+        """Begin an attempt of a lookup, if breaker and limit let it pass; as for a task."""
+        ...
+
+    async def settle_lookup(
+        self, lookup: GuardedLookup, end: LookupEnd, now: datetime
+    ) -> BreakerChange | None:
+        """Record how an attempt of a lookup ended, and tell the breaker.
+
+        Return the change of the breaker's status, if there was one.
+        """
         ...
 
     async def turn_breaker(self, name: str, *, is_open: bool, reason: str) -> BreakerChange:

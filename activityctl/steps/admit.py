@@ -50,6 +50,7 @@ from activityctl.ports import (
 from activityctl.steps.attempts import RunningAttempts, write_safely
 from activityctl.steps.deciding import Deciding
 from activityctl.steps.give_up import GiveUp
+from activityctl.steps.guarded_lookups import HELD, GuardedLookups
 from activityctl.steps.held_secrets import NO_SECRETS
 from activityctl.steps.orders import orders_of, with_waits
 from activityctl.steps.read_ahead import ReadAhead
@@ -69,7 +70,7 @@ _MAX_ADMISSIONS: Final = 50
 class AdmitStep:
     """Body of `calls.admit`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # its ports
         self,
         runs: RunStore,
         timetable: Timetable,
@@ -80,13 +81,16 @@ class AdmitStep:
         *,
         logbook: Logbook | None = None,
         secrets: SecretReader = NO_SECRETS,
+        guarded: GuardedLookups | None = None,
     ) -> None:
         self._runs = runs
         self._timetable = timetable
         self._gates = gates
         self._clock = clock
         self._decide = decide or Deciding()
-        self._look_up_context = ContextLookup(sources, clock, self._decide, logbook, secrets)
+        self._look_up_context = ContextLookup(
+            sources, clock, self._decide, logbook, secrets, guarded=guarded
+        )
         self._logbook = logbook
         self._lookups = RunningAttempts(self._is_wanted)
         self._give_up = GiveUp(runs, RecordStep(runs, clock, self._decide), clock)
@@ -129,7 +133,8 @@ class AdmitStep:
         )
 
     async def _look_up(self, firing: FiringRef, *, is_again: bool) -> Orders:
-        if is_again and self._logbook is not None:
+        is_lost = is_again and not self._look_up_context.is_held(firing.run_id)
+        if is_lost and self._logbook is not None:
             run, now = firing.run_id, self._clock()
             entry = LogEntry(firing.subscription_id, run, _LOST_LOOKUP, "warning", now, {})
             await write_safely(self._logbook.append([entry]))
@@ -152,6 +157,8 @@ class AdmitStep:
         try:
             orders = await self._admit(firing, looks_up=looks_up)
         except Exception as error:  # a fault of ours must end as a failed run, not as a loop
+            if isinstance(error, ApplicationError) and error.type == HELD:
+                raise
             is_final = isinstance(error, ApplicationError) and error.non_retryable
             if is_final or not self._tries.is_last(firing.run_id, error):
                 raise

@@ -73,7 +73,7 @@ class Guarding:
             if answer.is_new:
                 facts = {"waitsFor": answer.name, "until": format_timestamp(answer.until)}
                 await self._log(
-                    order, "info", f"task {answer.task} waits for {_what(answer)}", facts
+                    order, "info", f"task {answer.task} waits for {held_by(answer)}", facts
                 )
             waited += answer.seconds
             if waited > _WAITED_HERE:
@@ -95,7 +95,7 @@ class Guarding:
         if (refusal := budget.refusal(timedelta(seconds=hold.seconds))) is not None:
             await self._guards.forget(order.task_id)
             raise TaskError(
-                f"would wait too long for {_what(hold)}: {refusal}", code="held", retryable=False
+                f"would wait too long for {held_by(hold)}: {refusal}", code="held", retryable=False
             )
 
     async def settle(
@@ -123,7 +123,7 @@ class Guarding:
             _LOG.warning("a breaker was not told: %s", error, extra={"task": task.id})
             return
         if change is not None:
-            level, message, facts = _transition(change)
+            level, message, facts = transition(change)
             _LOG.warning(message, extra={"task": task.id, "run": task.run_id})
             await self._log(order, level, message, facts)
 
@@ -135,14 +135,16 @@ class Guarding:
         await write_safely(self._logbook.append([entry]))
 
 
-def _what(hold: Hold) -> str:
+def held_by(hold: Hold) -> str:
+    """Return what holds up a task or a lookup, for people."""
     if not hold.is_breaker:
         return f"limit {hold.name}"
     why = f": {hold.reason}" if hold.reason else ""
     return f"breaker {hold.name}, which is open{why}"
 
 
-def _transition(change: BreakerChange) -> tuple[Level, str, dict[str, JsonValue]]:
+def transition(change: BreakerChange) -> tuple[Level, str, dict[str, JsonValue]]:
+    """Return the log entry about a change of a breaker: level, message, facts."""
     after = change.after
     facts: dict[str, JsonValue] = {
         "breaker": after.name,

@@ -3,12 +3,14 @@
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from pydantic import ValidationError
+from temporalio.exceptions import ApplicationError
 
 from activityctl.domain.bodies.secret_choices import refuse_chosen_secrets
 from activityctl.domain.bodies.verbatim import render_body
@@ -19,6 +21,7 @@ from activityctl.domain.runs.run import Run
 from activityctl.domain.runs.run_change import log_entry
 from activityctl.domain.runs.scope import run_scope
 from activityctl.domain.tasks.failure import failure_of
+from activityctl.domain.tasks.limit import Limit
 from activityctl.domain.tasks.retry import chance_of
 from activityctl.domain.values.failure_kind import is_outage
 from activityctl.domain.values.finding import findings_of
@@ -26,11 +29,25 @@ from activityctl.errors import ActivityctlError, InvalidInputError, TaskError, U
 from activityctl.ports import ContextSource, JsonValue, Logbook, SecretReader, SourceCall
 from activityctl.steps.attempts import write_safely
 from activityctl.steps.deciding import Deciding
+from activityctl.steps.guarded_lookups import GuardedLookups
 from activityctl.steps.held_secrets import NO_SECRETS, HeldSecrets
 
 _LOG = logging.getLogger(__name__)
 _EXTRA_SECONDS: Final = 0.5
 """Added to the limit of an attempt. Sources keep the limit themselves, with a better message."""
+
+_MOST_HELD: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class _HeldLookup:
+    """What the lookup of a run had when a breaker or a limit held it up."""
+
+    context: Mapping[str, JsonValue]
+    name: str = ""
+    """The value that is held up."""
+    attempt: int = 1
+    """The number of its attempt."""
 
 
 class ContextLookup:
@@ -43,28 +60,44 @@ class ContextLookup:
         decide: Deciding,
         logbook: Logbook | None = None,
         secrets: SecretReader = NO_SECRETS,
+        *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        guarded: GuardedLookups | None = None,
     ) -> None:
-        """Failed attempts and used defaults are written to the logbook, if there is one."""
+        """Failed attempts and used defaults are written to the logbook, if there is one.
+
+        Without `guarded`, nothing holds up an attempt.
+        """
         self._sources = sources
         self._clock = clock
         self._decide = decide
         self._logbook = logbook
         self._secrets = secrets
         self._sleep = sleep
+        self._guarded = guarded
+        self._held: dict[str, _HeldLookup] = {}
+
+    def is_held(self, run_id: str) -> bool:
+        """Return whether a breaker or a limit has held up the lookup of the run here."""
+        return run_id in self._held
 
     async def __call__(self, run: Run, spec: DefinitionSpec) -> Run:
         """Return the run with its context; what it has of that already is kept.
 
         Raises InvalidInputError with the name of the source that failed and is not optional. An
-        outage of Postgres raises UnreachableError, so that the lookup is repeated.
+        outage of Postgres raises UnreachableError, so that the lookup is repeated. What is held up
+        for long raises ApplicationError, after which Temporal asks again; the next call goes on
+        with the values that this one has.
         """
+        before = self._held.pop(run.id, _HeldLookup({}))
+        run = replace(run, context={**run.context, **before.context})
         for template in spec.context:
             if template.name in run.context:  # the run that is replayed has resolved it
                 continue
             held = HeldSecrets(self._secrets)
+            first = before.attempt if template.name == before.name else 1
             try:
-                value = await self._value(run, template, held)
+                value = await self._value(run, template, held, spec.limits, first)
             except ActivityctlError as error:
                 if _is_outage(error):
                     raise
@@ -73,9 +106,16 @@ class ContextLookup:
             run = replace(run, context={**run.context, template.name: value})
         return run
 
-    async def _value(self, run: Run, template: ContextTemplate, held: HeldSecrets) -> JsonValue:
+    async def _value(
+        self,
+        run: Run,
+        template: ContextTemplate,
+        held: HeldSecrets,
+        limits: Sequence[Limit],
+        first: int,
+    ) -> JsonValue:
         try:
-            return held.mask.json(await self._attempts(run, template, held))
+            return held.mask.json(await self._attempts(run, template, held, limits, first))
         except ActivityctlError as error:
             if not template.optional or _is_outage(error):
                 raise
@@ -83,7 +123,14 @@ class ContextLookup:
             await self._warn(run, held.mask.text(message), source=template.kind)
         return await self._decide(render, template.default, run_scope(run, self._clock()))
 
-    async def _attempts(self, run: Run, template: ContextTemplate, held: HeldSecrets) -> JsonValue:
+    async def _attempts(
+        self,
+        run: Run,
+        template: ContextTemplate,
+        held: HeldSecrets,
+        limits: Sequence[Limit],
+        attempt: int,
+    ) -> JsonValue:
         source = self._sources.get(template.kind)
         if source is None:
             raise InvalidInputError(
@@ -93,14 +140,21 @@ class ContextLookup:
         body = await self._decide(render_body, template.kind, template.body, scope)
         refuse_chosen_secrets(template.body, body)
         typed = _typed(source, body)
-        attempt = 1
+        guarded = self._guarded
+        lookup = None if guarded is None else guarded.of(run, template, body, limits)
         while True:
             seconds = template.timeout.total_seconds()
             call = SourceCall(
                 run, template.name, attempt, seconds, self._decide, held.resolve, held.mask
             )
+            resolve = partial(self._attempt, source, typed, call)
             try:
-                return await self._attempt(source, typed, call)
+                if guarded is None or lookup is None:
+                    return await resolve()
+                return await guarded.attempt(lookup, run, attempt, seconds, resolve, held.mask)
+            except ApplicationError:  # held up
+                self._keep(run, template.name, attempt)
+                raise
             except TaskError as error:
                 failure = failure_of(error, attempt)
                 if attempt >= template.retry.attempts or not template.retry.repeats(failure):
@@ -116,6 +170,12 @@ class ContextLookup:
                 await self._warn(run, message, source=template.kind, code=error.task_code)
             await self._sleep(seconds)
             attempt += 1
+
+    def _keep(self, run: Run, name: str, attempt: int) -> None:
+        """Keep what the lookup of the run has so far; of too many, forget the oldest."""
+        if len(self._held) >= _MOST_HELD:
+            del self._held[next(iter(self._held))]
+        self._held[run.id] = _HeldLookup(run.context, name, attempt)
 
     async def _attempt(self, source: ContextSource, body: object, call: SourceCall) -> JsonValue:
         limit = call.timeout_seconds

@@ -14,6 +14,7 @@ from activityctl import wiring
 from activityctl.domain.runs.run import Run, RunStatus, TaskInstance, TaskStatus
 from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.runs.worker import WorkerBeat
+from activityctl.domain.tasks.attempt import AttemptOutcome
 from activityctl.domain.tasks.breaker import BreakerPolicy, BreakerStatus, WhileOpen
 from activityctl.domain.tasks.guard import Guard
 from activityctl.domain.tasks.limit import Limit, LimitState, permit
@@ -21,7 +22,7 @@ from activityctl.domain.values import ids
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import NotFoundError
 from activityctl.operations.looking.get import ObjectViews
-from activityctl.ports import BegunAttempt, Hold
+from activityctl.ports import BegunAttempt, BegunLookup, GuardedLookup, Hold, LookupEnd
 from support.run_store import ended, log_entry, save
 
 MakeRun = Callable[..., Awaitable[Run]]
@@ -351,3 +352,64 @@ async def test_a_new_limit_is_kept_by_those_who_ask_it_first_together(bench: Ben
         tasks = await bench.add(6, Guard(limit=Limit(name=f"new-{number}", concurrency=2)))
         answers = await asyncio.gather(*(bench.begin(task) for task in tasks))
         assert sum(isinstance(answer, BegunAttempt) for answer in answers) == 2
+
+
+async def test_a_lookup_shares_the_breaker_of_tasks(bench: Bench):
+    guards = bench.ports.guards
+    guard = behind(failures=3, open_for=timedelta(milliseconds=300))
+    (task,) = await bench.add(1, guard)
+    lookup = GuardedLookup(bench.run.id, "customer", guard)
+
+    async def begin() -> BegunLookup | Hold:
+        at = datetime.now(UTC)
+        return await guards.begin_lookup(lookup, at, "here", lease=LEASE, chance=0.0)
+
+    async def fail(number: int) -> BreakerStatus | None:
+        begun = await begin()
+        assert begun == BegunLookup(number)
+        end = LookupEnd(number, False, AttemptOutcome.FAILED, True, "503", "unreachable")
+        change = await guards.settle_lookup(lookup, end, datetime.now(UTC))
+        return None if change is None else change.after.status
+
+    assert await bench.fail(task) is None
+    assert await fail(1) is None
+    assert await fail(2) is BreakerStatus.OPEN
+    hold = await begin()
+    assert isinstance(hold, Hold)
+    assert (hold.task, hold.is_breaker, hold.is_new) == ("customer", True, True)
+    assert isinstance(await bench.begin(task), Hold)
+    await until_open_is_over(bench)
+    assert await begin() == BegunLookup(3, is_probe=True)
+    assert isinstance(await bench.begin(task), Hold), "the lookup probes"
+    end = LookupEnd(3, True, AttemptOutcome.SUCCEEDED, False)
+    change = await guards.settle_lookup(lookup, end, datetime.now(UTC))
+    assert change is not None
+    assert change.after.status is BreakerStatus.CLOSED
+    attempts = await bench.ports.run_lists.attempts([lookup.id])
+    assert [each.outcome.value for each in attempts] == ["failed", "failed", "succeeded"]
+    assert isinstance(await bench.begin(task), BegunAttempt)
+
+
+async def test_a_lookup_shares_the_places_of_a_limit(bench: Bench):
+    guards, guard = bench.ports.guards, limited(concurrency=1)
+    (task,) = await bench.add(1, guard)
+    lookup = GuardedLookup(bench.run.id, "customer", guard)
+
+    async def begin() -> BegunLookup | Hold:
+        at = datetime.now(UTC)
+        return await guards.begin_lookup(lookup, at, "here", lease=LEASE, chance=0.0)
+
+    assert await begin() == BegunLookup(1)
+    assert isinstance(await bench.begin(task), Hold)
+    (use,) = await bench.ports.run_lists.limit_uses()
+    assert (use.at_work, use.waiting) == (1, 1)
+    end = LookupEnd(1, False, AttemptOutcome.STOPPED, None)
+    assert await guards.settle_lookup(lookup, end, datetime.now(UTC)) is None
+    assert isinstance(await bench.begin(task), BegunAttempt)
+    hold = await begin()
+    assert isinstance(hold, Hold)
+    assert (hold.name, hold.is_breaker) == ("crm", False)
+    (held,) = await bench.ports.run_lists.held_by_limit("crm", 10)
+    assert (held.name, held.run_id) == ("context.customer", bench.run.id)
+    await guards.forget(lookup.id)
+    assert await bench.ports.run_lists.held_by_limit("crm", 10) == []

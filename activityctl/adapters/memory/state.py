@@ -22,6 +22,7 @@ from activityctl.domain.runs.waiting import Answer, Wait
 from activityctl.domain.runs.worker import WorkerBeat
 from activityctl.domain.tasks.attempt import Attempt
 from activityctl.domain.tasks.breaker import Breaker
+from activityctl.domain.tasks.guard import Guard
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values.ids import canonical_json
 from activityctl.domain.values.log import Cursor, LogEntry
@@ -232,6 +233,8 @@ class MemoryState:
     breakers: dict[str, Breaker] = field(default_factory=dict)
     limits: dict[str, datetime | None] = field(default_factory=dict)
     """Until when each limit is used up, by name."""
+    lookups: dict[str, Guard] = field(default_factory=dict)
+    """What may hold up each lookup that has asked, by its id."""
     holds: dict[str, HoldRow] = field(default_factory=dict)
     """By task id, in the order of arrival."""
     dead_letters: dict[str, DeadLetter] = field(default_factory=dict)

@@ -57,10 +57,16 @@ _KINDS: Final[Mapping[RetainedKind, _Kind]] = {
 _OF_ONE_LOG: Final = ("transaction", "id")
 """The order of the entries of one subscription."""
 _OF_RUNS: Final = "SELECT id FROM tasks WHERE run_id = ANY(%(ids)s)"
-_ATTEMPTS: Final = f"DELETE FROM attempts WHERE task_id IN ({_OF_RUNS})"
+_ATTEMPTS: Final = (
+    f"DELETE FROM attempts WHERE task_id IN ({_OF_RUNS})",
+    "DELETE FROM attempts WHERE lookup_of = ANY(%(ids)s)",
+)
 _TASKS: Final = (
-    _ATTEMPTS,
+    *_ATTEMPTS,
     f"DELETE FROM holds WHERE task_id IN ({_OF_RUNS})",
+    """DELETE FROM holds WHERE task_id IN (
+        SELECT h.task_id FROM holds h JOIN unnest(%(ids)s::text[]) AS r(id)
+        ON starts_with(h.task_id, r.id || '/context/'))""",
     f"DELETE FROM waits WHERE task_id IN ({_OF_RUNS})",
     "DELETE FROM tasks WHERE run_id = ANY(%(ids)s)",
 )
@@ -77,7 +83,7 @@ _REMOVE: Final[Mapping[RetainedKind, Sequence[str]]] = {
         "DELETE FROM runs WHERE id = ANY(%(ids)s)",
     ),
     "tasks": _TASKS,
-    "attempts": (_ATTEMPTS,),
+    "attempts": _ATTEMPTS,
     "logs": ("DELETE FROM log_entries WHERE id = ANY(%(ids)s)",),
     "deadletters": (
         "DELETE FROM letter_actions WHERE letter_id = ANY(%(ids)s)",

@@ -27,6 +27,7 @@ from activityctl.errors import ActivityctlError, UnreachableError
 from activityctl.settings import Settings
 from activityctl.steps.admit import AdmitStep
 from activityctl.steps.execute import ExecuteStep
+from activityctl.steps.guarded_lookups import GuardedLookups
 from activityctl.steps.record import RecordStep
 from activityctl.steps.settle import SettleStep
 from activityctl.workflows.calls import CONTEXT_QUEUE, TASK_QUEUE
@@ -92,6 +93,7 @@ async def _work(
         recorder = RecordStep(ports.runs, clock, decide)
         sources = await stack.enter_async_context(wiring.open_sources(settings, ports))
         secrets = wiring.open_secrets(settings, on_read=hide_secret)
+        name = f"worker {socket.gethostname()} pid {os.getpid()}"
         admit = AdmitStep(
             ports.runs,
             ports.timetable,
@@ -101,9 +103,9 @@ async def _work(
             decide,
             logbook=ports.logbook,
             secrets=secrets,
+            guarded=GuardedLookups(ports.guards, ports.logbook, name, clock),
         )
         stack.push_async_callback(admit.close)
-        name = f"worker {socket.gethostname()} pid {os.getpid()}"
         execute = ExecuteStep(
             ports.runs,
             ports.logbook,

@@ -6,6 +6,7 @@ from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.scope import task_lists
 from activityctl.domain.manifests.task_tree import all_templates
+from activityctl.domain.tasks.breaker import BreakerPolicy
 from activityctl.domain.values.finding import Finding, Path
 from activityctl.domain.values.model import JsonValue, canonical
 from activityctl.errors import Problem
@@ -39,13 +40,20 @@ def shared_name_problems(
 def _declared(spec: DefinitionSpec) -> Iterator[tuple[Path, str, str, _Declared]]:
     for index, limit in enumerate(spec.limits):
         yield ("limits", index), "limit", limit.name, canonical(limit)
+    for path, breaker in _breakers(spec):
+        if breaker is not None and breaker.name is not None:
+            declared = canonical(breaker)
+            declared.pop("whileOpen", None)  # what a task does is its own affair
+            yield path, "breaker", breaker.name, declared
+
+
+def _breakers(spec: DefinitionSpec) -> Iterator[tuple[Path, BreakerPolicy | None]]:
+    for index, source in enumerate(spec.context):
+        yield ("context", index), source.breaker
     for phase, templates in task_lists(spec).items():
         for index, template in enumerate(templates):
             for task in all_templates([template]):
-                if task.breaker is not None and task.breaker.name is not None:
-                    declared = canonical(task.breaker)
-                    declared.pop("whileOpen", None)  # what a task does is its own affair
-                    yield (phase, index), "breaker", task.breaker.name, declared
+                yield (phase, index), task.breaker
 
 
 def _shown(declared: _Declared) -> str:

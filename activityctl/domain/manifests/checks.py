@@ -41,7 +41,7 @@ from activityctl.domain.manifests.policy_checks import (
     check_limits,
     check_named_limit,
     check_policies,
-    check_retry,
+    check_source_policies,
 )
 from activityctl.domain.manifests.run_limits import OverlapPolicy
 from activityctl.domain.manifests.scope import Scopes, task_lists
@@ -82,7 +82,7 @@ def check_definition(spec: DefinitionSpec, kinds: Kinds) -> list[Finding]:
         inner += _check_templates(source, scope, kinds.contexts)
         inner += _under(_template_findings(source.default, scope), "default")
         inner += _check_call(source, trusted_names(None))
-        inner += check_retry(source.retry)
+        inner += check_source_policies(source, scopes.limits)
         inner += _check_code(source)
         inner += check_plain_expressions(source, scope)
         findings += _under(inner, "context", index)
@@ -292,7 +292,7 @@ def _check_block(block: StaticBlock, kinds: Kinds, scopes: Scopes) -> list[Findi
         inside = scopes.task(block, task, in_body=True)
         found = _check_task(task, kinds, scopes.task(block, task), inside)
         found += check_flow(task, block)
-        found += check_named_limit(task, scopes.limits)
+        found += check_named_limit(task.limit, scopes.limits)
         for case, choice in enumerate(task.switch.cases if task.switch else ()):
             found += _check_condition(choice.when, inside, "switch", "cases", case, "when")
         if task.repeat is not None and task.repeat.until is not None:

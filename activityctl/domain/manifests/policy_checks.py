@@ -1,14 +1,20 @@
 """Checks of the policies of a task: expressions over errors, and limits without an effect."""
 
 from collections.abc import Collection, Iterator, Sequence
+from typing import Final
 
 from activityctl.domain.cel.static_check import CONDITION, check_meaning
+from activityctl.domain.manifests.context import ContextTemplate
 from activityctl.domain.manifests.task_template import TaskTemplate
+from activityctl.domain.tasks.breaker import BreakerPolicy
 from activityctl.domain.tasks.failure import ERROR_SCOPE
 from activityctl.domain.tasks.guard import KINDS_WITH_HOST
 from activityctl.domain.tasks.limit import Limit
 from activityctl.domain.tasks.retry import RetryPolicy
 from activityctl.domain.values.finding import Finding, unknown_field
+
+WITHOUT_NEIGHBOUR: Final = frozenset({"env", "events", "file", "runs", "state"})
+"""The context sources that ask nothing outside of the worker and its Postgres."""
 
 
 def check_retry(retry: RetryPolicy) -> Iterator[Finding]:
@@ -32,19 +38,36 @@ def check_limits(limits: Sequence[Limit]) -> Iterator[Finding]:
         seen.add(limit.name)
 
 
-def check_named_limit(task: TaskTemplate, declared: Collection[str]) -> Iterator[Finding]:
+def check_named_limit(limit: str | None, declared: Collection[str]) -> Iterator[Finding]:
     """Yield the name of a limit that the definition does not declare."""
-    if task.limit is not None and task.limit not in declared:
-        reason = unknown_field(task.limit, declared).replace("unknown field", "no such limit:")
+    if limit is not None and limit not in declared:
+        reason = unknown_field(limit, declared).replace("unknown field", "no such limit:")
         yield Finding(("limit",), reason if declared else f"{reason}; declare it in spec.limits")
+
+
+def check_source_policies(source: ContextTemplate, declared: Collection[str]) -> Iterator[Finding]:
+    """Yield what is wrong with the policies of a context source."""
+    yield from check_retry(source.retry)
+    given = {"breaker": source.breaker, "limit": source.limit}
+    if WITHOUT_NEIGHBOUR.issuperset(source.kinds):
+        for name in (name for name, policy in given.items() if policy is not None):
+            kind = ", ".join(source.kinds)
+            reason = f"has no effect: a source of kind {kind} asks no neighbour"
+            yield Finding((name,), reason, at_key=True)
+        return
+    yield from check_named_limit(source.limit, declared)
+    yield from _check_breaker(source.breaker, source.kinds)
+
+
+def _check_breaker(breaker: BreakerPolicy | None, kinds: Collection[str]) -> Iterator[Finding]:
+    if breaker is not None and breaker.name is None and KINDS_WITH_HOST.isdisjoint(kinds):
+        reason = "needs a name: only http and ai have a host"
+        yield Finding(("breaker",), reason, at_key=True)
 
 
 def check_policies(task: TaskTemplate, reporting: frozenset[str]) -> Iterator[Finding]:
     """Yield what is wrong with the policies; `reporting` are the kinds that report progress."""
-    has_host = not KINDS_WITH_HOST.isdisjoint(task.kinds)
-    if task.breaker is not None and task.breaker.name is None and not has_host:
-        reason = "needs a name: only http and ai have a host"
-        yield Finding(("breaker",), reason, at_key=True)
+    yield from _check_breaker(task.breaker, task.kinds)
     yield from check_retry(task.retry)
     if task.timeout.heartbeat is not None and not reporting.issuperset(task.kinds):
         kind = ", ".join(task.kinds)

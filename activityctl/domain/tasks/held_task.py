@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from activityctl.domain.values.json_form import View, format_timestamp
+
+_OF_CONTEXT: Final = "/context/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +44,14 @@ def waiting_view(held: HeldTask) -> View:
         "since": format_timestamp(held.since),
         "until": format_timestamp(held.until),
     }
+
+
+def lookup_id(run_id: str, name: str) -> str:
+    """Return what names the lookup of a value of the context among held tasks."""
+    return f"{run_id}{_OF_CONTEXT}{name}"
+
+
+def parts_of_lookup(text: str) -> tuple[str, str]:
+    """Return the run and the name of the value of a lookup_id."""
+    run_id, _, name = text.partition(_OF_CONTEXT)
+    return run_id, name

@@ -26,8 +26,9 @@ async def limit_views(catalog: Catalog, lists: RunLists, selection: Selection) -
         if spec is None:
             continue
         limits |= {limit.name: limit for limit in spec.limits}
-        named = {task.limit for task in all_templates(spec.all_tasks) if task.limit is not None}
-        for name in named:
+        named = {source.limit for source in spec.context}
+        named |= {task.limit for task in all_templates(spec.all_tasks)}
+        for name in (name for name in named if name is not None):
             users.setdefault(name, []).append(f"definition/{found[1].definition}")
     uses = {use.name: use for use in await lists.limit_uses()}
     views = [

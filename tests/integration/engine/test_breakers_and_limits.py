@@ -86,6 +86,36 @@ async def test_a_breaker_holds_up_the_tasks_of_a_failing_host_and_lets_them_pass
 
 
 @pytest.mark.usefixtures("worker")
+async def test_a_breaker_holds_up_the_lookup_of_a_context_and_lets_it_pass_again(
+    engine: Engine,
+) -> None:
+    neighbour = Neighbour()
+    with neighbour.serving() as url:
+        customer = {
+            "name": "customer",
+            "http": {"method": "POST", "url": url, "result": "response"},
+            "breaker": {"failures": 3, "openFor": "2s"},
+            "retry": {"maxAttempts": 9, "initialInterval": "100ms"},
+        }
+        await engine.apply({"context": [customer], "tasks": [shell("true")]})
+        run_id = await engine.fire()
+        async with asyncio.timeout(20):
+            while not await engine.ports.run_lists.breakers(Selection()):
+                await asyncio.sleep(0.05)
+        neighbour.is_well = True
+        run = await engine.ended(run_id, seconds=30)
+    assert run.status is RunStatus.SUCCEEDED
+    assert run.context["customer"]["status"] == 200
+    assert (neighbour.refused, neighbour.answered) == (3, 1)
+    name = url.removeprefix("http://").rstrip("/")
+    messages = [entry.message for entry in await engine.log(run_id)]
+    waits = f"context customer waits for breaker {name}, which is open: 3 failures in a row"
+    assert waits in messages
+    assert f"breaker {name} closed: 1 probe succeeded" in messages
+    assert not any("was lost" in text for text in messages)
+
+
+@pytest.mark.usefixtures("worker")
 async def test_a_task_may_fail_fast_behind_an_open_breaker(engine: Engine) -> None:
     await engine.ports.guards.turn_breaker("crm", is_open=True, reason="moving")
     task = shell("true", breaker={"name": "crm", "whileOpen": "fail"}, retry={"maxAttempts": 5})

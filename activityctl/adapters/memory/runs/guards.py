@@ -1,6 +1,6 @@
 """Breakers and limits in memory."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from activityctl.adapters.memory.runs.runs import MemoryRunStore
@@ -17,7 +17,23 @@ from activityctl.domain.tasks.breaker import (
 from activityctl.domain.tasks.guard import Guard
 from activityctl.domain.tasks.limit import WAITER_LEASE, LimitState, permit
 from activityctl.errors import NotFoundError
-from activityctl.ports import BegunAttempt, BreakerChange, Hold
+from activityctl.ports import (
+    BegunAttempt,
+    BegunLookup,
+    BreakerChange,
+    GuardedLookup,
+    Hold,
+    LookupEnd,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asks:
+    """A task or a lookup that wants to begin an attempt."""
+
+    id: str
+    name: str
+    guard: Guard
 
 
 class MemoryGuards:
@@ -45,7 +61,47 @@ class MemoryGuards:
             return None
         if self._state.runs[row.task.run_id].run.status is not RunStatus.RUNNING:
             return None
-        guard, at, is_probe = row.task.guard or Guard(), self._state.clock(), False
+        asks = _Asks(task_id, row.task.name, row.task.guard or Guard())
+        is_probe = self._pass(asks, lease, chance)
+        if isinstance(is_probe, Hold):
+            return is_probe
+        begun = await self._runs.begin_attempt(task_id, now, worker)
+        return None if begun is None else replace(begun, is_probe=is_probe)
+
+    async def begin_lookup(
+        self, lookup: GuardedLookup, now: datetime, worker: str, *, lease: timedelta, chance: float
+    ) -> BegunLookup | Hold:
+        """Begin an attempt of a lookup, if breaker and limit let it pass."""
+        self._state.lookups[lookup.id] = lookup.guard
+        is_probe = self._pass(_Asks(lookup.id, lookup.name, lookup.guard), lease, chance)
+        if isinstance(is_probe, Hold):
+            return is_probe
+        number = 1 + sum(key == lookup.id for key, _ in self._state.attempts)
+        begun = Attempt(lookup.id, number, worker, now)
+        self._state.attempts[lookup.id, number] = begun
+        return BegunLookup(number, is_probe)
+
+    async def settle_lookup(
+        self, lookup: GuardedLookup, end: LookupEnd, now: datetime
+    ) -> BreakerChange | None:
+        """Record how an attempt of a lookup ended, and tell the breaker."""
+        key = (lookup.id, end.number)
+        self._state.attempts[key] = replace(
+            self._state.attempts[key],
+            outcome=end.outcome,
+            ended_at=now,
+            error=end.error,
+            code=end.code,
+        )
+        if end.error is not None and end.is_fault is not None:
+            self._faults[key] = end.is_fault
+        if not (end.is_fault or end.is_probe):
+            return None
+        return self._told(lookup.id, lookup.guard, is_fault=end.is_fault)
+
+    def _pass(self, asks: "_Asks", lease: timedelta, chance: float) -> bool | Hold:
+        """Let an attempt pass, and return whether it probes; else what holds it up."""
+        task_id, guard, at, is_probe = asks.id, asks.guard, self._state.clock(), False
         passed: Breaker | None = None
         if guard.breaker is not None and guard.breaker_name in self._state.breakers:
             before = self._live(self._state.breakers[guard.breaker_name])
@@ -57,19 +113,24 @@ class MemoryGuards:
                 is_new = fails or self._hold(task_id, look_at, breaker=before.name)
                 seconds = (look_at - at).total_seconds()
                 return Hold(
-                    row.task.name, before.name, True, seconds, look_at, is_new, fails, before.reason
+                    asks.name, before.name, True, seconds, look_at, is_new, fails, before.reason
                 )
             passed, is_probe = passage.breaker, before.status is not BreakerStatus.CLOSED
-        if guard.limit is not None and (hold := self._limit(task_id, guard, at)) is not None:
+        if guard.limit is not None and (hold := self._limit(asks, guard, at)) is not None:
             return hold
         if passed is not None:
             self._state.breakers[passed.name] = passed
         self._state.holds.pop(task_id, None)
-        begun = await self._runs.begin_attempt(task_id, now, worker)
-        return None if begun is None else replace(begun, is_probe=is_probe)
+        return is_probe
 
-    def _limit(self, task_id: str, guard: Guard, at: datetime) -> Hold | None:
+    def _guard_of(self, task_id: str) -> Guard | None:
+        if task_id in self._state.lookups:
+            return self._state.lookups[task_id]
+        return self._state.tasks[task_id].task.guard
+
+    def _limit(self, asks: "_Asks", guard: Guard, at: datetime) -> Hold | None:
         assert guard.limit is not None  # noqa: S101  # the caller has looked
+        task_id = asks.id
         name, held = guard.limit.name, self._state.holds.get(task_id)
         place = self._places + 1 if held is None else held.place
         waiting = (
@@ -89,7 +150,7 @@ class MemoryGuards:
             return None
         is_new = self._hold(task_id, look_at, limit=name, slot=found.slot)
         return Hold(
-            self._state.tasks[task_id].task.name,
+            asks.name,
             name,
             False,
             max((look_at - at).total_seconds(), 0.0),
@@ -103,7 +164,7 @@ class MemoryGuards:
     def _is_at_work(self, attempt: Attempt, limit: str, but: str) -> bool:
         if attempt.ended_at is not None or attempt.task_id == but:
             return False
-        guard = self._state.tasks[attempt.task_id].task.guard
+        guard = self._guard_of(attempt.task_id)
         return guard is not None and guard.limit is not None and guard.limit.name == limit
 
     def _hold(
@@ -130,16 +191,21 @@ class MemoryGuards:
 
     def _live(self, breaker: Breaker) -> Breaker:
         for probe in breaker.probes:
-            if self._state.tasks[probe.task_id].task.has_ended:
+            if self._has_ended(probe.task_id):
                 breaker = rules.without_probe(breaker, probe.task_id)
         return breaker
+
+    def _has_ended(self, task_id: str) -> bool:
+        if task_id not in self._state.lookups:
+            return self._state.tasks[task_id].task.has_ended
+        mine = [each for key, each in self._state.attempts.items() if key[0] == task_id]
+        return all(each.ended_at is not None for each in mine)
 
     async def settle(self, task: TaskInstance, *, is_fault: bool | None) -> BreakerChange | None:
         """Tell the breaker how the attempt of the task ended; return the change of its status."""
         guard = task.guard
         if guard is None or guard.breaker is None or guard.breaker_name is None:
             return None
-        name, now = guard.breaker_name, self._state.clock()
         attempt = self._state.attempts.get((task.id, task.attempts))
         if (
             is_fault is not None
@@ -147,25 +213,31 @@ class MemoryGuards:
             and attempt.outcome is AttemptOutcome.FAILED
         ):
             self._faults[task.id, task.attempts] = is_fault
+        return self._told(task.id, guard, is_fault=is_fault)
+
+    def _told(self, task_id: str, guard: Guard, *, is_fault: bool | None) -> BreakerChange | None:
+        name, now = guard.breaker_name, self._state.clock()
+        if guard.breaker is None or name is None:
+            return None
         before = self._state.breakers.get(name)
         if before is None:
             if not is_fault:
                 return None
             before = Breaker(name, BreakerStatus.CLOSED, now - timedelta(days=1))
         if is_fault is None:
-            after = rules.without_probe(before, task.id)
+            after = rules.without_probe(before, task_id)
         elif is_fault:
             recent = self._recent(before, guard.breaker.within, now)
-            after = rules.after_fault(before, guard.breaker, task.id, recent, now)
+            after = rules.after_fault(before, guard.breaker, task_id, recent, now)
         else:
-            after = rules.after_success(before, guard.breaker, task.id, now)
+            after = rules.after_success(before, guard.breaker, task_id, now)
         self._state.breakers[name] = after
         return BreakerChange(before, after) if after.status is not before.status else None
 
     def _recent(self, breaker: Breaker, within: timedelta, now: datetime) -> RecentAttempts:
         ended = []
         for key, attempt in self._state.attempts.items():
-            guard = self._state.tasks[attempt.task_id].task.guard
+            guard = self._guard_of(attempt.task_id)
             is_known = attempt.outcome is AttemptOutcome.SUCCEEDED or key in self._faults
             if guard is None or guard.breaker_name != breaker.name or not is_known:
                 continue

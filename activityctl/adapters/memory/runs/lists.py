@@ -13,7 +13,7 @@ from activityctl.domain.runs.run import Run, TaskInstance
 from activityctl.domain.runs.waiting import assignee_of
 from activityctl.domain.tasks.attempt import Attempt
 from activityctl.domain.tasks.breaker import Breaker
-from activityctl.domain.tasks.held_task import HeldTask
+from activityctl.domain.tasks.held_task import HeldTask, parts_of_lookup
 from activityctl.domain.tasks.limit_use import LimitUse
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError
@@ -134,16 +134,21 @@ class MemoryRunLists:
         return found
 
     def _limit_of(self, task_id: str) -> str | None:
-        guard = self._state.tasks[task_id].task.guard
+        task = self._state.tasks.get(task_id)
+        guard = self._state.lookups.get(task_id) if task is None else task.task.guard
         return guard.limit.name if guard is not None and guard.limit is not None else None
 
     async def held_by_limit(self, name: str, most: int) -> list[HeldTask]:
         """Return tasks that wait for the limit; those that ask again first come first."""
-        held = [
-            HeldTask(key, None, name, row.since, row.look_at, task.name, task.run_id)
-            for key, row in self._state.holds.items()
-            if row.limit == name and not (task := self._state.tasks[key].task).has_ended
-        ]
+        held = []
+        for key, row in self._state.holds.items():
+            run_id, value = parts_of_lookup(key)
+            label, has_ended = f"context.{value}", False
+            if key in self._state.tasks:
+                task = self._state.tasks[key].task
+                label, run_id, has_ended = task.name, task.run_id, task.has_ended
+            if row.limit == name and not has_ended:
+                held.append(HeldTask(key, None, name, row.since, row.look_at, label, run_id))
         return sorted(held, key=lambda each: each.until)[:most]
 
     async def breakers(self, selection: Selection) -> list[Breaker]:

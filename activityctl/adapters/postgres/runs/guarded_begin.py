@@ -43,7 +43,10 @@ _IS_AT_WORK: Final = f"""coalesce((
         a.started_at + interval '45 seconds') > k.at - {_ALIVE_FOR}"""
 _BEGINS: Final = "greatest(k.used_until, k.at) + k.gap - k.gap * k.burst"
 
-BEGIN_GUARDED: Final = f"""
+
+def _guarded(source: str, condition: str, begun: str, recorded: str = RECORD_BEGUN) -> str:
+    """Return the statement that begins an attempt of what `source` has as `t`."""
+    return f"""
     WITH asked AS MATERIALIZED (
         SELECT t.id AS task_id, t.name AS task_name, clock_timestamp() AS at,
             t.guard->>'limitName' AS limit_name, (t.guard->>'places')::int AS places,
@@ -51,11 +54,11 @@ BEGIN_GUARDED: Final = f"""
             coalesce((t.guard->>'burst')::int, 1) AS burst,
             coalesce(b.status, 'closed') <> 'closed' AND NOT %(passes)s AS is_stopped,
             l.used_until, h.slot_at, h.place, h.task_id IS NULL AS is_new
-        FROM tasks t JOIN runs r ON r.id = t.run_id
+        FROM {source}
         LEFT JOIN breakers b ON b.name = t.guard->>'breakerName'
         LEFT JOIN limits l ON l.name = t.guard->>'limitName'
         LEFT JOIN holds h ON h.task_id = t.id
-        WHERE t.id = %(id)s AND t.ended_at IS NULL AND r.status = 'running'),
+        WHERE {condition}),
     counted AS MATERIALIZED (
         SELECT k.*, CASE WHEN k.places IS NULL THEN 0 ELSE (
                 SELECT count(*) FROM attempts a
@@ -98,21 +101,54 @@ BEGIN_GUARDED: Final = f"""
     freed AS (
         DELETE FROM holds h USING timed k
         WHERE h.task_id = k.task_id AND NOT k.is_new AND k.verdict IN ('begin', 'take')),
-    begun AS (
+    begun AS ({begun}),
+    {recorded}
+    SELECT k.verdict, k.look_at, k.at AS asked_at, k.is_new, k.limit_name AS held_by,
+        k.task_name, begun.*
+    FROM timed k LEFT JOIN begun ON true"""
+
+
+BEGIN_GUARDED: Final = _guarded(
+    "tasks t JOIN runs r ON r.id = t.run_id",
+    "t.id = %(id)s AND t.ended_at IS NULL AND r.status = 'running'",
+    f"""
         UPDATE tasks t SET status = 'running', attempts = t.attempts + 1, worker = %(worker)s,
             started_at = coalesce(t.started_at, %(now)s), attempt_at = %(now)s
         FROM tasks old, timed k
         WHERE t.id = k.task_id AND old.id = t.id AND k.verdict IN ('begin', 'take')
         RETURNING {TASK_COLUMNS}, old.attempt_at AS lost_since,
-            CASE WHEN old.attempt_at IS NOT NULL THEN old.worker END AS lost_worker),
-    {RECORD_BEGUN}
-    SELECT k.verdict, k.look_at, k.at AS asked_at, k.is_new, k.limit_name AS held_by,
-        k.task_name, begun.*
-    FROM timed k LEFT JOIN begun ON true"""
+            CASE WHEN old.attempt_at IS NOT NULL THEN old.worker END AS lost_worker""",
+)
 """Takes `id`, `now`, `worker`, and `passes`: whether the breaker has let it pass already.
 
 Returns one row, with the task if the attempt began, or none if the task may not begin at all.
 """
+
+BEGIN_LOOKUP: Final = _guarded(
+    "(SELECT %(id)s::text AS id, %(name)s::text AS name, %(guard)s::jsonb AS guard) t",
+    "true",
+    """
+        SELECT k.task_id AS id, %(worker)s::text AS worker, %(now)s::timestamptz AS attempt_at,
+            %(guard)s::jsonb AS guard, 1 + coalesce((
+                SELECT max(a.number) FROM attempts a WHERE a.task_id = k.task_id), 0) AS attempts
+        FROM timed k WHERE k.verdict IN ('begin', 'take')""",
+    """
+    lost AS (
+        UPDATE attempts a SET outcome = 'lost', ended_at = %(now)s FROM begun b
+        WHERE a.task_id = b.id AND a.number < b.attempts AND a.ended_at IS NULL),
+    added AS (
+        INSERT INTO attempts (task_id, number, worker, started_at, breaker, limit_name, lookup_of)
+        SELECT id, attempts, worker, attempt_at, guard->>'breakerName', guard->>'limitName',
+            %(run)s FROM begun)""",
+)
+"""As BEGIN_GUARDED, for the lookup of a value of the context.
+
+It takes `name`, `guard` and `run` too.
+"""
+
+IS_WAITING: Final = f"""(t.ended_at IS NULL AND (t.id IS NOT NULL
+    OR h.look_at > clock_timestamp() - interval '{WAITER_LEASE.total_seconds()} seconds'))"""
+"""Whether the hold `h`, of the task `t` or of a lookup without one, still counts."""
 
 LIMIT_USES: Final = f"""
     SELECT k.name, u.at_work, w.waiting, w.next_at
@@ -120,7 +156,7 @@ LIMIT_USES: Final = f"""
     CROSS JOIN LATERAL (SELECT count(*) AS at_work FROM attempts a
         WHERE a.limit_name = k.name AND a.ended_at IS NULL AND {_IS_AT_WORK}) u
     CROSS JOIN LATERAL (SELECT count(*) AS waiting, min(h.look_at) AS next_at
-        FROM holds h JOIN tasks t ON t.id = h.task_id
-        WHERE h.limit_name = k.name AND t.ended_at IS NULL) w
+        FROM holds h LEFT JOIN tasks t ON t.id = h.task_id
+        WHERE h.limit_name = k.name AND {IS_WAITING}) w
     ORDER BY k.name"""
 """How far each limit is used, for people."""

@@ -1,7 +1,8 @@
 """Lists of runs, task instances and dead letters in Postgres, as the commands show them."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
 
 from psycopg.types.json import Jsonb
 
@@ -16,7 +17,7 @@ from activityctl.adapters.postgres.rows import (
     task_of,
 )
 from activityctl.adapters.postgres.runs.accepted import accepted_runs, accepted_with
-from activityctl.adapters.postgres.runs.guarded_begin import LIMIT_USES
+from activityctl.adapters.postgres.runs.guarded_begin import IS_WAITING, LIMIT_USES
 from activityctl.adapters.postgres.runs.letters import list_letters
 from activityctl.domain.gitops.waiting import Waiting, WaitingFirings
 from activityctl.domain.runs.dead_letter import ANY_LETTER, DeadLetter, LetterFilter
@@ -24,7 +25,7 @@ from activityctl.domain.runs.latest_run import LatestRun
 from activityctl.domain.runs.run import Run, RunStatus, TaskInstance
 from activityctl.domain.tasks.attempt import Attempt
 from activityctl.domain.tasks.breaker import Breaker
-from activityctl.domain.tasks.held_task import HeldTask
+from activityctl.domain.tasks.held_task import HeldTask, parts_of_lookup
 from activityctl.domain.tasks.limit_use import LimitUse
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError
@@ -199,18 +200,13 @@ class PostgresRunLists:
     async def held_by_limit(self, name: str, most: int) -> list[HeldTask]:
         """Return tasks that wait for the limit; those that ask again first come first."""
         rows = await self._database.fetch(
-            """SELECT h.*, t.name, t.run_id FROM holds h JOIN tasks t ON t.id = h.task_id
-               WHERE h.limit_name = %(name)s AND t.ended_at IS NULL
+            f"""SELECT h.*, t.name, t.run_id FROM holds h LEFT JOIN tasks t ON t.id = h.task_id
+               WHERE h.limit_name = %(name)s AND {IS_WAITING}
                ORDER BY h.look_at, h.place LIMIT %(most)s""",
             name=name,
             most=most,
         )
-        return [
-            HeldTask(
-                row["task_id"], None, name, row["since"], row["look_at"], row["name"], row["run_id"]
-            )
-            for row in rows
-        ]
+        return [_held_by_limit(row, name) for row in rows]
 
     async def breakers(self, selection: Selection) -> list[Breaker]:
         """Return the breakers that have ever opened, by name."""
@@ -234,6 +230,14 @@ class PostgresRunLists:
         """Return how many open dead letters each subscription has, by subscription id."""
         rows = await self._database.fetch(OPEN_LETTERS)
         return {row["subscription_id"]: row["count"] for row in rows}
+
+
+def _held_by_limit(row: Mapping[str, Any], limit: str) -> HeldTask:
+    held = HeldTask(row["task_id"], None, limit, row["since"], row["look_at"])
+    if row["run_id"] is not None:
+        return replace(held, name=row["name"], run_id=row["run_id"])
+    run_id, name = parts_of_lookup(row["task_id"])
+    return replace(held, name=f"context.{name}", run_id=run_id)
 
 
 def _values(selection: Selection) -> dict[str, object]:

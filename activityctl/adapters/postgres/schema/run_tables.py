@@ -289,8 +289,9 @@ class TaskTable(SQLModel, table=True):
 
 
 class AttemptTable(SQLModel, table=True):
-    """An attempt of a task; numbers count from 1.
+    """An attempt of a task, or of a lookup of the context of the run `lookup_of`.
 
+    Numbers count from 1.
     `breaker` and `limit_name` are what it had to pass. `fault` says of a failed attempt whether
     the breaker counts it, as soon as the breaker knows.
     """
@@ -312,8 +313,13 @@ class AttemptTable(SQLModel, table=True):
             "limit_name",
             postgresql_where=text("limit_name IS NOT NULL AND ended_at IS NULL"),
         ),
+        Index(
+            "attempts_lookup_index",
+            "lookup_of",
+            postgresql_where=text("lookup_of IS NOT NULL"),
+        ),
     )
-    task_id: str = text_column(ForeignKey("tasks.id"), key=True)
+    task_id: str = text_column(key=True)
     number: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
     worker: str | None = text_column(nullable=True)
     started_at: datetime = moment_column()
@@ -324,6 +330,7 @@ class AttemptTable(SQLModel, table=True):
     breaker: str | None = text_column(nullable=True)
     limit_name: str | None = text_column(nullable=True)
     fault: bool | None = Field(sa_column=Column(Boolean, nullable=True))
+    lookup_of: str | None = text_column(nullable=True)
 
 
 class BreakerTable(SQLModel, table=True):
@@ -350,7 +357,7 @@ class LimitTable(SQLModel, table=True):
 
 
 class HoldTable(SQLModel, table=True):
-    """A task that a breaker or a limit holds up, and when it asks again.
+    """A task or a lookup that a breaker or a limit holds up, and when it asks again.
 
     `place` is its place in the order of arrival; `slot_at` is when the rate lets it begin.
     """
@@ -364,7 +371,7 @@ class HoldTable(SQLModel, table=True):
             postgresql_where=text("limit_name IS NOT NULL"),
         ),
     )
-    task_id: str = text_column(ForeignKey("tasks.id"), key=True)
+    task_id: str = text_column(key=True)
     place: int = Field(sa_column=Column(BigInteger, Identity(always=True), nullable=False))
     breaker: str | None = text_column(nullable=True)
     limit_name: str | None = text_column(nullable=True)

@@ -35,11 +35,22 @@ def spec(*limits: object, **fields: object) -> dict[str, object]:
     return {"limits": list(limits), "tasks": [task]}
 
 
+def looking(kind: str, body: object, **fields: object) -> dict[str, object]:
+    """Return a spec with the limit crm and a context source."""
+    return {**spec(CRM), "context": [{"name": "customer", kind: body, **fields}]}
+
+
+URL = {"url": "https://crm.example/"}
+QUERY = {"connection": {"secretRef": "crm"}, "statement": "SELECT 1"}
+
+
 def test_definitions_may_share_what_they_declare_alike(tmp_path: Path):
     mine = spec(CRM, limit="crm", breaker={"name": "crm", "failures": 3})
     yours = spec({**CRM, "per": "1s"}, limit="crm", breaker={"name": "crm", "failures": 3})
     yours["tasks"][0]["breaker"]["whileOpen"] = "fail"  # type: ignore[index]  # made above
     assert problems_of(tmp_path, mine=mine, yours=yours) == []
+    mine = looking("http", URL, breaker={}, limit="crm")
+    assert problems_of(tmp_path, mine=mine, yours=spec()) == []
 
 
 @pytest.mark.parametrize(
@@ -61,6 +72,25 @@ def test_definitions_may_share_what_they_declare_alike(tmp_path: Path):
         (spec(), spec(CRM, limit="crn"), "spec.tasks[0].limit", "no such limit: 'crn'"),
         (spec(), spec(CRM, {**CRM}), "spec.limits[1].name", "'crm' is used twice"),
         (spec(), spec(breaker={}), "spec.tasks[0].breaker", "only http and ai have a host"),
+        (
+            spec(breaker={"name": "crm"}),
+            looking("http", URL, breaker={"name": "crm", "failures": 3}),
+            "spec.context[0]",
+            "declares the breaker 'crm' with its defaults, not failures 3",
+        ),
+        (spec(), looking("http", URL, limit="crn"), "spec.context[0].limit", "no such limit"),
+        (
+            spec(),
+            looking("sql", QUERY, breaker={}),
+            "spec.context[0].breaker",
+            "only http and ai have a host",
+        ),
+        (
+            spec(),
+            looking("runs", {}, breaker={"name": "crm"}),
+            "spec.context[0].breaker",
+            "has no effect: a source of kind runs asks no neighbour",
+        ),
         (spec(), spec({"name": "crm"}), "spec.limits[0]", "needs rate or concurrency"),
         (
             spec(),
