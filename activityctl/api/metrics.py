@@ -40,6 +40,7 @@ class _SnapshotCollector(Collector):
         yield from self._events()
         yield from self._schedules()
         yield from self._breakers()
+        yield self._late_runs()
         figures = self._figures
         yield _labelled(
             "subscriptions",
@@ -62,6 +63,14 @@ class _SnapshotCollector(Collector):
             "Open dead letters by subscription; a subscription without any is absent.",
             "subscription",
             figures.dead_letters,
+        )
+
+    def _late_runs(self) -> Metric:
+        return _labelled(
+            "runs_late",
+            "Deadlines of an slo that were missed within the last 24 hours, by subscription.",
+            "subscription",
+            self._figures.late_runs,
         )
 
     def _breakers(self) -> Iterator[Metric]:

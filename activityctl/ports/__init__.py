@@ -16,6 +16,7 @@ from activityctl.ports.guards import (
 )
 from activityctl.ports.histories import Histories
 from activityctl.ports.lanes import LaneEnd, Lanes, LaneTurn
+from activityctl.ports.lateness import Lateness
 from activityctl.ports.letters import DeadLetters
 from activityctl.ports.logbook import Logbook, MetricsSource
 from activityctl.ports.outbox import (
@@ -96,6 +97,7 @@ __all__ = [
     "LaneEnd",
     "LaneTurn",
     "Lanes",
+    "Lateness",
     "ListedSchedule",
     "LockedPastTimes",
     "LockedRun",

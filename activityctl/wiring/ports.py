@@ -14,6 +14,7 @@ from activityctl.ports import (
     Gates,
     Guards,
     Lanes,
+    Lateness,
     Logbook,
     MetricsSource,
     Outbox,
@@ -98,6 +99,13 @@ class Ports:
         from activityctl.adapters.postgres.runs.lanes import PostgresLanes
 
         return PostgresLanes(self._database)
+
+    @cached_property
+    def lateness(self) -> Lateness:
+        """Runs that are late."""
+        from activityctl.adapters.postgres.runs.lateness import PostgresLateness
+
+        return PostgresLateness(self._database)
 
     @cached_property
     def stuck_runs(self) -> StuckRuns:

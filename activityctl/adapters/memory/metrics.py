@@ -64,6 +64,11 @@ class MemoryMetricsSource:
                 each.status.value for each in self._state.breakers.values() if each.openings
             ),
             breaker_openings=sum(each.openings for each in self._state.breakers.values()),
+            late_runs=Counter(
+                name
+                for name, noted in state.late_runs.values()
+                if noted.noticed_at >= now - RUNS_COUNTED_FOR
+            ),
             held_tasks=sum(not self._state.tasks[key].task.has_ended for key in self._state.holds),
             workers=sum(row.seen_at >= now - COUNTS_AS_ALIVE for row in state.workers.values()),
             dead_letters=Counter(

@@ -9,6 +9,7 @@ from activityctl.adapters.memory.metrics import MemoryMetricsSource
 from activityctl.adapters.memory.runs.gates import MemoryGates
 from activityctl.adapters.memory.runs.guards import MemoryGuards
 from activityctl.adapters.memory.runs.lanes import MemoryLanes
+from activityctl.adapters.memory.runs.lateness import MemoryLateness
 from activityctl.adapters.memory.runs.letters import MemoryDeadLetters
 from activityctl.adapters.memory.runs.lists import MemoryRunLists
 from activityctl.adapters.memory.runs.logbook import MemoryLogbook
@@ -33,6 +34,7 @@ from activityctl.ports import (
     Gates,
     Guards,
     Lanes,
+    Lateness,
     Logbook,
     MetricsSource,
     Outbox,
@@ -74,6 +76,7 @@ class MemoryPorts:
     guards: Guards
     letters: DeadLetters
     replays: Replays
+    lateness: Lateness
     starter: MemoryRunStarter = field(default_factory=MemoryRunStarter)
     schedule_client: MemoryScheduleClient = field(default_factory=MemoryScheduleClient)
 
@@ -103,4 +106,5 @@ def memory_ports(state: MemoryState | None = None) -> MemoryPorts:
         MemoryGuards(shared),
         MemoryDeadLetters(shared),
         MemoryReplays(shared),
+        MemoryLateness(shared),
     )

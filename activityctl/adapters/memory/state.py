@@ -16,6 +16,7 @@ from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.backfill import Backfill
 from activityctl.domain.runs.concurrency import Arrival
 from activityctl.domain.runs.dead_letter import DeadLetter, LetterAction
+from activityctl.domain.runs.lateness import NotedLateness
 from activityctl.domain.runs.replay_request import ReplayOptions
 from activityctl.domain.runs.run import Run, TaskInstance
 from activityctl.domain.runs.waiting import Answer, Wait
@@ -240,6 +241,8 @@ class MemoryState:
     dead_letters: dict[str, DeadLetter] = field(default_factory=dict)
     letter_actions: dict[str, list[LetterAction]] = field(default_factory=lambda: defaultdict(list))
     """By letter id, oldest first."""
+    late_runs: dict[tuple[str, str], tuple[str, NotedLateness]] = field(default_factory=dict)
+    """The name of the subscription and what was noted, by run and deadline."""
     log: list[tuple[Cursor, LogEntry]] = field(default_factory=list)
     workers: dict[str, WorkerRow] = field(default_factory=dict)
     catalog_lock: asyncio.Lock = field(default_factory=asyncio.Lock)

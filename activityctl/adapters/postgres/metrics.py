@@ -32,6 +32,10 @@ _COUNT_ALL: Final = f"""
         UNION ALL
         SELECT 'breakers', status, count(*) FROM breakers WHERE openings > 0 GROUP BY status
         UNION ALL
+        SELECT 'late', s.name, count(*) FROM late_runs l
+        JOIN subscriptions s ON s.id = l.subscription_id
+        WHERE l.noticed_at >= now() - %(runs)s GROUP BY s.name
+        UNION ALL
         SELECT 'letters', s.name, open.count FROM ({OPEN_LETTERS}) AS open
         JOIN subscriptions s ON s.id = open.subscription_id)
     SELECT now() AS counted_at,
@@ -83,6 +87,7 @@ class PostgresMetricsSource:
             subscriptions=counts.get("subscriptions", {}),
             workers=row["workers"],
             dead_letters=counts.get("letters", {}),
+            late_runs=counts.get("late", {}),
             breakers=counts.get("breakers", {}),
             breaker_openings=row["breaker_openings"],
             held_tasks=row["held_tasks"],

@@ -96,6 +96,7 @@ TABLES: Final[Mapping[str, Rights]] = {
     "log_entries": _rights(read="SELECT", apply="SELECT, INSERT", worker="SELECT, INSERT, DELETE"),
     "dead_letters": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, DELETE"),
     "letter_actions": _rights(read="SELECT", apply="SELECT, INSERT", worker="SELECT, DELETE"),
+    "late_runs": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, DELETE"),
     "workers": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, UPDATE, DELETE"),
     "events": _rights(read="SELECT", apply="SELECT", worker="SELECT, UPDATE (routed_at), DELETE"),
     "verdicts": _rights(

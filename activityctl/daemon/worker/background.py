@@ -13,6 +13,7 @@ from activityctl.daemon.worker.announcer import Announcer
 from activityctl.daemon.worker.child_runs import ChildRuns
 from activityctl.daemon.worker.dispatcher import Dispatcher
 from activityctl.daemon.worker.drift_detector import DriftDetector
+from activityctl.daemon.worker.late_runs import LateRunWatch
 from activityctl.daemon.worker.loop_guard import LoopGuard
 from activityctl.daemon.worker.loops import Loop, Wait, repeat, wait_for
 from activityctl.daemon.worker.overdue_scanner import OverdueScanner
@@ -45,6 +46,7 @@ _WAKE_EVERY: Final = 1.0
 _RETENTION_EVERY: Final = 3600.0
 _RECOVER_EVERY: Final = 15.0
 _STUCK_EVERY: Final = 2.0
+_LATE_EVERY: Final = 5.0
 _SCHEMA_EVERY: Final = 30.0
 _LISTEN_AGAIN_AFTER: Final = 0.5
 _BEAT_EVERY: Final = BEAT_EVERY.total_seconds()
@@ -116,6 +118,7 @@ class BackgroundLoops:
             Loop("recovery", _without_answer(carry_on), _RECOVER_EVERY),
             Loop("wake-up", _without_answer(scanner.wake), _WAKE_EVERY),
             Loop("retention", _without_answer(retention.sweep), _RETENTION_EVERY),
+            Loop("late-runs", LateRunWatch(ports.lateness, ports.events).look, _LATE_EVERY),
             *self._history_retention(settings.retention),
             Loop("stuck-runs", self.stuck_runs.record, _STUCK_EVERY),
             Loop("schema", check_schema, _SCHEMA_EVERY),

@@ -13,6 +13,7 @@ from activityctl.domain.manifests.run_limits import (
     Excess,
     OverlapPolicy,
     PauseAfter,
+    Slo,
     Throttle,
 )
 from activityctl.domain.manifests.task_template import TaskTemplate
@@ -83,6 +84,12 @@ class DefinitionSpec(Manifest):
         default=None,
         description="When a subscription that keeps failing is paused. Default: never.",
         examples=[{"failures": 5}],
+    )
+    slo: Slo | None = Field(
+        default=None,
+        description="By when a run should start and end. A run that is late is noted in its log, "
+        "counted, and an event `activityctl.run.late` says so. Default: no run is late.",
+        examples=[{"startWithin": "1m", "endWithin": "30m"}],
     )
     timeout: LimitDuration = Field(
         default=timedelta(days=1),

@@ -5,7 +5,7 @@
 
 from enum import StrEnum
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from activityctl.domain.values.duration import Duration
 from activityctl.domain.values.model import Manifest
@@ -91,3 +91,27 @@ class PauseAfter(Manifest):
         "paused. In the `onFailure` tasks of the last one, `run.pauses` is true.",
         examples=[5],
     )
+
+
+class Slo(Manifest):
+    """By when a run should start and end; a run that is late is noted, not stopped."""
+
+    start_within: Duration | None = Field(
+        default=None,
+        description="How long after its due time a run should have started. Jitter, a queue and a "
+        "window count. Default: no limit.",
+        examples=["1m"],
+    )
+    end_within: Duration | None = Field(
+        default=None,
+        description="How long after its due time a run should have ended. Default: no limit.",
+        examples=["30m"],
+    )
+
+    @model_validator(mode="after")
+    def _has_limits_in_order(self) -> "Slo":
+        if self.start_within is None and self.end_within is None:
+            raise ValueError("slo needs startWithin or endWithin")
+        if self.start_within and self.end_within and self.end_within < self.start_within:
+            raise ValueError("endWithin is shorter than startWithin; both count from the due time")
+        return self

@@ -51,6 +51,8 @@ class MetricsSnapshot:
     """Circuit breakers that have ever opened, by status."""
     breaker_openings: int = 0
     """How often breakers have opened, summed over all of them."""
+    late_runs: Mapping[str, int] = field(default_factory=dict)
+    """Deadlines of an slo that were missed in the last day, by the name of the subscription."""
     held_tasks: int = 0
     """Tasks that wait for a breaker or a limit."""
     unrouted_events: int = 0

@@ -26,7 +26,9 @@ FIGURES = MetricsSnapshot(
     breakers={"closed": 2, "open": 1},
     breaker_openings=10,
     held_tasks=11,
+    late_runs={"c": 3},
 )
+BY_SUBSCRIPTION = {"activityctl_dead_letters_open", "activityctl_runs_late"}
 NOTHING = MetricsSnapshot(NOW, {}, {}, None, {}, 0, 0, None, {}, 0, {})
 BY_STATUS = {
     "activityctl_runs": {
@@ -75,11 +77,12 @@ def test_every_figure_has_its_metric():
     expected |= {("activityctl_firings_waiting", state): count for state, count in waiting.items()}
     letters = {"a": 4, "b": 2}
     expected |= {("activityctl_dead_letters_open", name): n for name, n in letters.items()}
+    expected[("activityctl_runs_late", "c")] = 3
     assert samples(FIGURES) == expected
 
 
 def test_a_figure_without_rows_is_zero_and_not_absent():
-    named = {key for key in samples(FIGURES) if key[0] != "activityctl_dead_letters_open"}
+    named = {key for key in samples(FIGURES) if key[0] not in BY_SUBSCRIPTION}
     assert set(samples(NOTHING)) == named
     assert set(samples(NOTHING).values()) == {0}
 

@@ -1,9 +1,9 @@
-"""The table of the waits of tasks."""
+"""The tables of the waits of tasks, and of runs that are late."""
 
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Identity, Index, Text, text
+from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKey, Identity, Index, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, SQLModel
 
@@ -65,3 +65,18 @@ class WaitTable(SQLModel, table=True):
     child_run_id: str | None = text_column(nullable=True)
     announce_at: datetime | None = moment_column(nullable=True)
     ended_at: datetime | None = moment_column(nullable=True)
+
+
+class LateRunTable(SQLModel, table=True):
+    """A deadline that a run has missed; the run may not exist yet."""
+
+    __tablename__: ClassVar[Any] = "late_runs"
+    __table_args__ = (
+        CheckConstraint("deadline in ('start', 'end')", name="deadline"),
+        Index(None, "noticed_at"),
+    )
+    run_id: str = text_column(key=True)
+    deadline: str = text_column(key=True)
+    subscription_id: str = text_column(ForeignKey("subscriptions.id"))
+    late_by: datetime = moment_column()
+    noticed_at: datetime = moment_column()

@@ -8,6 +8,7 @@ from activityctl import wiring
 from activityctl.cli.options import ListedKind, output_option, required_name
 from activityctl.cli.render.output import check_format, print_json, to_yaml
 from activityctl.cli.session import Session
+from activityctl.domain.runs.lateness import lateness_view
 from activityctl.domain.values.json_form import API_VERSION, View
 from activityctl.errors import UsageError
 from activityctl.operations.looking.get import ObjectViews
@@ -68,7 +69,9 @@ def describe(
         if shown != "runs":
             return await views.describe(wanted, reference)
         story = RunStory(views, ports.catalog, ports.run_lists, ports.runs, ports.logbook)
-        return await (story.tell_last(reference) if last else story.tell(reference))
+        found = await (story.tell_last(reference) if last else story.tell(reference))
+        late = await ports.lateness.of_runs([found["id"]])
+        return {**found, "late": [lateness_view(each) for each in late]} if late else found
 
     view = {"apiVersion": API_VERSION, "kind": singular(shown), **session.with_ports(read)}
     if "secrets" in view:

@@ -35,6 +35,7 @@ LOOPS = (
     "recovery",
     "wake-up",
     "retention",
+    "late-runs",
     "stuck-runs",
     "schema",
 )

@@ -103,6 +103,7 @@ CHANGES = [
     {**SPEC, "concurrency": {"limit": 2}},
     {**SPEC, "throttle": {"limit": 2, "per": "1h"}},
     {**SPEC, "pauseAfter": {"failures": 2}},
+    {**SPEC, "slo": {"startWithin": "1m"}},
     {**SPEC, "timeout": "2d"},
     {**SPEC, "context": []},
     {**SPEC, "rules": []},
