@@ -33,6 +33,7 @@ def test_all_samples_can_be_planned_together():
         "risky-order",
         "review-triage",
         "search-index",
+        "stock-report",
         "weekly-report",
         "patient",
         "order-desk",
