@@ -178,7 +178,7 @@ def test_an_unknown_profile_is_reported_and_shows_no_password(stranger):
         (("describe", "run", "ffffffff"), 4),
         (("logs", "nobody"), 4),
         (("trigger", "nobody"), 4),
-        (("get", "tasks", "-l", "a=b"), 2),
+        (("get", "events", "-l", "a=b"), 2),
         (("get", "runs", "--status", "finished"), 2),
     ],
 )

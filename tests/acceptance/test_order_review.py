@@ -172,3 +172,4 @@ def test_a_new_user_runs_the_order_review_of_the_design(shell, neighbours: Neigh
     shell("wait", task["run"])
     assert neighbours.got("/say")[-1].body == b'{"verdict":"reject"}'
     shell("delete", "sub", "eu-orders", "--yes")
+    shell("secrets", "remove", "crm-token", "--yes")  # the daemon is shared

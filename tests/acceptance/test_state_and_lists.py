@@ -43,7 +43,7 @@ def test_a_state_is_changed_recorded_and_read_by_the_next_run(shell: Any):
     shell("trigger", "counting", "--wait")
     listed = shell(
         *("get", "runs", "-l", "team=counting", "--sort-by", "dueAt"),
-        *("-o", "custom-columns=NAME:.subscription,OK:.status,GONE:.retryOf"),
+        *("-o", "custom-columns=NAME:.subscription,OK:.status,GONE:.replayOf"),
     )
     assert [line.split() for line in listed.stdout.splitlines()] == [
         ["NAME", "OK", "GONE"],

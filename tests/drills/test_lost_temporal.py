@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from activityctl.domain.gitops.manifest_set import ManifestSet
@@ -26,6 +25,7 @@ from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
 from activityctl.operations.gitops.apply import apply
 from activityctl.operations.runs.actions import change_status
+from support.commands import is_at_work
 from support.drilled import PortsDrill, Row, seed
 
 FIRINGS = 24
@@ -87,7 +87,7 @@ class LostTemporalDrill(PortsDrill):
             killed = [self.process_of(name) for name in ("temporal", "worker")]
             for process in killed:
                 process.kill()
-            while any(each.status() != psutil.STATUS_ZOMBIE for each in killed):
+            while any(is_at_work(each.pid) for each in killed):
                 time.sleep(0.02)  # their parent is suspended
             damage()
 

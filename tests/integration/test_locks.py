@@ -12,6 +12,7 @@ from activityctl import wiring
 from activityctl.adapters.postgres.locks import Lock
 from activityctl.adapters.postgres.rights import Role
 from activityctl.adapters.postgres.runs.gates import _lock_number
+from activityctl.adapters.postgres.schema.migrate import migrate
 from activityctl.domain.runs.concurrency import GateResult
 from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.timing.firing import FiringRequest
@@ -188,13 +189,13 @@ def test_a_login_without_rights_that_holds_up_a_migration_is_named(database_url:
         holding(database_url, login, MIGRATIONS),
         pytest.raises(ConflictError, match=f'"login_{login}"') as raised,
     ):
-        wiring.migrate(database_url)
+        migrate(database_url)
     assert "pg_terminate_backend" in (raised.value.hint or "")
 
 
 async def test_a_migration_waits_for_another_one(database_url: str):
     with holding(database_url, "", MIGRATIONS) as connection:
-        waiting = asyncio.create_task(asyncio.to_thread(wiring.migrate, database_url))
+        waiting = asyncio.create_task(asyncio.to_thread(migrate, database_url))
         await asyncio.sleep(0.5)
         assert not waiting.done()
         connection.execute("SELECT pg_advisory_unlock_all()")

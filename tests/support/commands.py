@@ -89,10 +89,7 @@ def open_descriptors() -> int:
 
 async def is_gone(number: int, tries: int = 500) -> bool:
     for _ in range(tries):
-        try:
-            if psutil.Process(number).status() == psutil.STATUS_ZOMBIE:
-                return True  # dead, but init has not reaped it yet
-        except psutil.NoSuchProcess:
+        if not is_at_work(number):
             return True
         await asyncio.sleep(0.01)
     return False
@@ -108,3 +105,11 @@ def nothing_left_behind() -> Iterator[None]:
     assert set(psutil.Process().children(recursive=True)) <= children
     assert threading.active_count() == threads
     assert open_descriptors() <= descriptors
+
+
+def is_at_work(pid: int) -> bool:
+    """Return whether the process runs; a zombie, which nobody has reaped yet, does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

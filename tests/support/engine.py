@@ -7,8 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from activityctl import wiring
 from activityctl.domain.gitops.history import UNKNOWN_ORIGIN
 from activityctl.domain.gitops.manifest_set import ManifestSet
@@ -25,6 +23,7 @@ from activityctl.domain.values.selection import Selection
 from activityctl.operations.gitops.apply import apply
 from activityctl.operations.gitops.history import delete
 from activityctl.operations.runs.actions import cancel, change_status, trigger
+from support.commands import is_at_work
 
 Spec = Mapping[str, Any]
 NAME = "sample"
@@ -47,11 +46,8 @@ async def until(holds: Callable[[], bool], seconds: float = 10) -> None:
 
 
 def lives(pid_file: Path) -> bool:
-    """Return whether the process runs; a zombie, as in some containers, does not count."""
-    try:
-        return psutil.Process(int(pid_file.read_text())).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    """Return whether the process runs."""
+    return is_at_work(int(pid_file.read_text()))
 
 
 class Engine:
