@@ -319,7 +319,7 @@ async def test_nothing_is_lost_doubled_or_left_over_whatever_fails(
                     check_queue(runs)
                     await check_effects(drill)
                     async with asyncio.timeout(60):
-                        while await drill.open_workflows():
+                        while await drill.retry_while_down(drill.open_workflows, 60):
                             await asyncio.sleep(0.3)
 
 

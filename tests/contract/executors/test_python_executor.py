@@ -111,7 +111,7 @@ async def test_a_failure_is_told(
     message: str,
 ):
     error = await bench.failing("Fails", request_)
-    assert (error.task_code, error.may_retry) == (code, may_retry)
+    assert (error.task_code, error.may_retry) == (code, may_retry), error.message
     assert message in str(error)
     if code == "strategy_error":
         ((level, _, facts),) = bench.logged
