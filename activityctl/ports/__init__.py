@@ -42,7 +42,7 @@ from activityctl.ports.schedules import (
 from activityctl.ports.secrets import Destination, FoundSecret, ResolveSecret, SecretReader
 from activityctl.ports.signals import LOG_CHANNEL, WORK_CHANNEL, Signals, Work, Workers
 from activityctl.ports.sql import SqlBounds, SqlClient, SqlCommand, SqlResult
-from activityctl.ports.stuck import StuckRuns, StuckSummary
+from activityctl.ports.stuck import StuckRuns, StuckSummary, StuckWorkflow
 from activityctl.ports.tasks import (
     ContextSource,
     Decide,
@@ -132,6 +132,7 @@ __all__ = [
     "StartedFiring",
     "StuckRuns",
     "StuckSummary",
+    "StuckWorkflow",
     "TaskCall",
     "Timetable",
     "UnfinishedWork",

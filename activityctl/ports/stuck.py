@@ -17,6 +17,17 @@ class StuckSummary:
     last_reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class StuckWorkflow:
+    """A workflow that cannot go on, while none of its tasks is at work."""
+
+    id: str
+    since: datetime
+    """Since when the last of its runs is stuck."""
+    began_at: datetime
+    """When the first of its runs was recorded."""
+
+
 class StuckRuns(Protocol):
     """Marks the open runs whose workflow cannot go on."""
 
@@ -32,6 +43,10 @@ class StuckRuns(Protocol):
 
     async def stuck_workflows(self) -> list[str]:
         """Return the ids of the workflows of all stuck runs."""
+        ...
+
+    async def idle(self) -> list[StuckWorkflow]:
+        """Return the workflows of stuck runs that have no attempt at work in a living worker."""
         ...
 
     async def summary(self) -> StuckSummary | None:

@@ -1,5 +1,6 @@
 """The StuckRuns port: the open runs of a workflow are marked once, and unmarked."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -7,12 +8,14 @@ from activityctl import wiring
 from activityctl.daemon.worker.stuck_runs import GOOD_AFTER, StuckRunWatch
 from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.admission import new_run
-from activityctl.domain.runs.run import Decision, RunStatus
-from activityctl.domain.runs.run_change import run_change
+from activityctl.domain.runs.run import Decision, Run, RunStatus
+from activityctl.domain.runs.run_change import RunChange, run_change
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
 from activityctl.domain.values.log import Cursor, LogFilter
-from activityctl.ports import StuckSummary
+from activityctl.ports import BegunAttempt, StuckSummary
+from support.guarded import Bench, behind
+from support.run_store import ended, save
 
 
 async def open_run(ports: wiring.Ports, mine: Subscription, key: str, now: datetime) -> ids.RunId:
@@ -64,3 +67,20 @@ async def test_the_watch_tells_a_run_once_and_waits_before_it_says_that_it_goes_
     page, _ = await ports.logbook.page(LogFilter((mine.id,), run_id), Cursor(), limit=50)
     texts = [entry.message.partition(":")[0] for entry in page]
     assert texts == ["the run is stuck", "the run is no longer stuck"]
+
+
+async def test_a_stuck_workflow_is_idle_while_no_attempt_of_its_runs_is_at_work(
+    ports: wiring.Ports, make_run: Callable[..., Awaitable[Run]], now: datetime
+):
+    run = await make_run("k")
+    bench = Bench(ports, run)
+    task, _ = await bench.add(2, behind())
+    workflow = (await ports.unfinished.open_runs(timedelta(0), 10))[0].workflow_id
+    assert await ports.stuck_runs.idle() == []
+    await ports.stuck_runs.mark_stuck(workflow, "it does not fit", now)
+    (idle,) = await ports.stuck_runs.idle()
+    assert (idle.id, idle.since, idle.began_at) == (workflow, now, run.created_at)
+    assert isinstance(await bench.begin(task), BegunAttempt)
+    assert await ports.stuck_runs.idle() == []
+    await save(ports, RunChange(run, update=(ended(task, now),)))
+    assert [found.id for found in await ports.stuck_runs.idle()] == [workflow]

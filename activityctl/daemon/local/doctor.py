@@ -309,7 +309,9 @@ async def _recovery(settings: Settings) -> Check:
     client = await wiring.connect_temporal(settings)
     async with wiring.open_ports(settings) as ports:
         starter = wiring.build_starter(client)
-        lost = await Recovery(ports.unfinished, starter, ports.logbook, _now).find()
+        lost = await Recovery(
+            ports.unfinished, ports.stuck_runs, starter, ports.logbook, _now
+        ).find()
     if lost.is_empty:
         return Check("recovery", "ok", "Temporal knows every open run")
     runs = count_noun(len(lost.runs), "open run has", "open runs have")

@@ -100,7 +100,7 @@ class BackgroundLoops:
         self.beat = WorkerBeat(
             uuid.uuid4().hex, socket.gethostname(), os.getpid(), VERSION, clock()
         )
-        recovery = Recovery(ports.unfinished, starter, ports.logbook, clock)
+        recovery = Recovery(ports.unfinished, ports.stuck_runs, starter, ports.logbook, clock)
         carry_on = RecoveryLoop(recovery, ports.register).carry_on
         checks = _CHECK_SCHEDULES_EVERY
         self.loops: tuple[Loop, ...] = (

@@ -40,7 +40,7 @@ async def recover_all(
 ) -> FullRecovery:
     """Carry on runs and firings, and restore schedules; only find them in a dry run."""
     starter = wiring.build_starter(client)
-    recovery = Recovery(ports.unfinished, starter, ports.logbook, clock)
+    recovery = Recovery(ports.unfinished, ports.stuck_runs, starter, ports.logbook, clock)
     maintenance = ScheduleMaintenance(
         ports.register, wiring.build_schedule_client(client), ports.logbook, clock
     )
@@ -73,7 +73,7 @@ class RecoveryLoop:
         self._checked_until = recovered.checked_until
         if not recovered.is_empty:
             _LOG.warning(
-                "Temporal did not know %d open runs, and %d started firings had no run; "
+                "%d open runs had no workflow that can go on, and %d started firings had no run; "
                 "they were started again",
                 len(recovered.runs),
                 len(recovered.firings),

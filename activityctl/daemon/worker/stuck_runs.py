@@ -79,7 +79,8 @@ class StuckRunWatch:
         for run_id, owner in await self._runs.mark_stuck(workflow_id, error, now):
             message = (
                 "the run is stuck: this version of activityctl cannot go on with its workflow. "
-                f"Run a worker of the version that began it. {error}"
+                "Run a worker of the version that began it, or wait: when none of its tasks is at "
+                f"work, a new workflow goes on with it. {error}"
             )
             _LOG.error(message, extra={"run": run_id})
             await self._logbook.append([LogEntry(owner, run_id, message, "error", now, {})])

@@ -2,21 +2,23 @@
 
 Temporal forgets when its data are lost, restored from a backup, or cut off by a power failure.
 Postgres decides: a run without a workflow gets one again. Tasks that have ended stay ended, and an
-attempt that was under way counts as lost. To start a workflow that is open changes nothing, so a
+attempt that was under way counts as lost. A workflow that no worker can go on with is replaced in
+the same way. To start a workflow that is open changes nothing, so a
 listing of Temporal that is some seconds old does no harm.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Final
 
+from activityctl.domain.runs.fresh_start import begins_anew
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values.log import LogEntry
 from activityctl.errors import RefusedError
-from activityctl.ports import Logbook, RunStarter, UnfinishedWork
+from activityctl.ports import Logbook, RunStarter, StuckRuns, UnfinishedWork
 
 OLDER_THAN: Final = timedelta(seconds=20)
 """What is younger may not be in Temporal's listing yet."""
@@ -30,6 +32,11 @@ _RUN_IS_CARRIED_ON: Final = (
     "Temporal did not know the workflow of this run, so it was started again; tasks that have "
     "ended are not repeated"
 )
+_RUN_BEGINS_ANEW: Final = (
+    "the workflow of this run could not go on, so a new one goes on with it; tasks that have "
+    "ended are not repeated"
+)
+_GIVEN_UP: Final = "no worker could go on with it; a new workflow goes on with its runs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,38 +64,47 @@ class Recovery:
     def __init__(
         self,
         unfinished: UnfinishedWork,
+        stuck: StuckRuns,
         starter: RunStarter,
         logbook: Logbook,
         clock: Callable[[], datetime],
     ) -> None:
         self._unfinished = unfinished
+        self._stuck = stuck
         self._starter = starter
         self._logbook = logbook
         self._clock = clock
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def find(
-        self, *, older_than: timedelta = OLDER_THAN, since: datetime | None = None
+        self,
+        *,
+        older_than: timedelta = OLDER_THAN,
+        since: datetime | None = None,
+        closed: Collection[str] = (),
     ) -> Recovered:
         """Return what Temporal does not know; change nothing.
 
-        Firings that were started before `since` are not looked at.
+        Firings that were started before `since` are not looked at. The workflows `closed` are not
+        open, whatever the listing says.
         """
         until = self._clock() - older_than - _LATE_COMMIT
         started = await self._unfinished.firings_without_run(older_than, _FIRINGS, since=since)
         firings = [without_run.firing for without_run in started]
         if started:
             until = min(until, started[0].started_at)
-        return Recovered(await self._lost_runs(older_than), firings, (), until)
+        return Recovered(await self._lost_runs(older_than, closed), firings, (), until)
 
     async def carry_on(
         self, *, older_than: timedelta = OLDER_THAN, since: datetime | None = None
     ) -> Recovered:
         """Start again what Temporal does not know, and return it. A repeat does no harm.
 
+        A workflow that cannot go on is closed first, so that it is started again too.
         UnreachableError when Temporal does not answer; what was started stays so.
         """
-        found = await self.find(older_than=older_than, since=since)
+        closed = await self._close_stuck()
+        found = await self.find(older_than=older_than, since=since, closed=closed)
         by_workflow = sorted(found.runs, key=lambda firing: firing.workflow_id)
         groups = [
             list(group) for _, group in groupby(by_workflow, lambda firing: firing.workflow_id)
@@ -102,7 +118,8 @@ class Recovery:
             for firing in group
         ]
         not_started = {firing.run_id for firing, _ in failed}
-        await self._tell([firing for firing in found.runs if firing.run_id not in not_started])
+        started = [firing for firing in found.runs if firing.run_id not in not_started]
+        await self._tell(started, closed)
         refused = [
             (firing, error.message) for firing, error in failed if isinstance(error, RefusedError)
         ]
@@ -111,10 +128,22 @@ class Recovery:
                 raise error
         return Recovered(found.runs, found.firings, refused, found.checked_until)
 
-    async def _lost_runs(self, older_than: timedelta) -> list[FiringRef]:
+    async def _close_stuck(self) -> list[str]:
+        """Close the workflows that are to begin anew, and return their ids."""
+        now = self._clock()
+        closed = []
+        for workflow in await self._stuck.idle():
+            if begins_anew(workflow.since, workflow.began_at, now):
+                await self._starter.terminate(workflow.id, _GIVEN_UP)
+                await self._stuck.clear_stuck(workflow.id)
+                closed.append(workflow.id)
+        return closed
+
+    async def _lost_runs(self, older_than: timedelta, closed: Collection[str]) -> list[FiringRef]:
         """Return the open runs whose workflow is not open; ask Temporal only if there are any."""
         page = await self._unfinished.open_runs(older_than, _PAGE)
         known = await self._starter.open_workflows() if page else frozenset()
+        known -= frozenset(closed)
         lost: list[FiringRef] = []
         while page:
             lost += [firing for firing in page if firing.workflow_id not in known]
@@ -125,11 +154,10 @@ class Recovery:
         async with self._turns:
             await self._starter.start(*firings)
 
-    async def _tell(self, runs: Sequence[FiringRef]) -> None:
+    async def _tell(self, runs: Sequence[FiringRef], closed: Collection[str]) -> None:
         now = self._clock()
-        await self._logbook.append(
-            [
-                LogEntry(run.subscription_id, run.run_id, _RUN_IS_CARRIED_ON, "warning", now, {})
-                for run in runs
-            ]
-        )
+        entries = []
+        for run in runs:
+            text = _RUN_BEGINS_ANEW if run.workflow_id in closed else _RUN_IS_CARRIED_ON
+            entries.append(LogEntry(run.subscription_id, run.run_id, text, "warning", now, {}))
+        await self._logbook.append(entries)

@@ -1,17 +1,22 @@
 """A run whose history the worker's code cannot replay is told to be stuck, until it goes on."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 from temporalio import workflow
 
+from activityctl import wiring
 from activityctl.cli.render.columns import columns_of
 from activityctl.cli.render.overview import print_overview
 from activityctl.daemon.local import doctor
 from activityctl.daemon.worker import stuck_runs, worker
+from activityctl.daemon.worker.recovery_loop import recover_all
+from activityctl.domain.runs import fresh_start
 from activityctl.domain.runs.json_form import run_view
 from activityctl.domain.runs.run import RunStatus
 from activityctl.operations.looking.overview import overview
@@ -111,3 +116,36 @@ async def test_a_stuck_run_is_told_everywhere_and_can_be_cancelled(
         run = await engine.ended(run_id, seconds=40)
         assert run.status is RunStatus.CANCELLED
     assert await ports.stuck_runs.summary() is None
+
+
+async def test_a_stuck_run_goes_on_in_a_new_workflow_and_repeats_nothing(
+    engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setattr(worker, "_CACHED_WORKFLOWS", 1)
+    monkeypatch.setattr(fresh_start, "AT_LATEST", timedelta(0))
+    ports, effects = engine.ports, tmp_path / "effects"
+    async with working(settings):
+        slow = "!trigger.payload.quick"
+        tasks = [
+            shell(f"sleep 3; echo one >> {effects}", name="one", when=slow),
+            shell(f"echo two >> {effects}", name="two", needs=["one"], when=slow),
+        ]
+        await engine.apply({"tasks": tasks})
+        run_id = await engine.fire(quick=False)
+        async with asyncio.timeout(20):
+            while not any(task.attempts for task in (await engine.tasks(run_id)).values()):
+                await asyncio.sleep(0.05)
+        monkeypatch.setattr(RunCarrier, "_admit", _admit_later)
+        await engine.ended(await engine.fire(quick=True), seconds=40)
+        client = await wiring.connect_temporal(settings)
+        async with asyncio.timeout(40):
+            while await ports.stuck_runs.summary() is None:
+                await asyncio.sleep(0.05)
+            while not await ports.stuck_runs.idle():  # the first task is at work
+                await asyncio.sleep(0.05)
+        found = await recover_all(
+            ports, client, lambda: datetime.now(UTC), older_than=timedelta(0), is_dry_run=False
+        )
+        assert [firing.run_id for firing in found.lost.runs] == [run_id]
+        assert (await engine.ended(run_id, seconds=40)).status is RunStatus.SUCCEEDED
+    assert effects.read_text() == "one\ntwo\n"

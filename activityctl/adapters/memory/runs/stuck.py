@@ -5,7 +5,7 @@ from datetime import datetime
 
 from activityctl.adapters.memory.state import MemoryState
 from activityctl.domain.values.ids import RunId, SubscriptionId
-from activityctl.ports import StuckSummary
+from activityctl.ports import StuckSummary, StuckWorkflow
 
 
 class MemoryStuckRuns:
@@ -43,6 +43,26 @@ class MemoryStuckRuns:
         """Return the ids of the workflows of all stuck runs."""
         rows = self._state.runs.values()
         return list(dict.fromkeys(row.workflow_id for row in rows if row.run.is_stuck))
+
+    async def idle(self) -> list[StuckWorkflow]:
+        """Return the workflows of stuck runs that have no attempt at work; all workers live."""
+        found = []
+        for workflow_id in await self.stuck_workflows():
+            rows = [
+                row
+                for row in self._state.runs.values()
+                if row.workflow_id == workflow_id and not row.run.has_ended
+            ]
+            runs = {row.run.id for row in rows}
+            if any(
+                attempt.ended_at is None and self._state.tasks[attempt.task_id].task.run_id in runs
+                for attempt in self._state.attempts.values()
+            ):
+                continue
+            times = [row.run.stuck_since for row in rows if row.run.stuck_since is not None]
+            began_at = min(row.run.created_at for row in rows if row.run.is_stuck)
+            found.append(StuckWorkflow(workflow_id, max(times), began_at))
+        return found
 
     async def summary(self) -> StuckSummary | None:
         """Return how many runs are stuck; None if there are none."""

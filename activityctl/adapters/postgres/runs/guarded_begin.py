@@ -36,11 +36,12 @@ LOCK_LIMIT: Final = """
     WHERE l.name = (SELECT t.guard->>'limitName' FROM tasks t WHERE t.id = %(id)s) FOR UPDATE"""
 
 _ALIVE_FOR: Final = "interval '15 seconds'"
-# A worker that was never heard of has just started, or is gone for a day.
-_IS_AT_WORK: Final = f"""coalesce((
+IS_AT_WORK: Final = f"""coalesce((
             SELECT max(w.seen_at) FROM workers w
             WHERE a.worker = 'worker ' || w.host || ' pid ' || w.pid),
         a.started_at + interval '45 seconds') > k.at - {_ALIVE_FOR}"""
+"""Whether the worker of the open attempt `a` lives at the time `k.at`. One that was never heard of
+has just started, or is gone for a day."""
 _BEGINS: Final = "greatest(k.used_until, k.at) + k.gap - k.gap * k.burst"
 
 
@@ -63,7 +64,7 @@ def _guarded(source: str, condition: str, begun: str, recorded: str = RECORD_BEG
         SELECT k.*, CASE WHEN k.places IS NULL THEN 0 ELSE (
                 SELECT count(*) FROM attempts a
                 WHERE a.limit_name = k.limit_name AND a.ended_at IS NULL
-                    AND a.task_id <> k.task_id AND {_IS_AT_WORK}) END AS at_work,
+                    AND a.task_id <> k.task_id AND {IS_AT_WORK}) END AS at_work,
             CASE WHEN k.places IS NULL THEN 0 ELSE (
                 SELECT count(*) FROM holds h
                 WHERE h.limit_name = k.limit_name AND h.task_id <> k.task_id
@@ -154,7 +155,7 @@ LIMIT_USES: Final = f"""
     SELECT k.name, u.at_work, w.waiting, w.next_at
     FROM (SELECT l.name, clock_timestamp() AS at FROM limits l) k
     CROSS JOIN LATERAL (SELECT count(*) AS at_work FROM attempts a
-        WHERE a.limit_name = k.name AND a.ended_at IS NULL AND {_IS_AT_WORK}) u
+        WHERE a.limit_name = k.name AND a.ended_at IS NULL AND {IS_AT_WORK}) u
     CROSS JOIN LATERAL (SELECT count(*) AS waiting, min(h.look_at) AS next_at
         FROM holds h LEFT JOIN tasks t ON t.id = h.task_id
         WHERE h.limit_name = k.name AND {IS_WAITING}) w

@@ -1,10 +1,22 @@
 """Which open runs are stuck, because the code of their workflow cannot go on."""
 
 from datetime import datetime
+from typing import Final
 
 from activityctl.adapters.postgres.database import Database, to_storable_text
+from activityctl.adapters.postgres.runs.guarded_begin import IS_AT_WORK
 from activityctl.domain.values.ids import RunId, SubscriptionId
-from activityctl.ports import StuckSummary
+from activityctl.ports import StuckSummary, StuckWorkflow
+
+_IDLE: Final = f"""
+    SELECT s.workflow_id, max(s.stuck_since) AS since, min(s.created_at) AS began_at
+    FROM runs s WHERE s.ended_at IS NULL AND s.stuck_since IS NOT NULL
+    AND NOT EXISTS (
+        SELECT FROM runs r JOIN tasks t ON t.run_id = r.id JOIN attempts a ON a.task_id = t.id
+        CROSS JOIN (SELECT clock_timestamp() AS at) k
+        WHERE r.workflow_id = s.workflow_id AND r.ended_at IS NULL AND a.ended_at IS NULL
+            AND {IS_AT_WORK})
+    GROUP BY s.workflow_id"""
 
 
 class PostgresStuckRuns:
@@ -48,6 +60,11 @@ class PostgresStuckRuns:
                WHERE ended_at IS NULL AND stuck_since IS NOT NULL"""
         )
         return [row["workflow_id"] for row in rows]
+
+    async def idle(self) -> list[StuckWorkflow]:
+        """Return the workflows of stuck runs that have no attempt at work in a living worker."""
+        rows = await self._database.fetch(_IDLE)
+        return [StuckWorkflow(row["workflow_id"], row["since"], row["began_at"]) for row in rows]
 
     async def summary(self) -> StuckSummary | None:
         """Return how many runs are stuck; None if there are none."""

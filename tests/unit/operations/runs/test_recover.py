@@ -13,6 +13,7 @@ from activityctl.domain.gitops.planning import plan_changes
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.runs.admission import new_run, seconds_left
+from activityctl.domain.runs.fresh_start import AFTER
 from activityctl.domain.runs.run import Decision, Run, RunStatus
 from activityctl.domain.runs.run_change import run_change
 from activityctl.domain.timing.firing import FiringCause, FiringRef, FiringRequest
@@ -34,7 +35,11 @@ class Bed:
         self.at(NOON)
         self.ports: MemoryPorts = memory_ports(self.state)
         self.recovery = Recovery(
-            self.ports.unfinished, self.ports.starter, self.ports.logbook, lambda: LATER
+            self.ports.unfinished,
+            self.ports.stuck_runs,
+            self.ports.starter,
+            self.ports.logbook,
+            lambda: LATER,
         )
 
     def at(self, moment: datetime) -> None:
@@ -189,3 +194,20 @@ async def test_a_run_that_is_carried_on_keeps_what_is_left_of_its_timeout():
     assert seconds_left(state.run, state.spec, NOON + timedelta(minutes=45)) == 900
     assert seconds_left(state.run, state.spec, NOON + timedelta(hours=3)) == 0
     assert seconds_left(state.run, state.spec, NOON - timedelta(hours=3)) == 3600
+
+
+async def test_runs_whose_workflow_cannot_go_on_get_a_new_one():
+    bed = Bed()
+    await bed.apply()
+    run = await bed.open("a", "w")
+    await bed.ports.starter.start(await bed.store("b"))
+    bed.ports.starter._open.add("w")
+    await bed.ports.stuck_runs.mark_stuck("w", "it does not fit", LATER - AFTER)
+    bed.recovery._clock = lambda: LATER - timedelta(seconds=1)
+    assert not (await bed.recovery.carry_on(older_than=timedelta(0))).runs
+    bed.recovery._clock = lambda: LATER
+    (again,) = (await bed.recovery.carry_on(older_than=timedelta(0))).runs
+    assert (again.run_id, again.workflow_id) == (run.id, "w")
+    assert bed.ports.starter.terminated == ["w"]
+    assert "a new one goes on with it" in (await bed.messages())[-1]
+    assert await bed.ports.stuck_runs.summary() is None
