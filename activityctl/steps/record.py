@@ -14,7 +14,7 @@ from activityctl.domain.runs.advance import advance
 from activityctl.domain.runs.lanes import carried_by
 from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance, TaskStatus
 from activityctl.domain.runs.run_change import RunChange, change_task, run_change, with_tasks
-from activityctl.domain.runs.stopping import Stop, stop, stopped_reason
+from activityctl.domain.runs.stopping import LOST, Stop, stop, stopped_reason
 from activityctl.domain.runs.waiting import answered_tasks
 from activityctl.domain.values.failure_kind import Tries, is_outage, reason_of
 from activityctl.domain.values.model import JsonValue
@@ -64,7 +64,8 @@ class RecordStep:
         if TaskStatus(stop.status) is TaskStatus.RUNNING:
             return await self._begin_group(stop.run_id, task_id)
         if TaskStatus(stop.status) is TaskStatus.CANCELLED:
-            stopped = await self.end_stopped(stop.run_id, task_id, lost=stop.reason or None)
+            # An attempt that could stop has recorded that itself.
+            stopped = await self.end_stopped(stop.run_id, task_id, lost=stop.reason or LOST)
             if stopped is not None:
                 return stopped
         return await self.end_task(stop.run_id, task_id, error=stop.reason)

@@ -20,7 +20,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -44,6 +44,8 @@ from support.drilled import PortsDrill, Receiver, Row, receiving, seed
 from support.link import Link
 
 SECONDS = float(os.environ.get("DRILL_SECONDS", "25"))
+CLOCKS_DIFFER = timedelta(milliseconds=100)
+"""Each worker reckons Postgres' time from answers that the drill delays and cuts off."""
 PATIENCE = 240.0 + SECONDS
 IS_SHORT = SECONDS < 120
 LONGEST_FREEZE = 4.0 if IS_SHORT else 14.0
@@ -351,7 +353,7 @@ def check_schedule(runs: list[Row]) -> None:
 
 
 def check_queue(runs: list[Row]) -> None:
-    """Check that two queued runs were never at work at once."""
+    """Check that two queued runs were never at work at once, as far as two workers' dates tell."""
     owner = subscription_id("queued")
     worked = sorted(
         (run["started_at"], run["ended_at"])
@@ -359,7 +361,7 @@ def check_queue(runs: list[Row]) -> None:
         if run["subscription_id"] == owner and run["started_at"] is not None
     )
     for (_, ended), (started, _) in itertools.pairwise(worked):
-        assert ended <= started, "two runs were at work at once"
+        assert ended <= started + CLOCKS_DIFFER, "two runs were at work at once"
 
 
 async def check_effects(drill: ChaosDrill) -> None:

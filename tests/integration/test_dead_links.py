@@ -117,10 +117,43 @@ async def test_postgres_frees_the_locks_of_a_silent_client(database_url: str):
                 await hold_and_be_silent()
 
 
-async def test_every_connection_has_the_bound(database_url: str):
+async def test_postgres_ends_a_transaction_that_was_cut_off_within_a_pipeline(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Its session is active, not idle, because the end of its statements has not come."""
+    monkeypatch.setitem(watched_connection._NEWER_SETTINGS, "transaction_timeout", "2s")
+    async with opened(database_url, 2) as database:
+
+        async def hold_and_be_cut_off() -> None:
+            async with database.transaction() as connection, connection.pipeline():
+                await connection.execute("SET idle_in_transaction_session_timeout = '500ms'")
+                assert await try_lock(connection, Lock.ROUTER)
+                await _until_free(database)
+                await connection.execute("SELECT 1")
+
+        async with asyncio.timeout(SOON):
+            with pytest.raises(UnreachableError):
+                await hold_and_be_cut_off()
+
+
+async def test_an_older_server_that_knows_no_bound_of_transactions_is_used_without(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(watched_connection, "_NEWER_SETTINGS", {"no_such_timeout": "2s"})
+    monkeypatch.setattr(watched_connection, "_older_servers", set())
+    async with opened(database_url) as database:
+        (row,) = await database.fetch("SHOW transaction_timeout")
+        assert row == {"transaction_timeout": "0"}
+
+
+async def test_every_connection_has_the_bounds(database_url: str):
     async with opened(database_url) as database:
         (row,) = await database.fetch("SHOW idle_in_transaction_session_timeout")
         assert row == {"idle_in_transaction_session_timeout": "15s"}
+        for is_long, bound in ((False, "1min"), (True, "1h")):
+            async with database.transaction(is_long=is_long) as connection:
+                shown = await (await connection.execute("SHOW transaction_timeout")).fetchone()
+                assert shown == {"transaction_timeout": bound}
 
 
 async def test_a_block_that_works_for_long_keeps_its_locks(database_url: str):

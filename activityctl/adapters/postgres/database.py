@@ -166,9 +166,12 @@ class Database:
                 await pool.drain()
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
-        """Lend a connection in a transaction, which commits unless the block raises."""
-        async with self.connection() as connection, connection.begun():
+    async def transaction(self, *, is_long: bool = False) -> AsyncIterator[Connection]:
+        """Lend a connection in a transaction, which commits unless the block raises.
+
+        Postgres ends one that lasts over a minute; a long one, over an hour.
+        """
+        async with self.connection() as connection, connection.begun(is_long=is_long):
             yield connection
 
     @asynccontextmanager
@@ -181,12 +184,12 @@ class Database:
             yield connection
 
     @asynccontextmanager
-    async def held_transaction(self) -> AsyncIterator[Connection]:
+    async def held_transaction(self, *, is_long: bool = False) -> AsyncIterator[Connection]:
         """Lend a connection in a transaction whose block also waits for others than Postgres.
 
         If the connection is lost, the block is cancelled and UnreachableError is raised.
         """
-        async with self.transaction() as connection, kept_open(connection):
+        async with self.transaction(is_long=is_long) as connection, kept_open(connection):
             yield connection
 
     async def fetch(self, query: str, **values: Any) -> list[DictRow]:

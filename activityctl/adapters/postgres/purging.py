@@ -69,13 +69,13 @@ class PostgresPurge:
 
     async def find(self, texts: Sequence[str]) -> list[Occurrence]:
         """Return where any of the texts is."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(is_long=True) as connection:
             await connection.execute("SET LOCAL statement_timeout = 0")
             return await _found(connection, await _needles(connection, texts))
 
     async def replace(self, texts: Sequence[str]) -> list[Occurrence]:
         """Replace the texts by `***` in one transaction, except in keys; return where they were."""
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(is_long=True) as connection:
             await connection.execute("SET LOCAL statement_timeout = 0")
             needles = await _needles(connection, texts)
             found = await _found(connection, needles)

@@ -33,6 +33,9 @@ _CONFIRM_AFTER: Final = 1.0
 """An answer may be on its way, so the server is asked a second time before it counts as lost."""
 IDLE_IN_TRANSACTION_SECONDS: Final = 15
 """Postgres ends a transaction whose client sends nothing for so long, and frees its locks."""
+TRANSACTION_SECONDS: Final = 60
+"""Postgres ends a transaction that is not a long one after so long, whatever its client does. A
+client that was cut off between the statements of a pipeline counts as active, not as idle."""
 _SERVER_SETTINGS: Final = {
     "timezone": "UTC",
     "statement_timeout": "30s",
@@ -42,6 +45,10 @@ _SERVER_SETTINGS: Final = {
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "10000",
 }
+_NEWER_SETTINGS: Final = {"transaction_timeout": f"{TRANSACTION_SECONDS}s"}
+"""Settings that older servers refuse: this one came with version 17."""
+_LONG: Final = "SET LOCAL transaction_timeout = '1h'"
+_KNOWS_LONG: Final = 170_000
 KEEPALIVE_OPTIONS: Final[dict[str, Any]] = {
     "connect_timeout": CONNECT_SECONDS,
     "keepalives_idle": 5,
@@ -56,6 +63,8 @@ SOCKET_OPTIONS: Final[dict[str, Any]] = {
     "options": " ".join(f"-c {name}={value}" for name, value in _SERVER_SETTINGS.items()),
 }
 """Those, and settings of the session with which Postgres notices a client that is gone."""
+_older_servers: Final[set[str]] = set()
+"""The addresses whose servers refused a newer setting."""
 _IS_WORKING: Final = "SELECT state LIKE 'active%%' FROM pg_stat_activity WHERE pid = %s"
 
 
@@ -72,18 +81,34 @@ class WatchedConnection(psycopg.AsyncConnection[DictRow]):
     """Whether a wait was broken off."""
     _has_to_begin = False
     """Whether the next statement is the first of a transaction."""
+    _is_long = False
+    """Whether that transaction may last longer than TRANSACTION_SECONDS."""
     conninfo: str
     socket_options: dict[str, Any]
 
     @classmethod
     async def connect(cls, conninfo: str = "", **options: Any) -> Self:
         """Connect, and remember how, so that the server can be asked on a new connection."""
-        connection = await super().connect(conninfo, **options)
+        connection = await cls._connect(conninfo, options)
         connection.conninfo = conninfo
         connection.socket_options = {
             name: value for name, value in options.items() if name in SOCKET_OPTIONS
         }
         return connection
+
+    @classmethod
+    async def _connect(cls, conninfo: str, options: dict[str, Any]) -> Self:
+        newer = " ".join(f"-c {name}={value}" for name, value in _NEWER_SETTINGS.items())
+        if "options" in options and conninfo not in _older_servers:
+            try:
+                return await super().connect(
+                    conninfo, **{**options, "options": f"{options['options']} {newer}"}
+                )
+            except psycopg.OperationalError as error:
+                if not any(name in str(error) for name in _NEWER_SETTINGS):
+                    raise
+                _older_servers.add(conninfo)
+        return await super().connect(conninfo, **options)
 
     @property
     def is_in_pipeline(self) -> bool:
@@ -96,16 +121,24 @@ class WatchedConnection(psycopg.AsyncConnection[DictRow]):
             return await super().execute(*args, **options)
         self._has_to_begin = False
         if self.pgconn.pipeline_status != PipelineStatus.OFF:
-            await super().execute("BEGIN")
+            await self._begin()
             return await super().execute(*args, **options)
         async with self.pipeline():
-            await super().execute("BEGIN")
+            await self._begin()
             return await super().execute(*args, **options)
 
+    async def _begin(self) -> None:
+        await super().execute("BEGIN")
+        if self._is_long and self.info.server_version >= _KNOWS_LONG:
+            await super().execute(_LONG)
+
     @asynccontextmanager
-    async def begun(self) -> AsyncIterator[None]:
-        """Do the block in a transaction, which commits unless the block raises."""
-        self._has_to_begin = True
+    async def begun(self, *, is_long: bool = False) -> AsyncIterator[None]:
+        """Do the block in a transaction, which commits unless the block raises.
+
+        Postgres ends it after TRANSACTION_SECONDS, a long one after an hour.
+        """
+        self._has_to_begin, self._is_long = True, is_long
         try:
             yield
         except BaseException:  # a cancelled block must not leave its transaction open

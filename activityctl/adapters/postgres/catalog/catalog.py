@@ -72,7 +72,7 @@ class PostgresCatalog:
 
         What is written takes effect when the block ends without an exception.
         """
-        async with self._database.transaction() as connection:
+        async with self._database.transaction(is_long=True) as connection:
             async with connection.pipeline():
                 await connection.execute(_ALLOW_LONG_PLAN)
                 await take_lock(connection, Lock.CATALOG)

@@ -203,7 +203,7 @@ class PostgresScheduleRegister:
 
     @asynccontextmanager
     async def _try_lock(self, lock: Lock) -> AsyncIterator[bool]:
-        async with self._database.held_transaction() as connection:
+        async with self._database.held_transaction(is_long=True) as connection:
             yield await try_lock(connection, lock)
 
 
