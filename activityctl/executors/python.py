@@ -33,6 +33,7 @@ from activityctl.ports import ExecutorOutcome, JsonValue, RunStore, TaskCall
 
 GRACE_SECONDS: Final = 5.0
 MAX_RESPONSE_BYTES: Final = 1 << 20
+_LATE_ANSWER_SECONDS: Final = 5.0
 _PROBE_SECONDS: Final = 30.0
 _HAS_SECONDS: Final = 60.0
 _LACKS_SECONDS: Final = 5.0
@@ -205,6 +206,8 @@ class PythonExecutor:
         try:
             await process.exited()
             await process.drained()
+            if isinstance(captures[0], MessageReader) and captures[0].answer is None:
+                await process.drained(_LATE_ANSWER_SECONDS)  # a busy worker reads late
         except GuardianLostError:
             remove_folder(folder)
         except asyncio.CancelledError:

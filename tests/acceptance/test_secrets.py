@@ -26,7 +26,7 @@ spec:
     - name: call
       http:
         url: http://127.0.0.1:%(port)d/
-        headers: {Authorization: {secretRef: life-token}}
+        headers: {Authorization: {secretRef: crm-life-token}}
       retry: {maxAttempts: 20, initialInterval: 300ms, maxInterval: 300ms}
     - name: regional
       needs: [call]
@@ -75,35 +75,35 @@ def port() -> Iterator[int]:
 def test_the_life_of_a_secret_with_a_daemon(shell, port: int):
     (shell.folder / "crm.yaml").write_text(CALLING % {"port": port})
     valid = shell("validate", "-f", "crm.yaml")
-    assert "secrets that they need: life-token, eu-key" in valid.stderr
+    assert "secrets that they need: crm-life-token, eu-key" in valid.stderr
     planned = shell("plan", "-f", "crm.yaml").stdout
-    assert "activityctl secrets set life-token  (definition/crm)" in planned
+    assert "activityctl secrets set crm-life-token  (definition/crm)" in planned
     assert "activityctl secrets set eu-key  (subscription/crm-eu)" in planned
     shell("apply", "-f", "crm.yaml")
     missing = shell("doctor", code=None).stdout.partition("missing on this machine: ")[2]
-    assert "life-token" in missing  # with those of the tests that used this daemon before
+    assert "crm-life-token" in missing  # with those of the tests that used this daemon before
     assert "eu-key" in missing
 
     failed = shell("trigger", "crm-eu", "--wait", code=1).stdout
-    assert "secret life-token is missing on this worker" in failed
-    assert "activityctl secrets set life-token" in failed
+    assert "secret crm-life-token is missing on this worker" in failed
+    assert "activityctl secrets set crm-life-token" in failed
     (task, *_) = shell.json("get", "tasks", "-s", "crm-eu")["items"]
     assert (task["status"], task["attempts"]) == ("failed", 1)
 
     shell("secrets", "set", "eu-key", stdin="key-of-europe\n")
-    shell("secrets", "set", "life-token", "--hosts", "crm.example", stdin=CANARY)
+    shell("secrets", "set", "crm-life-token", "--hosts", "crm.example", stdin=CANARY)
     refused = shell("trigger", "crm-eu", "--wait", code=1).stdout
     assert f"is bound to crm.example and is not sent to 127.0.0.1:{port}" in refused
     assert Crm.seen == []
-    shell("secrets", "remove", "life-token", "--yes")
+    shell("secrets", "remove", "crm-life-token", "--yes")
 
     # A changed secret is used by the next attempt, without a restart.
-    shell("secrets", "set", "life-token", "--hosts", f"127.0.0.1:{port}", stdin=f"old-{CANARY}")
+    shell("secrets", "set", "crm-life-token", "--hosts", f"127.0.0.1:{port}", stdin=f"old-{CANARY}")
     Crm.wanted = f"new-{CANARY}"
     waiting = shell.start("trigger", "crm-eu", "--wait")
     while not Crm.seen:
         time.sleep(0.1)
-    shell("secrets", "rotate", "life-token", stdin=f"new-{CANARY}")
+    shell("secrets", "rotate", "crm-life-token", stdin=f"new-{CANARY}")
     waiting.communicate(timeout=60)
     assert waiting.returncode == 0
     run = shell.json("get", "runs", "-s", "crm-eu", "--limit", "1")["items"][0]["id"]
@@ -112,21 +112,21 @@ def test_the_life_of_a_secret_with_a_daemon(shell, port: int):
     call, regional = sorted(
         shell.json("get", "tasks", "--run", run)["items"], key=lambda t: t["name"]
     )
-    assert call["input"]["headers"] == {"Authorization": {"secretRef": "life-token"}}
+    assert call["input"]["headers"] == {"Authorization": {"secretRef": "crm-life-token"}}
     assert call["output"]["json"] == {"you sent": "***"}
     assert call["output"]["headers"]["x-echo"] == "***"
     assert regional["output"]["stdout"] == "***\n"
 
     described = shell.json("describe", "sub", "crm-eu")["secrets"]
     assert described == [
-        {"name": "life-token", "isFoundHere": True},
+        {"name": "crm-life-token", "isFoundHere": True},
         {"name": "eu-key", "isFoundHere": True},
     ]
     listed = {secret["name"]: secret for secret in shell.json("secrets", "list")["items"]}
-    assert listed["life-token"]["usedBy"] == ["definition/crm"]
+    assert listed["crm-life-token"]["usedBy"] == ["definition/crm"]
     assert listed["eu-key"]["usedBy"] == ["subscription/crm-eu"]
-    assert listed["life-token"]["lastUsedAt"] is not None
-    assert "used by definition/crm" in shell("secrets", "remove", "life-token", code=1).stderr
+    assert listed["crm-life-token"]["lastUsedAt"] is not None
+    assert "used by definition/crm" in shell("secrets", "remove", "crm-life-token", code=1).stderr
     for arguments in (("logs", "crm-eu"), ("get", "tasks", "-o", "json"), ("secrets", "list")):
         assert CANARY not in shell(*arguments).stdout
     assert CANARY not in (shell.home / "logs" / "worker.log").read_text()
