@@ -146,6 +146,8 @@ async def test_a_postponed_firing_is_passed_over_until_its_time_and_its_tries_ar
     await ports.outbox.add([bad, good], now)
     pause = timedelta(seconds=0.3)
     async with ports.outbox.claimed(1) as claim:
+        if claim.firings == [good.ref]:  # two of the same time have no order
+            bad, good = good, bad
         assert (claim.firings, claim.attempts) == ([bad.ref], {})
         await claim.postponed([PostponedFiring(bad.ref, pause, "it broke")], now)
     assert await claimed(ports, 1) == [good.ref]
