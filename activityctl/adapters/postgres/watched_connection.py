@@ -64,7 +64,7 @@ SOCKET_OPTIONS: Final[dict[str, Any]] = {
 }
 """Those, and settings of the session with which Postgres notices a client that is gone."""
 _older_servers: Final[set[str]] = set()
-"""The addresses whose servers refused a newer setting."""
+"""What was connected with when a server refused a newer setting; kept in memory alone."""
 _IS_WORKING: Final = "SELECT state LIKE 'active%%' FROM pg_stat_activity WHERE pid = %s"
 
 

@@ -18,6 +18,7 @@ from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.runs.admission import begin, new_run
 from activityctl.domain.runs.run import Run, RunStatus, TaskInstance
 from activityctl.domain.runs.run_change import run_change
+from activityctl.domain.runs.stopping import LOST
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
 from activityctl.domain.values.selection import Selection
@@ -241,3 +242,15 @@ async def test_a_stop_that_is_refused_for_good_ends_the_run_as_asked(
         await bench.recorder.record(stop)
     assert (await bench.recorder.record(stop)).is_over
     assert (await bench.run()).status is status
+
+
+@pytest.mark.parametrize("has_begun", [True, False])
+async def test_a_cancelled_task_whose_attempt_never_said_how_it_ended_was_lost(
+    bench: Bench, *, has_begun: bool
+):
+    """The worker may be killed before its workflow has sent the request to cancel the task."""
+    if has_begun:
+        await bench.ports.runs.begin_attempt(bench.order.task_id, NOW, "there")
+    await bench.recorder.record(StopOrder(bench.run_id, "timed_out", "enough", waits=True))
+    await bench.recorder.record(StopOrder(bench.run_id, "cancelled", "", bench.order.task_id))
+    assert (LOST in ((await bench.task()).reason or "")) is has_begun
