@@ -87,7 +87,7 @@ def test_it_is_seen_waited_for_and_cancelled_and_never_runs(
         time.sleep(1)  # for a firing that would start although it was cancelled
     finally:
         worker.send_signal(signal.SIGTERM)
-        worker.communicate(timeout=30)
+        worker.communicate(timeout=60)
     statuses = {name: run["status"] for name, run in runs().items()}
     assert statuses == {gone: "cancelled", kept: "succeeded", third: "cancelled"}
     assert marks.read_text() == "ran\n"

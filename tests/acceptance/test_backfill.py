@@ -168,7 +168,7 @@ def test_ctrl_c_leaves_the_backfill_to_the_worker(make: Callable[..., Sub], tmp_
     command = sub.shell.start("backfill", sub.name, *TEN_DAYS, "--max-parallel", "2")
     until(sub.past_runs)
     command.send_signal(signal.SIGINT)
-    _, errors = command.communicate(timeout=20)
+    _, errors = command.communicate(timeout=60)
     assert command.returncode == 130
     assert f"activityctl backfill {sub.name} --cancel" in errors
     (tmp_path / "go").touch()
@@ -239,7 +239,7 @@ def test_each_time_runs_once_even_if_the_worker_and_the_command_are_killed(own: 
     worker = next(part for part in own.json("status")["components"] if part["name"] == "worker")
     psutil.Process(worker["pid"]).kill()
     command.kill()
-    command.communicate(timeout=20)
+    command.communicate(timeout=60)
     done = sub.backfill(*TEN_DAYS, "--max-parallel", "2", "--timeout", "80s")
     assert "9 firings, 0 new, 9 succeeded" in done.stdout
     runs = sub.past_runs()

@@ -122,12 +122,12 @@ def interrupted(shell, *arguments: str, when, stdin: int | None = None) -> tuple
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while not when() and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=15)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 130, f"{out}\n{err}"
     return out, err
 
@@ -182,11 +182,11 @@ def test_ctrl_c_reports_how_many_events_are_stored(shell):
         event = {"specversion": "1.0", "id": str(number), "source": "/e", "type": "ending.seen"}
         process.stdin.write(json.dumps(event) + "\n")
     process.stdin.flush()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while stored() < 3 and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=15)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert len(json.loads(out)["items"]) == 3
     error = json.loads(err.splitlines()[-1])
@@ -213,7 +213,7 @@ def test_ctrl_c_at_the_question_reports_that_nothing_was_changed(shell, slow):
         while "[y/N]: " not in seen:
             seen += process.stderr.read(1)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=15)
+        _, err = process.communicate(timeout=60)
     finally:
         os.close(leader)
         os.close(follower)

@@ -59,7 +59,7 @@ def test_a_worker_uses_the_configured_servers(environment: dict[str, str], tmp_p
         [COMMAND, "worker", "--migrate"], env=environment, stderr=subprocess.PIPE, text=True
     )
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while "far" not in call(environment, "get", "runs", "--status", "succeeded").stdout:
             assert time.monotonic() < deadline
             time.sleep(0.3)
@@ -68,7 +68,7 @@ def test_a_worker_uses_the_configured_servers(environment: dict[str, str], tmp_p
         assert_the_samples_run(environment)
     finally:
         worker.send_signal(signal.SIGTERM)
-        _, log = worker.communicate(timeout=30)
+        _, log = worker.communicate(timeout=60)
     assert worker.returncode == 0, log
     assert "worker stopped" in log
     assert not (tmp_path / "home" / "daemon.json").exists()

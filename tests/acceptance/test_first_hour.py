@@ -136,7 +136,7 @@ def test_logs_follow_shows_new_entries(samples):
         entries = [json.loads(follower.stdout.readline()) for _ in range(4)]
     finally:
         follower.send_signal(signal.SIGINT)
-        _, errors = follower.communicate(timeout=10)
+        _, errors = follower.communicate(timeout=60)
     assert [entry["message"] for entry in entries] == [
         "run started by manual",
         "task count succeeded",

@@ -154,7 +154,7 @@ def test_the_firings_that_next_shows_happen(shell: Any, files: Path):
         for first, second in pairwise(shown)
     )
     last = shown[-1]["dueAt"]
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 90
     while True:
         runs = shell.json("get", "runs", "-s", "next-often")["items"]
         if any(run["dueAt"] == last and run["startedAt"] for run in runs):
@@ -166,7 +166,7 @@ def test_the_firings_that_next_shows_happen(shell: Any, files: Path):
     assert sorted(fired) == [firing["dueAt"] for firing in shown]
     for firing in shown:
         began = moment(fired[firing["dueAt"]]["startedAt"])
-        assert timedelta(0) <= began - moment(firing["firesAt"]) < timedelta(seconds=10)
+        assert timedelta(0) <= began - moment(firing["firesAt"]) < timedelta(seconds=60)
     shell("pause", "next-often")
     paused = shell("next", "next-often", "-n", "2")
     assert paused.stdout.count("paused") == 2

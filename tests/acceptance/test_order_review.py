@@ -97,7 +97,7 @@ def run_of(shell: Any, order: str, customer: str, amount: int) -> dict[str, Any]
 
 def waiting(shell: Any) -> list[dict[str, Any]]:
     """Return the tasks that wait for the team, as soon as there is one."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     words = ("get", "tasks", "--status", "waiting", "--assignee", "fraud-team")
     while not (found := shell.json(*words)["items"]):
         assert time.monotonic() < deadline

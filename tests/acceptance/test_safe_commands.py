@@ -180,7 +180,7 @@ def test_a_worker_forgets_the_password_and_says_that_it_is_root(shell: Any):
                 Path(f"/proc/{worker.pid}/environ").read_bytes()
     finally:
         worker.terminate()
-        worker.communicate(timeout=30)
+        worker.communicate(timeout=60)
     checks = {check["name"]: check for check in shell.json("doctor")["checks"]}
     assert checks["commands"]["state"] == ("warning" if os.geteuid() == 0 else "ok")
 

@@ -151,7 +151,7 @@ def test_a_value_comes_from_standard_input_or_the_terminal_and_is_not_shown(stra
     while b"Value of a:" not in shown:
         shown += os.read(main, 1000)
     os.write(main, f"{CANARY}\n".encode())
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=60)
     os.set_blocking(main, False)
     shown += os.read(main, 10_000)
     assert process.returncode == 0, (out, shown)

@@ -59,5 +59,5 @@ def test_a_state_is_changed_recorded_and_read_by_the_next_run(shell: Any):
         assert json.loads(watching.stdout.readline())["status"] == "paused"
     finally:
         watching.terminate()
-        watching.communicate(timeout=30)
+        watching.communicate(timeout=60)
     shell("delete", "sub", "counting", "--yes")

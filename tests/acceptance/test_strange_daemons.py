@@ -75,7 +75,7 @@ def test_a_followed_log_has_no_gap_and_no_repeat_when_postgres_is_restarted(own:
     stored = own("logs", "note", "-o", "jsonl").stdout.splitlines()
     wanted = stored[stored.index(seen[0].rstrip("\n")) :]
     following.send_signal(signal.SIGINT)
-    _, told = following.communicate(timeout=20)
+    _, told = following.communicate(timeout=60)
     assert [line.rstrip("\n") for line in seen] == wanted
     assert len(wanted) > 10_000
     assert told.count("waiting until it answers again") == 1

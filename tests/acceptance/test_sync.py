@@ -217,7 +217,7 @@ def worker_on(database_url: str, address: str, folder: Path, log: Path) -> Itera
         yield
     finally:
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(timeout=30) == 0
+        assert worker.wait(timeout=60) == 0
 
 
 def test_a_worker_on_external_servers_logs_each_sync(

@@ -225,7 +225,7 @@ def test_a_worker_that_waits_for_a_server_ends_on_sigterm(
         assert worker.poll() is None
         worker.send_signal(signal.SIGTERM)
         began = time.monotonic()
-        _, output = worker.communicate(timeout=30)
+        _, output = worker.communicate(timeout=60)
         assert time.monotonic() - began < 5
         assert worker.returncode == 0, output
         assert "worker stopped before it was ready" in output

@@ -193,10 +193,10 @@ async def test_nothing_is_held_when_the_block_fails_first(ports: wiring.Ports, m
 async def test_a_hold_and_a_release_wake_the_dispatcher(ports: wiring.Ports, backfill: Backfill):
     async with ports.signals.listening(WORK_CHANNEL) as payloads:
         await hold(ports, backfill, DAYS)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert [payload async for payload in _until(payloads, "queue")][-1] == "queue"
         await ports.backfills.release(10)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert [payload async for payload in _until(payloads, "firing")][-1] == "firing"
 
 

@@ -133,7 +133,7 @@ async def test_uncommitted_changes_are_visible_only_inside_the_block(
             written.set()
             await looked.wait()
 
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         group.create_task(change())
         await written.wait()
         seen = await ports.catalog.present()

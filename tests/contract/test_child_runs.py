@@ -123,7 +123,7 @@ async def test_a_new_reminder_and_a_task_that_starts_a_run_wake_the_workers(
 
 
 async def heard(payloads: Any, work: Work) -> bool:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         async for payload in payloads:
             if payload == work:
                 return True

@@ -201,7 +201,7 @@ async def test_ordered_events_use_the_concurrency_key_as_order_key(
                 await enter(ports, firing)
         assert waves == [["0", "1"], ["2", "3"], ["4"]]
         payloads = []
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while payloads.count("firing") < 1:
                 payloads.append(await anext(payload_stream))  # each new run wakes the dispatcher
     queue = await ports.run_lists.open_counts()

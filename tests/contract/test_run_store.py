@@ -155,7 +155,7 @@ async def test_a_second_lock_waits_and_sees_what_the_first_saved(
 async def test_locks_of_two_runs_are_independent(ports: wiring.Ports, make_run: MakeRun):
     first, second = await make_run("a"), await make_run("b")
     async with (
-        asyncio.timeout(5),
+        asyncio.timeout(60),
         ports.runs.locked(first.id),
         ports.runs.locked(second.id) as locked,
     ):
@@ -176,7 +176,7 @@ async def test_an_exception_rolls_everything_back_and_releases_the_lock(
 
     with pytest.raises(ZeroDivisionError):
         await fail()
-    async with asyncio.timeout(5), ports.runs.locked(run.id) as locked:
+    async with asyncio.timeout(60), ports.runs.locked(run.id) as locked:
         assert locked.state == before
     assert await messages(ports, mine) == []
     assert await ports.run_lists.dead_letters(Selection()) == []

@@ -99,7 +99,7 @@ class CrashDrill(PortsDrill):
         manifests = ManifestSet(definitions, subscriptions, {})
         async with self.ports() as ports:
             catalog, register, workers = ports.catalog, ports.register, ports.workers
-            await apply(manifests, catalog, register, workers, now, timeout_seconds=10)
+            await apply(manifests, catalog, register, workers, now, timeout_seconds=60)
 
     def add_firing(self, name: str, number: int) -> None:
         """Add a firing to the list of those to store; `fire` stores them."""

@@ -77,7 +77,7 @@ class EventDrill(PortsDrill):
         manifests = ManifestSet(definitions, subscriptions, {})
         async with self.ports() as ports:
             catalog, register, workers = ports.catalog, ports.register, ports.workers
-            await apply(manifests, catalog, register, workers, now, timeout_seconds=10)
+            await apply(manifests, catalog, register, workers, now, timeout_seconds=60)
 
     def _spec(self, name: str, every: int) -> dict[str, Any]:
         is_ordered = name == IN_ORDER

@@ -56,7 +56,7 @@ async def store_run(drill: PortsDrill, marks: Path) -> FiringRequest:
     firing = FiringRequest(ids.subscription_id("many"), "manual", "drill/1", now())
     async with drill.ports() as ports:
         catalog, register, workers = ports.catalog, ports.register, ports.workers
-        await apply(manifests, catalog, register, workers, now, timeout_seconds=10)
+        await apply(manifests, catalog, register, workers, now, timeout_seconds=60)
         await ports.outbox.add([firing], now())
     return firing
 

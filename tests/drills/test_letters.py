@@ -58,7 +58,7 @@ class LetterDrill(PortsDrill):
         firings = [FiringRequest(owner, "manual", f"drill/{n}", now()) for n in range(RUNS)]
         async with self.ports() as ports:
             await apply(
-                manifests, ports.catalog, ports.register, ports.workers, now, timeout_seconds=30
+                manifests, ports.catalog, ports.register, ports.workers, now, timeout_seconds=60
             )
             await ports.outbox.add(firings, now())
 

@@ -62,7 +62,7 @@ class LostTemporalDrill(PortsDrill):
         manifests = ManifestSet(definitions, subscriptions, {})
         async with self.ports() as ports:
             await apply(
-                manifests, ports.catalog, ports.register, ports.workers, now, timeout_seconds=20
+                manifests, ports.catalog, ports.register, ports.workers, now, timeout_seconds=60
             )
 
     async def fire(self, round_number: int) -> None:

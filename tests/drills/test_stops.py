@@ -56,7 +56,7 @@ class StopDrill(PortsDrill):
         manifests = ManifestSet({name: definition}, {name: subscription}, {})
         async with self.ports() as ports:
             catalog, register, workers = ports.catalog, ports.register, ports.workers
-            await apply(manifests, catalog, register, workers, now, timeout_seconds=10)
+            await apply(manifests, catalog, register, workers, now, timeout_seconds=60)
 
     async def fire(self, name: str, key: str) -> str:
         firing = FiringRequest(ids.subscription_id(name), "manual", f"{name}-{key}", now())

@@ -40,7 +40,7 @@ async def subscribe(ports: wiring.Ports, name: str, **spec: Any) -> None:
     definition = ActivityDefinition.model_validate_json(json.dumps({**named, "spec": spec}))
     manifest = SubscriptionManifest.model_validate({**named, "spec": {"activity": name}})
     wanted = ManifestSet({name: definition}, {name: manifest}, {})
-    await apply(wanted, ports.catalog, ports.register, ports.workers, now, timeout_seconds=10)
+    await apply(wanted, ports.catalog, ports.register, ports.workers, now, timeout_seconds=60)
 
 
 async def request_runs(ports: wiring.Ports, name: str, count: int) -> list[ids.RunId]:

@@ -167,7 +167,7 @@ async def test_an_apply_waits_for_another_and_then_sees_its_changes(
         for _ in range(20):
             await asyncio.sleep(0.1)
             assert other.poll() is None
-    out, err = other.communicate(timeout=20)
+    out, err = other.communicate(timeout=60)
     assert json.loads(out)["summary"]["unchanged"] == 6, err
 
 
@@ -179,7 +179,7 @@ def worker(applier: Applier, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]
         )
     yield process
     process.send_signal(signal.SIGTERM)
-    process.wait(timeout=30)
+    process.wait(timeout=60)
 
 
 async def schedules_of(settings: Settings, applier: Applier) -> list[str]:
@@ -224,7 +224,7 @@ async def test_a_killed_apply_is_completed_by_the_next_apply(
     expected = sorted(
         ids.schedule_id(applier.subscription(number), "yearly") for number in range(SUBSCRIPTIONS)
     )
-    async with asyncio.timeout(20):  # the list of schedules is updated with a delay
+    async with asyncio.timeout(60):  # the list of schedules is updated with a delay
         while (found := await schedules_of(settings, applier)) != expected:
             await asyncio.sleep(0.5)
     assert found == expected

@@ -63,7 +63,7 @@ async def subscribe(ports: wiring.Ports, **specs: Mapping[str, Any]) -> None:
         )
     wanted = ManifestSet(definitions, subscriptions, {})
     applied = await apply(
-        wanted, ports.catalog, ports.register, ports.workers, now, timeout_seconds=10
+        wanted, ports.catalog, ports.register, ports.workers, now, timeout_seconds=60
     )
     assert not applied.errors
 
@@ -104,7 +104,7 @@ async def test_the_worker_answers_while_an_event_is_much_work(
     heart = Heart()
     async with working(settings):
         await ports.events.add([event("slow", 1, {})])
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not starts.exists():
                 await asyncio.sleep(0.05)
         beating = asyncio.create_task(heart.beat())

@@ -46,7 +46,7 @@ async def subscribe(ports: wiring.Ports, specs: Mapping[str, Mapping[str, Any]])
         for name in specs
     }
     wanted = ManifestSet(definitions, manifests, {})
-    await apply(wanted, ports.catalog, ports.register, ports.workers, now, timeout_seconds=10)
+    await apply(wanted, ports.catalog, ports.register, ports.workers, now, timeout_seconds=60)
 
 
 def emits(trigger: str, emitted: str, **emit: Any) -> dict[str, Any]:

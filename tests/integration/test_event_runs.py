@@ -54,7 +54,7 @@ async def subscribe(ports: wiring.Ports, *names: str, **spec: Any) -> None:
         for name in names
     }
     wanted = ManifestSet({"sample": definition}, manifests, {})
-    await apply(wanted, ports.catalog, ports.register, ports.workers, now, timeout_seconds=10)
+    await apply(wanted, ports.catalog, ports.register, ports.workers, now, timeout_seconds=60)
 
 
 async def ended(ports: wiring.Ports, count: int, seconds: float = 40) -> list[Run]:

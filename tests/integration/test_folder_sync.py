@@ -71,7 +71,7 @@ class Observer:
         found = await self.ports.catalog.subscriptions(Selection())
         return found[0].params.get("text") if found else None
 
-    async def until(self, text: str, seconds: float = 10) -> None:
+    async def until(self, text: str, seconds: float = 60) -> None:
         async with asyncio.timeout(seconds):
             while await self.text() != text:
                 await asyncio.sleep(0.05)
@@ -144,7 +144,7 @@ async def test_an_unreachable_database_is_tried_again_soon(
     await error_in(tmp_path, "Postgres does not answer")
     kept._settings = local  # the database is reachable again
     await observer.until("hello")
-    async with asyncio.timeout(10):  # the status is written a moment after the apply
+    async with asyncio.timeout(60):  # the status is written a moment after the apply
         while (status := read_sync(tmp_path)) is None or status.error is not None:
             await asyncio.sleep(0.05)
     task.cancel()
@@ -203,7 +203,7 @@ def make_again(folder: Path, text: str) -> None:
 
 
 async def error_in(home: Path, text: str) -> SyncStatus:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while (status := read_sync(home)) is None or text not in (status.error or ""):
             await asyncio.sleep(0.05)
     return status

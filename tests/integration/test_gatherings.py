@@ -88,7 +88,7 @@ async def subscribe(ports: wiring.Ports, *names: str) -> None:
         {"metadata": {"name": name}, "spec": {"activity": name}}
     )
     manifests = ManifestSet({name: definition}, {name: manifest}, {})
-    await apply(manifests, ports.catalog, ports.register, ports.workers, now, timeout_seconds=10)
+    await apply(manifests, ports.catalog, ports.register, ports.workers, now, timeout_seconds=60)
 
 
 def start_worker(settings: Settings) -> subprocess.Popen[bytes]:
@@ -125,7 +125,7 @@ async def routed(ports: wiring.Ports, events: Sequence[EventEnvelope]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def runs(ports: wiring.Ports, trigger: str, count: int, seconds: float = 30) -> list[Run]:
+async def runs(ports: wiring.Ports, trigger: str, count: int, seconds: float = 60) -> list[Run]:
     """Wait until the trigger has `count` ended runs; return them in the order of due times."""
     async with asyncio.timeout(seconds):
         while True:

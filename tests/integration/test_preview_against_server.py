@@ -60,7 +60,7 @@ def dev_server_address() -> Iterator[str]:
 
 @pytest.fixture
 async def client(dev_server_address: str) -> Client:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 90
     while True:
         try:
             return await Client.connect(dev_server_address)

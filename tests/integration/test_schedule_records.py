@@ -43,7 +43,7 @@ async def test_a_locked_row_is_marked_once_the_lock_is_released(
     async with await psycopg.AsyncConnection.connect(database_url) as other:
         await other.execute(LOCK, (second,))
         marking = asyncio.create_task(ports.register.mark_synced(unsynced, NOW))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while {schedule.id for schedule in await ports.register.unsynced(10)} != {second}:
                 await asyncio.sleep(0.02)
         for free in (first, third):  # if `mark_synced` held these locks, this would be a deadlock

@@ -107,7 +107,7 @@ class Home:
     def close(self) -> None:
         for process in self.started:
             process.kill()
-            process.communicate(timeout=10)
+            process.communicate(timeout=60)
         end_processes(self.living(), signal.SIGKILL)
 
 
@@ -229,7 +229,7 @@ def test_a_second_start_is_refused_and_the_first_daemon_goes_on(looked_at: Home)
     home, first = looked_at, read_state(looked_at.path)
     assert first.supervisor is not None
     second = home.start()
-    _, error_output = second.communicate(timeout=10)
+    _, error_output = second.communicate(timeout=60)
     assert second.returncode == 1
     pid = first.supervisor.pid
     assert f"conflict: a daemon already runs for {home.path} (pid {pid})" in error_output
@@ -327,7 +327,7 @@ def test_a_port_that_another_process_has_taken_is_replaced(home: Home):
 @pytest.mark.slow
 def test_a_failed_start_gives_a_reason_and_leaves_no_process(home: Home):
     process = home.start(worker="raise SystemExit('no such queue');")
-    _, error_output = process.communicate(timeout=20)
+    _, error_output = process.communicate(timeout=60)
     assert process.returncode == 1
     assert (
         "unreachable: worker ended while it was starting (exit code 1): no such queue"
@@ -341,7 +341,7 @@ def test_a_failed_start_gives_a_reason_and_leaves_no_process(home: Home):
 @pytest.mark.slow
 def test_a_signal_during_the_first_start_leaves_no_process_and_no_broken_data(home: Home):
     process = home.start()
-    wait_until((home.path / "postgres.new").exists, 10)
+    wait_until((home.path / "postgres.new").exists, 60)
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 0
     assert home.living() == []

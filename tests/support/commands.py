@@ -77,7 +77,7 @@ def has_folder(path: Path) -> bool:
 
 async def written(path: Path) -> int:
     """Wait until a child process has written its pid to the file, and return it."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not content_of(path):
             await asyncio.sleep(0.01)
     return int(content_of(path))

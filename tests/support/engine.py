@@ -39,7 +39,7 @@ def shell(script: str, **fields: object) -> dict[str, Any]:
     return {"name": "one", "command": {"shell": script}, **fields}
 
 
-async def until(holds: Callable[[], bool], seconds: float = 10) -> None:
+async def until(holds: Callable[[], bool], seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while not holds():
             await asyncio.sleep(0.02)
@@ -66,7 +66,7 @@ class Engine:
         manifests = ManifestSet({NAME: definition}, {NAME: manifest}, {})
         catalog, workers = self.ports.catalog, self.ports.workers
         applied = await apply(
-            manifests, catalog, self.ports.register, workers, now, timeout_seconds=10
+            manifests, catalog, self.ports.register, workers, now, timeout_seconds=60
         )
         assert not applied.errors
         return await catalog.find_subscription(NAME)
@@ -92,7 +92,7 @@ class Engine:
         await self.apply(spec, params)
         return await self.ended(await self.fire())
 
-    async def ended(self, run_id: str, seconds: float = 20) -> Run:
+    async def ended(self, run_id: str, seconds: float = 60) -> Run:
         async with asyncio.timeout(seconds):
             while True:
                 state = await self.ports.runs.load(run_id)
@@ -134,7 +134,7 @@ class Engine:
         await self.synced()
 
     async def synced(self) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while await self.ports.register.unsynced(10):
                 await asyncio.sleep(0.02)
 

@@ -122,7 +122,7 @@ def _stop(server: subprocess.Popen[str], folder: str) -> None:
     assert server.stdout is not None
     server.stdin.close()
     server.stdout.close()
-    server.wait(timeout=10)
+    server.wait(timeout=60)
     Path(folder, "socket").unlink(missing_ok=True)
     Path(folder).rmdir()
 

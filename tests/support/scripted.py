@@ -113,6 +113,6 @@ async def running(
 
 
 async def cancelled_soon(script: Script, task_id: str) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while task_id not in script.cancelled:
             await asyncio.sleep(0.02)

@@ -62,12 +62,12 @@ class Conversation:
         """Type the text and Enter; `\\x03` alone is Ctrl-C."""
         os.write(self._ours, text.encode() + (b"" if text == "\x03" else b"\n"))
 
-    def answers(self, question: str, text: str, seconds: float = 30) -> None:
+    def answers(self, question: str, text: str, seconds: float = 60) -> None:
         """Wait until the question is shown after the last one, and type the text."""
         self.wait_for(question, seconds)
         self.type(text)
 
-    def wait_for(self, text: str, seconds: float = 30) -> None:
+    def wait_for(self, text: str, seconds: float = 60) -> None:
         """Wait until the text is shown, after what was waited for before."""
         deadline = time.monotonic() + seconds
         while text not in self.shown[self._seen :]:
@@ -76,7 +76,7 @@ class Conversation:
             assert self._read(left), f"{text!r} was not shown before the end:\n{self.shown}"
         self._seen = self.shown.index(text, self._seen) + len(text)
 
-    def end(self, seconds: float = 30) -> int:
+    def end(self, seconds: float = 60) -> int:
         """Wait for the end and return the exit code."""
         deadline = time.monotonic() + seconds
         while self._read(max(deadline - time.monotonic(), 0.1)):

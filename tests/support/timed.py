@@ -52,8 +52,8 @@ class RunHarness:
         )
         manifests = ManifestSet({self.name: definition}, {self.name: manifest}, {})
         catalog, workers = self.ports.catalog, self.ports.workers
-        await apply(manifests, catalog, self.ports.register, workers, now, timeout_seconds=10)
-        async with asyncio.timeout(10):
+        await apply(manifests, catalog, self.ports.register, workers, now, timeout_seconds=60)
+        async with asyncio.timeout(60):
             while await self.ports.register.unsynced(10):
                 await asyncio.sleep(0.02)
 
@@ -79,7 +79,7 @@ class RunHarness:
         state = await self.ports.runs.load(run_id)
         return None if state is None else state.run
 
-    async def until(self, run_id: str, holds: Callable[[Run], bool], seconds: float = 20) -> Run:
+    async def until(self, run_id: str, holds: Callable[[Run], bool], seconds: float = 60) -> Run:
         async with asyncio.timeout(seconds):
             while (run := await self.run(run_id)) is None or not holds(run):
                 await asyncio.sleep(0.02)
@@ -91,7 +91,7 @@ class RunHarness:
     async def is_(self, run_id: str, status: RunStatus) -> Run:
         return await self.until(run_id, lambda run: run.status is status)
 
-    async def count(self, wanted: int, seconds: float = 20) -> list[Run]:
+    async def count(self, wanted: int, seconds: float = 60) -> list[Run]:
         """Wait until that many runs have ended; return all ended runs."""
         async with asyncio.timeout(seconds):
             while True:

@@ -191,13 +191,13 @@ class Month:
         else:
             self.now += timedelta(seconds=3)
             assert await self.scanner.wake() == 1
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self._next_at() == nominal:
                 await asyncio.sleep(0.005)
 
     async def _work(self) -> None:
         """Run the loops of the worker until nothing changes any more."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 await self.dispatcher.dispatch()
                 await self.queue_releaser.release()

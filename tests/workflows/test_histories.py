@@ -193,7 +193,7 @@ async def run_once(ports: Any, scenario: str, spec: Mapping[str, Any]) -> tuple[
     subscription = SubscriptionManifest.model_validate({**named, "spec": {"activity": scenario}})
     manifests = ManifestSet({scenario: definition}, {scenario: subscription}, {})
     catalog = ports.catalog
-    await apply(manifests, catalog, ports.register, ports.workers, now, timeout_seconds=10)
+    await apply(manifests, catalog, ports.register, ports.workers, now, timeout_seconds=60)
     found = await catalog.find_subscription(scenario)
     if scenario.startswith("batch"):
         return await run_batch(ports, found.id)

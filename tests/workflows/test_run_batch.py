@@ -93,7 +93,7 @@ async def running(
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.02)
 
@@ -102,7 +102,7 @@ async def test_all_runs_of_a_batch_run_in_parallel(client: Client) -> None:
     together = asyncio.Barrier(3)
 
     async def meet(asked: TaskOrder) -> Orders:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await together.wait()
         return await end(asked)
 

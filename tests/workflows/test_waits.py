@@ -34,7 +34,7 @@ async def test_a_signal_makes_it_look_earlier_and_a_useless_one_does_no_harm(
     async with running(client, script) as handle:
         await handle.signal(RunActivityWorkflow.wake_run, "another run")
         await handle.signal(RunActivityWorkflow.wake_run, RUN)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(script.settles) < 1:
                 await asyncio.sleep(0.02)
         await handle.signal(RunActivityWorkflow.wake_run, RUN)

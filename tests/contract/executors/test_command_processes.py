@@ -171,7 +171,7 @@ async def test_commands_die_with_their_worker(tmp_path: Path, number: signal.Sig
     worker.wait()
     for process in numbers:
         assert await is_gone(process)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while has_folder(tmp_path / "folder"):
             await asyncio.sleep(0.01)
 

@@ -177,8 +177,8 @@ async def test_a_starting_worker_restores_schedules_that_were_changed_before(
     await harness.apply()
     await harness.client.get_schedule_handle(harness.schedule()).delete()
     async with working(settings):
-        await until(harness.describe, 10)
-        await until(harness.log_messages, 5)
+        await until(harness.describe, 120)  # a lagging list is seen a minute later
+        await until(harness.log_messages, 60)
     assert await harness.log_messages() == [
         "schedule often was deleted outside activityctl; created again"
     ]

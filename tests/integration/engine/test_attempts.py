@@ -99,7 +99,7 @@ async def test_what_a_cancelled_attempt_wrote_is_kept(engine: Engine, tmp_path: 
     await until((tmp_path / "up").exists)
     await engine.cancel(run_id)
     assert (await engine.ended(run_id)).status is RunStatus.CANCELLED
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (task := (await engine.tasks(run_id))["one"]).output is None:
             await asyncio.sleep(0.05)
     assert (task.status, task.output["stdout"]) == ("cancelled", "begun\n")

@@ -67,12 +67,12 @@ async def test_a_breaker_holds_up_the_tasks_of_a_failing_host_and_lets_them_pass
         await engine.apply({"tasks": [task]})
         run_id = await engine.fire()
         name = url.removeprefix("http://").rstrip("/")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not (found := await engine.ports.run_lists.breakers(Selection())):
                 await asyncio.sleep(0.05)
         assert [each.name for each in found] == [name]
         neighbour.is_well = True
-        run = await engine.ended(run_id, seconds=30)
+        run = await engine.ended(run_id, seconds=60)
     assert run.status is RunStatus.SUCCEEDED
     assert neighbour.answered == len(ITEMS)
     assert neighbour.refused <= 12, "those that had begun before it opened"
@@ -99,11 +99,11 @@ async def test_a_breaker_holds_up_the_lookup_of_a_context_and_lets_it_pass_again
         }
         await engine.apply({"context": [customer], "tasks": [shell("true")]})
         run_id = await engine.fire()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not await engine.ports.run_lists.breakers(Selection()):
                 await asyncio.sleep(0.05)
         neighbour.is_well = True
-        run = await engine.ended(run_id, seconds=30)
+        run = await engine.ended(run_id, seconds=60)
     assert run.status is RunStatus.SUCCEEDED
     assert run.context["customer"]["status"] == 200
     assert (neighbour.refused, neighbour.answered) == (3, 1)

@@ -30,7 +30,7 @@ async def applied(engine: Engine, specs: Mapping[str, Mapping[str, Any]]) -> Non
     manifests = ManifestSet(definitions, subscriptions, {})
     ports = engine.ports
     done = await apply(
-        manifests, ports.catalog, ports.register, ports.workers, now, timeout_seconds=10
+        manifests, ports.catalog, ports.register, ports.workers, now, timeout_seconds=60
     )
     assert not done.errors
 
@@ -79,7 +79,7 @@ async def test_a_cancellation_goes_down_unless_nobody_waits(engine: Engine) -> N
         pause = {"name": "pause", "wait": {"for": "1h"}}
         await applied(engine, {NAME: {"tasks": [call(wait=waits), pause]}, "child": sleeping})
         run_id = await engine.fire()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not (found := await runs_of(engine, "child")) or found[0].has_ended:
                 await asyncio.sleep(0.05)
         await asyncio.sleep(0.5)

@@ -23,7 +23,7 @@ def told(file: Path) -> list[str]:
 
 
 async def until_told(file: Path, *texts: str) -> None:
-    async with asyncio.timeout(25):
+    async with asyncio.timeout(60):
         while not set(texts) <= set(told(file)):
             await asyncio.sleep(0.05)
 
@@ -100,7 +100,7 @@ async def test_a_run_is_stopped_between_two_rounds(
         long = {"name": "long", "needs": ["book"], **marks(file, "long", "exec sleep 60")}
         await engine.apply({"tasks": [book, poll, group, long], "timeout": timeout})
         run_id = await engine.fire()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not {"poll[2]", "group[2]"} <= (await engine.tasks(run_id)).keys() or (
                 "long" not in told(file)
             ):

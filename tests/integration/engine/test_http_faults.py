@@ -114,7 +114,7 @@ async def apply_both(ports: wiring.Ports, bad: dict[str, Any], good: dict[str, A
         wanted = {**named, "spec": {"activity": name}}
         subscriptions[name] = SubscriptionManifest.model_validate(wanted)
     manifests = ManifestSet(definitions, subscriptions, {})
-    await apply(manifests, ports.catalog, ports.register, ports.workers, now, timeout_seconds=10)
+    await apply(manifests, ports.catalog, ports.register, ports.workers, now, timeout_seconds=60)
 
 
 async def fire(ports: wiring.Ports, name: str, key: str) -> str:

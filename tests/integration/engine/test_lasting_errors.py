@@ -36,9 +36,9 @@ async def test_stored_firings_with_keys_that_are_too_long_fail_and_others_run(
 ):
     await engine.apply({"tasks": [shell("true")]})
     long = await store(engine, [secrets.token_hex(size // 2) for _ in range(count)])
-    assert (await engine.ended(await engine.fire(), seconds=30)).status is RunStatus.SUCCEEDED
+    assert (await engine.ended(await engine.fire(), seconds=60)).status is RunStatus.SUCCEEDED
     for run_id in long:
-        run = await engine.ended(run_id, seconds=40)
+        run = await engine.ended(run_id, seconds=60)
         assert run.status is RunStatus.FAILED
         assert run.reason is not None
         assert len(run.firing_key.encode()) <= ids.MAX_KEY_BYTES

@@ -31,7 +31,7 @@ def has(marks: Path, line: str) -> Callable[[], bool]:
 
 
 async def is_seen(engine: Engine, run_id: str, status: RunStatus) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await engine.run_of(run_id)).status is not status:
             await asyncio.sleep(0.02)
 

@@ -98,7 +98,7 @@ async def test_recover_says_what_it_does_and_repeats_nothing(
     assert (recovery["state"], recovery["hint"]) == ("failed", "activityctl recover")
     done = await call("recover")
     assert "started 1 firing again" in done.stdout, done
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (await client.count_workflows(query)).count:
             await asyncio.sleep(0.1)
     await client.get_workflow_handle(engine_workflow(view)).terminate()

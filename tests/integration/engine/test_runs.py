@@ -41,7 +41,7 @@ async def test_an_open_run_keeps_the_revision_and_params_of_its_start(
 
     await engine.apply(spec("old"), {"word": "before"})
     first = await engine.fire()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await engine.runs():
             await asyncio.sleep(0.02)
     await engine.apply(spec("new"), {"word": "after"})
@@ -96,7 +96,7 @@ async def test_a_paused_subscription_fires_nothing_until_it_is_resumed(engine: E
 
 
 async def fired(engine: Engine, count: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(await engine.runs()) < count:
             await asyncio.sleep(0.02)
 

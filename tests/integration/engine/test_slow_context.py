@@ -45,7 +45,7 @@ def slow_source(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def looked_up(engine: Engine, run_id: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (state := await engine.ports.runs.load(run_id)) is None or (
             state.run.reason != LOOKED_UP
         ):
@@ -124,7 +124,7 @@ async def test_a_worker_that_stops_leaves_its_lookups_to_the_next(
         await engine.apply({"context": [SLOW], "tasks": [shell("true")]})
         run_id = await engine.fire("slow")
         await looked_up(engine, run_id)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not SlowSource.begun:
                 await asyncio.sleep(0.02)
     SlowSource.go.set()

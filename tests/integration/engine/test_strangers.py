@@ -43,7 +43,7 @@ async def carried(stranger: Client, *firings: FiringRef, as_workflow: str | None
         id=as_workflow or firings[0].workflow_id,
         task_queue=TASK_QUEUE,
     )
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         await handle.result()
 
 
@@ -94,11 +94,11 @@ async def test_a_queued_run_stays_queued_when_a_stranger_lets_it_in(
     script = f"while ! test -e {tmp_path}/gate; do sleep 0.02; done"
     await engine.apply({"concurrency": {"policy": "queue"}, "tasks": [shell(script)]})
     first = await engine.fire(f"{key}-1")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await engine.runs():
             await asyncio.sleep(0.02)
     queued = await engine.fire(key)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(await engine.runs()) < 2:
             await asyncio.sleep(0.02)
     run = await engine.ports.run_lists.find_run(queued)

@@ -47,7 +47,7 @@ async def test_a_wait_survives_its_worker_and_ends_while_none_runs(
     async with working(settings):
         await engine.apply({"tasks": [pause, {"name": "v", "needs": ["pause"], "value": 1}]})
         run_id = await engine.fire()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while "pause" not in await engine.tasks(run_id):
                 await asyncio.sleep(0.02)
     assert (await engine.tasks(run_id))["pause"].status == "waiting"
@@ -67,7 +67,7 @@ MANUAL = {
 
 async def waits(engine: Engine, run_id: str, name: str = "review") -> TaskInstance:
     """Return the task when it waits."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while True:
             task = (await engine.tasks(run_id)).get(name)
             if task is not None and task.status == "waiting":
@@ -189,7 +189,7 @@ async def test_people_are_reminded_by_events_that_start_automations(engine: Engi
     )
     run = await engine.ended(await engine.fire(), 30)
     assert run.status is RunStatus.SUCCEEDED
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             runs = [found for found in await engine.runs() if found.events]
             said = sorted([(await engine.tasks(found.id))["said"].output for found in runs])
