@@ -9,6 +9,8 @@ from importlib.resources import files
 from activityctl.errors import NotFoundError
 
 _LINK = re.compile(r"\[([^\]]+)\]\(([^)\s]+)\)")
+_CONTENTS = "contents"
+_ROW = re.compile(r"\| \[[^\]]+\]\((?P<topic>[a-z0-9-]+)\.md\) \| (?P<purpose>.+) \|")
 _PAGE_LINK = re.compile(r"(?P<topic>[a-z0-9-]+)\.md(?:#.*)?")
 
 
@@ -33,6 +35,15 @@ class Hit:
     line: str
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row of the contents: a page and what it is for."""
+
+    subject: str
+    topic: str
+    purpose: str
+
+
 def read_pages() -> list[Page]:
     """Return every page, by topic."""
     folder = files("activityctl") / "guide"
@@ -41,6 +52,17 @@ def read_pages() -> list[Page]:
         (_page(entry.name.removesuffix(".md"), entry.read_text("utf-8")) for entry in found),
         key=lambda page: page.topic,
     )
+
+
+def contents(pages: Sequence[Page]) -> list[Entry]:
+    """Return the rows of the page `contents`, in its order: every other page once, by subject."""
+    subject, entries = "", []
+    for line in next(page for page in pages if page.topic == _CONTENTS).text.splitlines():
+        if line.startswith("## "):
+            subject = line.removeprefix("## ")
+        elif row := _ROW.fullmatch(line):
+            entries.append(Entry(subject, row["topic"], row["purpose"]))
+    return entries
 
 
 def find_page(pages: Sequence[Page], topic: str) -> Page:

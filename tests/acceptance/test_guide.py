@@ -9,7 +9,10 @@ from support.terminal import in_terminal
 
 
 def test_it_lists_its_pages(stranger):
-    assert "time-zones" in stranger("guide").stdout
+    shown = stranger("guide").stdout.splitlines()
+    assert shown[0] == "Start"
+    (row,) = [line for line in shown if line.split()[0] == "time-zones"]
+    assert row.endswith("  zones and daylight saving")
     items = stranger.json("guide")["items"]
     assert {"topic", "title", "summary"} == items[0].keys()
 

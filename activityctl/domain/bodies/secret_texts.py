@@ -86,11 +86,6 @@ def mask_literals(value: JsonValue, keys: tuple[str, ...] = ()) -> JsonValue:
             return value if secret_in(keys, value) is None else MASK
 
 
-def is_credential_field(keys: Sequence[str]) -> bool:
-    """Return whether a field with these names above it and its own holds a credential."""
-    return _credential_name(keys) is not None
-
-
 def _credential_name(keys: Sequence[str]) -> str | None:
     names = list(keys)
     if len(names) > 2 and names[-1] in _SCHEMA_VALUES and names[-3] == "properties":  # noqa: PLR2004 - the schema of one property

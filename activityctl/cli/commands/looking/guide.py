@@ -1,5 +1,6 @@
 """`activityctl guide`: the documentation, page by page."""
 
+import itertools
 import os
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -7,15 +8,17 @@ import typer
 
 from activityctl.cli.completion import guide_topics
 from activityctl.cli.guide_pages import (
+    Entry,
     Hit,
     Page,
+    contents,
     find_page,
     for_terminal,
     read_pages,
     search_pages,
 )
 from activityctl.cli.options import output_option
-from activityctl.cli.render.output import check_format, print_json, print_table
+from activityctl.cli.render.output import check_format, print_json
 from activityctl.cli.session import Session
 from activityctl.domain.values.json_form import list_view
 from activityctl.errors import NotFoundError, UsageError
@@ -69,13 +72,20 @@ def guide(
     elif output_format == "json":
         print_json(session.out, list_view(_view(page) for page in pages))
     else:
-        columns = [("TOPIC", lambda view: view["topic"]), ("TITLE", lambda view: view["title"])]
-        print_table(session.out, [_view(page) for page in pages], columns, empty="No pages.")
+        _show_contents(session.out, contents(pages))
         session.err.print("read one with: activityctl guide TOPIC")
 
 
 def _view(page: Page) -> dict[str, str]:
     return {"topic": page.topic, "title": page.title, "summary": page.summary}
+
+
+def _show_contents(console: "Console", entries: list[Entry]) -> None:
+    width = max(len(entry.topic) for entry in entries)
+    for subject, rows in itertools.groupby(entries, key=lambda entry: entry.subject):
+        console.print(subject, style="bold")
+        for entry in rows:
+            console.print(f"  {entry.topic:<{width}}  {entry.purpose}", soft_wrap=True)
 
 
 def _show_page(console: "Console", page: Page, *, uses_pager: bool) -> None:
