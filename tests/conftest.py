@@ -1,6 +1,7 @@
 """Real servers for the tests: Postgres and Temporal for each worker, a database for each test."""
 
 import compileall
+import contextlib
 import itertools
 import os
 import sys
@@ -17,6 +18,7 @@ from activityctl.daemon.local.detached import start_detached
 from activityctl.daemon.local.embedded_postgres import OWNER, Cluster
 from activityctl.daemon.local.supervisor import stop_daemon
 from activityctl.settings import Secret, Settings
+from support.anvil import Anvil, AnvilMissingError, is_required, running_anvil
 from support.leftovers import end_workflows
 from support.logins import create_logins
 
@@ -128,3 +130,24 @@ async def ports(settings: Settings) -> AsyncIterator[wiring.Ports]:
     async with wiring.open_ports(settings, pool_size=8) as opened:
         yield opened
     await end_workflows(settings)
+
+
+@pytest.fixture(scope="session")
+def shared_chain() -> Iterator[Anvil]:
+    """Start one local chain; skip the test if anvil cannot be installed."""
+    with contextlib.ExitStack() as stack:
+        try:
+            chain = stack.enter_context(running_anvil())
+        except AnvilMissingError as missing:
+            if is_required():
+                raise
+            pytest.skip(str(missing))
+        yield chain
+
+
+@pytest.fixture
+def chain(shared_chain: Anvil) -> Iterator[Anvil]:
+    """Return the session's chain; what the test does to it is undone afterwards."""
+    snapshot = shared_chain.call("evm_snapshot")
+    yield shared_chain
+    shared_chain.call("evm_revert", snapshot)
