@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import psutil
+from pydantic import ValidationError
 
 from activityctl.errors import UnreachableError, reason_of
+from activityctl.process_identity import ProcessIdentity, find_process
 from activityctl.settings import daemon_document
 
 KEPT_SECONDS: Final = 1.0
 """How long an answer is used while no process of the daemon starts or ends."""
-SAME_START_SECONDS: Final = 1.0
 _WORKER: Final = "worker"
 """It listens nowhere. What its tasks open does not belong to the daemon."""
 _STORED: Final = frozenset({"supervisor", "postgres", "api"})
@@ -83,10 +84,8 @@ def _processes(document: Mapping[str, Any]) -> tuple[dict[psutil.Process, str], 
 
 def _find(identity: Mapping[str, Any]) -> psutil.Process | None:
     """Return the process that was stored, or None when it has ended or its pid is reused."""
-    with suppress(psutil.NoSuchProcess, KeyError, TypeError):
-        process = psutil.Process(identity["pid"])
-        if abs(process.create_time() - identity["create_time"]) <= SAME_START_SECONDS:
-            return process
+    with suppress(psutil.NoSuchProcess, ValidationError):
+        return find_process(ProcessIdentity.model_validate(identity))
     return None
 
 

@@ -51,7 +51,7 @@ async def main(home, worker):
     up = Path(home, "worker.up")
     up.unlink(missing_ok=True)
 
-    async def ready(addresses):
+    async def ready(addresses, _):
         return "database_url" in addresses and up.exists()
 
     code = (worker or WORKER) + SERVE

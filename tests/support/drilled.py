@@ -20,10 +20,11 @@ from psycopg.rows import dict_row
 from activityctl import wiring
 from activityctl.daemon.local.detached import start_detached
 from activityctl.daemon.local.embedded_postgres import processes_of
-from activityctl.daemon.local.state import find_process, read_state
+from activityctl.daemon.local.state import read_state
 from activityctl.daemon.local.supervised_process import orphan_processes
 from activityctl.daemon.local.supervisor import stop_daemon
 from activityctl.errors import UnreachableError
+from activityctl.process_identity import find_process
 from activityctl.settings import load_settings
 
 _Answer = TypeVar("_Answer")

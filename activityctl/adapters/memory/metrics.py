@@ -70,7 +70,9 @@ class MemoryMetricsSource:
                 if noted.noticed_at >= now - RUNS_COUNTED_FOR
             ),
             held_tasks=sum(not self._state.tasks[key].task.has_ended for key in self._state.holds),
-            workers=sum(row.seen_at >= now - COUNTS_AS_ALIVE for row in state.workers.values()),
+            workers=sum(
+                abs(now - row.seen_at) <= COUNTS_AS_ALIVE for row in state.workers.values()
+            ),
             dead_letters=Counter(
                 letter.subscription
                 for letter in list_letters(

@@ -64,6 +64,8 @@ class MemoryWorkers:
 
     async def alive(self, within: timedelta = COUNTS_AS_ALIVE) -> list[WorkerBeat]:
         """Return the workers heard of within that time, the one that started first at the front."""
-        since = self._state.clock() - within
-        found = [row.beat for row in self._state.workers.values() if row.seen_at >= since]
+        now = self._state.clock()
+        found = [
+            row.beat for row in self._state.workers.values() if abs(now - row.seen_at) <= within
+        ]
         return sorted(found, key=lambda beat: beat.started_at)

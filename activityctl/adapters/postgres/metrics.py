@@ -49,7 +49,9 @@ _COUNT_ALL: Final = f"""
            AND s.status = 'active') AS overdue_schedules,
         (SELECT coalesce(sum(restarts), 0) FROM schedules) AS restarts,
         (SELECT max(restarted_at) FROM schedules) AS restarted_at,
-        (SELECT count(*) FROM workers WHERE seen_at >= clock_timestamp() - %(alive)s) AS workers,
+        (SELECT count(*) FROM workers
+         WHERE seen_at BETWEEN clock_timestamp() - %(alive)s
+           AND clock_timestamp() + %(alive)s) AS workers,
         (SELECT coalesce(sum(openings), 0) FROM breakers) AS breaker_openings,
         (SELECT count(*) FROM holds h JOIN tasks t ON t.id = h.task_id
          WHERE t.ended_at IS NULL) AS held_tasks,

@@ -98,7 +98,9 @@ class PostgresWorkers:
         """Return the workers heard of within that time, the one that started first at the front."""
         rows = await self._database.fetch(
             """SELECT id, host, pid, version, started_at, troubles FROM workers
-               WHERE seen_at >= clock_timestamp() - %(within)s ORDER BY started_at""",
+               WHERE seen_at BETWEEN clock_timestamp() - %(within)s
+                   AND clock_timestamp() + %(within)s  -- later: the clock was set back since
+               ORDER BY started_at""",
             within=within,
         )
         return [

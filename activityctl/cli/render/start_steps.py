@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Step = Any
-"""Has `doing`, `began`, `ended` and `failed`; the two moments in Unix seconds."""
+"""Has `doing`, `began`, `ended` and `failed`; the two moments in seconds of `time.monotonic`."""
 Show = Callable[[Sequence[Step]], None]
 
 
@@ -77,7 +77,7 @@ def _table(steps: Sequence[Step], spinner: Any) -> "Table":
     table.add_column()
     table.add_column(justify="right")
     for step in steps:
-        seconds = (step.ended or time.time()) - step.began
+        seconds = (step.ended or time.monotonic()) - step.began
         mark = spinner if step.ended is None else "✗" if step.failed else "✓"
         style = "" if step.ended is None else "dim"
         table.add_row(mark, step.doing, f"{seconds:.1f} s", style=style)

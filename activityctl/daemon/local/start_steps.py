@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class StartStep(BaseModel):
-    """One step, with the times of its begin and end in Unix seconds."""
+    """One step; its begin and end in seconds of the machine's clock that nobody can set."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -36,13 +36,13 @@ class StartSteps:
     def step(self, doing: str) -> Iterator[None]:
         """Report that the step begins, and that it has ended; it failed if the block raises."""
         index = len(self._steps)
-        self._steps.append(StartStep(doing=doing, began=time.time()))
+        self._steps.append(StartStep(doing=doing, began=time.monotonic()))
         self._report(self.steps)
         failed = True
         try:
             yield
             failed = False
         finally:
-            end = {"ended": time.time(), "failed": failed}
+            end = {"ended": time.monotonic(), "failed": failed}
             self._steps[index] = self._steps[index].model_copy(update=end)
             self._report(self.steps)

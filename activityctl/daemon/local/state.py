@@ -20,12 +20,17 @@ from activityctl.daemon.local.own_files import open_own, require_own_folder, req
 from activityctl.daemon.local.start_steps import StartStep
 from activityctl.errors import ConflictError, NotAllowedError
 from activityctl.private_file import write_private
+from activityctl.process_identity import (
+    SAME_START_SECONDS,
+    ProcessIdentity,
+    find_process,
+    process_identity,
+)
 from activityctl.settings import DAEMON_FILE
 
 LOCK_FILE: Final = "daemon.lock"
 LOCK_TRIES: Final = 6
 LOCK_PAUSE_SECONDS: Final = 0.05
-SAME_START_SECONDS: Final = 1.0
 
 
 class ComponentState(StrEnum):
@@ -40,17 +45,8 @@ class ComponentState(StrEnum):
     FAILED = "failed"
 
 
-class ProcessIdentity(BaseModel):
-    """Identifies a process, also if its pid is used again later; `create_time` in Unix seconds."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    pid: int
-    create_time: float
-
-
 class ComponentStatus(BaseModel):
-    """One component as `status` shows it; it has pid and create_time only while it runs."""
+    """One component as `status` shows it; the fields of its process are set while it runs."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -60,6 +56,7 @@ class ComponentStatus(BaseModel):
     address: str | None = None
     pid: int | None = None
     create_time: float | None = None
+    start_key: str | None = None
     restarts: int = 0
     last_error: str | None = None
 
@@ -68,7 +65,12 @@ class ComponentStatus(BaseModel):
         """The identity of the component's process, or None when it has none."""
         if self.pid is None or self.create_time is None:
             return None
-        return ProcessIdentity(pid=self.pid, create_time=self.create_time)
+        return ProcessIdentity(pid=self.pid, create_time=self.create_time, start_key=self.start_key)
+
+    def with_process(self, identity: ProcessIdentity | None) -> Self:
+        """Return the status with another process, or with none."""
+        names = ProcessIdentity.model_fields
+        return self.model_copy(update={name: getattr(identity, name, None) for name in names})
 
 
 class DaemonState(BaseModel):
@@ -135,14 +137,16 @@ class HomeLock:
         """Take the lock; ConflictError with the pid of the holder if another process has it."""
         descriptor = open_own(self._home / LOCK_FILE, os.O_RDWR | os.O_CREAT)
         if not _try_lock(descriptor):
-            pid = os.read(descriptor, 32).decode("ascii", "replace").strip()
+            pid, _, _ = os.read(descriptor, 256).decode("ascii", "replace").partition("\n")
             os.close(descriptor)
             raise ConflictError(
                 f"a daemon already runs for {self._home} (pid {pid or 'unknown'})",
                 hint="activityctl status",
             )
         os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+        holder = process_identity(os.getpid())
+        key = (holder and holder.start_key) or ""
+        os.write(descriptor, f"{os.getpid()}\n{key}\n".encode())
         self._descriptor = descriptor
 
     def release(self) -> None:
@@ -189,28 +193,17 @@ def lock_holder(home: Path) -> int | None:
     if not lock_is_held(home):
         return None
     try:
-        holder = process_identity(int(path.read_text("ascii")))
+        pid, _, key = path.read_text("ascii").partition("\n")
+        holder = process_identity(int(pid))
         written = path.stat().st_mtime
     except (OSError, ValueError):
         return None
-    # A process that started after the pid was written has the reused pid of a killed daemon.
-    is_reused = holder is not None and holder.create_time > written + SAME_START_SECONDS
-    return None if holder is None or is_reused else holder.pid
-
-
-def process_identity(pid: int) -> ProcessIdentity | None:
-    """Return the identity of a running process, or None when it has ended."""
-    process = _running(pid)
-    return None if process is None else ProcessIdentity(pid=pid, create_time=process.create_time())
-
-
-def find_process(identity: ProcessIdentity | None) -> psutil.Process | None:
-    """Return the process with this identity, or None when it has ended or its pid is reused."""
-    process = None if identity is None else _running(identity.pid)
-    if identity is None or process is None:
+    key = key.strip()
+    if holder is None or (key and key != holder.start_key):
         return None
-    is_same = abs(process.create_time() - identity.create_time) <= SAME_START_SECONDS
-    return process if is_same else None
+    # Without a key: a process that started after the pid was written has a reused pid.
+    is_reused = not key and holder.create_time > written + SAME_START_SECONDS
+    return None if is_reused else holder.pid
 
 
 def surviving_processes(state: DaemonState) -> tuple[psutil.Process, ...]:
@@ -246,7 +239,7 @@ def _verified(part: ComponentStatus, *, is_supervised: bool) -> ComponentStatus:
 def _without_process(part: ComponentStatus) -> ComponentStatus:
     has_failed = part.state is ComponentState.FAILED
     state = ComponentState.FAILED if has_failed else ComponentState.STOPPED
-    return part.model_copy(update={"state": state, "pid": None, "create_time": None})
+    return part.with_process(None).model_copy(update={"state": state})
 
 
 def _try_lock(descriptor: int) -> bool:
@@ -258,11 +251,3 @@ def _try_lock(descriptor: int) -> bool:
         else:
             return True
     return False
-
-
-def _running(pid: int) -> psutil.Process | None:
-    try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else process
-    except psutil.NoSuchProcess:
-        return None

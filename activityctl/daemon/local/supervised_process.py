@@ -19,8 +19,9 @@ import psutil
 
 from activityctl.daemon.local.log_files import LOG_BYTES, move_away
 from activityctl.daemon.local.own_files import open_own, require_own_folder
-from activityctl.daemon.local.state import ComponentState, ComponentStatus, process_identity
+from activityctl.daemon.local.state import ComponentState, ComponentStatus
 from activityctl.errors import UnreachableError
+from activityctl.process_identity import process_identity
 from activityctl.settings import LOCAL_RIGHTS
 
 LOGGER = logging.getLogger(__name__)
@@ -186,11 +187,8 @@ class SupervisedProcess:
 
     def _change(self, *, state: ComponentState, pid: int | None, **fields: Any) -> None:
         identity = None if pid is None else process_identity(pid)
-        process = {
-            "pid": identity and identity.pid,
-            "create_time": identity and identity.create_time,
-        }
-        self._status = self._status.model_copy(update={"state": state, **process, **fields})
+        changed = self._status.model_copy(update={"state": state, **fields})
+        self._status = changed.with_process(identity)
         self._report(self._status)
 
 

@@ -23,11 +23,9 @@ from activityctl.daemon.local.state import (
     HomeLock,
     all_stopped,
     component_of,
-    find_process,
     lock_holder,
     lock_is_held,
     open_home,
-    process_identity,
     read_state,
     surviving_processes,
     write_state,
@@ -45,6 +43,7 @@ from activityctl.daemon.local.supervised_process import (
 )
 from activityctl.daemon.signals import on_stop_signal
 from activityctl.errors import UnreachableError, WaitTimeoutError
+from activityctl.process_identity import find_process, process_identity
 
 LOGGER = logging.getLogger(__name__)
 
@@ -61,7 +60,7 @@ SERVER_VARIABLES: Final = ("PATH", "TMPDIR")
 Addresses = Mapping[str, str]
 
 
-async def _always_ready(_: Addresses) -> bool:
+async def _always_ready(_: Addresses, __: int) -> bool:
     """Return True: a process counts as ready as soon as it runs."""
     return True
 
@@ -75,8 +74,8 @@ class ChildSpec:
     """`{port}` in an argument is replaced by the port that the child listens on."""
     listens: bool = False
     """Whether it gets a loopback port; its URL is then in the addresses under its name."""
-    ready: Callable[[Addresses], Awaitable[bool]] = _always_ready
-    """Called until it returns true; for a listening child, after its port answers."""
+    ready: Callable[[Addresses, int], Awaitable[bool]] = _always_ready
+    """Called until it returns true, with the pid; for a listening child, after its port answers."""
     ready_within: float = 90.0
     drain: float = 20.0
     """Seconds between SIGTERM and SIGKILL."""
@@ -269,7 +268,8 @@ class _Daemon:
             if port is not None:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
                 writer.close()
-            return await spec.ready(dict(self._addresses))
+            pid = self._components[spec.name].pid
+            return pid is not None and await spec.ready(dict(self._addresses), pid)
 
         return LaunchSpec(
             name=spec.name,

@@ -92,12 +92,13 @@ class FolderSync:
         origin = await asyncio.to_thread(self._origin)
         # Open a catalog for this apply only: a catalog in a transaction must not be shared.
         async with wiring.open_ports(self._settings) as ports:
+            now = await ports.workers.server_time()
             return await apply(
                 manifests,
                 ports.catalog,
                 ports.register,
                 ports.workers,
-                _now,
+                lambda: now,
                 timeout_seconds=0,
                 origin=origin,
             )

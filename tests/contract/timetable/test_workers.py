@@ -23,6 +23,9 @@ async def test_a_worker_is_alive_for_ten_seconds_after_its_heartbeat(ledger: Any
     await ledger.at(NOON + 10.001 * SECOND)
     assert await ledger.ports.workers.alive() == []
     assert await ledger.ports.workers.alive(timedelta(seconds=11)) == [TWO, ONE]
+    await ledger.at(NOON - HOUR)  # the clock of Postgres was set back; the workers were killed
+    assert await ledger.ports.workers.alive() == []
+    assert (await ledger.ports.metrics.snapshot()).workers == 0
 
 
 @pytest.mark.parametrize("off", [-HOUR, -11 * SECOND, 11 * SECOND, HOUR])

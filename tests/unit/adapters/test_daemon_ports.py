@@ -13,6 +13,7 @@ import pytest
 
 from activityctl.adapters.daemon_ports import DaemonPorts
 from activityctl.errors import UnreachableError
+from activityctl.process_identity import process_identity
 from activityctl.settings import DAEMON_FILE
 
 SERVER = """
@@ -58,6 +59,10 @@ async def test_a_process_that_the_file_does_not_have_yet_is_found(
     tmp_path: Path, parent: tuple[int, int]
 ):
     pid, port = parent
+    known = process_identity(pid)
+    assert known is not None
+    write(tmp_path, supervisor={**known.model_dump(), "create_time": 1.0}, components=[])
+    assert await DaemonPorts(tmp_path).listening() == {5, port}  # the clock was set
     for state in ("starting", "backoff", "running"):  # the last one: a file that is out of date
         write(tmp_path, supervisor=identity(pid), components=[part("temporal", state)])
         assert await DaemonPorts(tmp_path).listening() == {5, port}

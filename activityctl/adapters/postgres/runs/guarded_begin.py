@@ -39,9 +39,10 @@ _ALIVE_FOR: Final = "interval '15 seconds'"
 IS_AT_WORK: Final = f"""coalesce((
             SELECT max(w.seen_at) FROM workers w
             WHERE a.worker = 'worker ' || w.host || ' pid ' || w.pid),
-        a.started_at + interval '45 seconds') > k.at - {_ALIVE_FOR}"""
+        a.started_at + interval '45 seconds')
+        BETWEEN k.at - {_ALIVE_FOR} AND k.at + interval '1 minute'"""
 """Whether the worker of the open attempt `a` lives at the time `k.at`. One that was never heard of
-has just started, or is gone for a day."""
+has just started, or is gone for a day. A later time is from before the clock was set back."""
 _BEGINS: Final = "greatest(k.used_until, k.at) + k.gap - k.gap * k.burst"
 
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
@@ -22,7 +21,7 @@ from activityctl.cli.pending_schedules import print_pending
 from activityctl.cli.render.apply_text import print_changes
 from activityctl.cli.render.start_steps import showing_steps
 from activityctl.cli.render.status_text import print_components, print_sync
-from activityctl.cli.session import Session, now
+from activityctl.cli.session import Session
 from activityctl.daemon.local import embedded_temporal
 from activityctl.daemon.local.detached import start_detached
 from activityctl.daemon.local.state import (
@@ -205,10 +204,9 @@ def _environment() -> dict[str, str]:
 
 def _children(folder: Path | None) -> list[ChildSpec]:
     python = (sys.executable, "-m", "activityctl")
-    began = now()
 
-    async def worker_is_alive(addresses: Addresses) -> bool:
-        return await _has_new_worker(addresses["database_url"], began)
+    async def worker_is_alive(addresses: Addresses, pid: int) -> bool:
+        return await _has_worker(addresses["database_url"], pid)
 
     return [
         ChildSpec(
@@ -221,15 +219,15 @@ def _children(folder: Path | None) -> list[ChildSpec]:
     ]
 
 
-async def _has_new_worker(database_url: str, began: datetime) -> bool:
-    """Tell whether a worker is alive that was started at that time or later.
+async def _has_worker(database_url: str, pid: int) -> bool:
+    """Tell whether the worker with this pid is alive.
 
     Asks for half a second on one connection: a connection for each question costs more CPU.
     """
     settings = replace(load_settings(environment={}), database_url=Secret(database_url))
     async with wiring.open_ports(settings) as ports:
         for _ in range(_WORKER_ASKS):
-            if any(worker.started_at >= began for worker in await ports.workers.alive()):
+            if any(worker.pid == pid for worker in await ports.workers.alive()):
                 return True
             await asyncio.sleep(_WORKER_ASK_SECONDS)
     return False

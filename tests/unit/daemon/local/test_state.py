@@ -15,19 +15,17 @@ from activityctl.daemon.local.state import (
     ComponentStatus,
     DaemonState,
     HomeLock,
-    ProcessIdentity,
     all_stopped,
-    find_process,
     lock_holder,
     lock_is_held,
     open_home,
-    process_identity,
     read_state,
     read_status,
     surviving_processes,
     write_state,
 )
 from activityctl.errors import ConflictError, NotAllowedError
+from activityctl.process_identity import ProcessIdentity, find_process, process_identity
 from activityctl.settings import load_settings
 
 RUNNING = ComponentState.RUNNING
@@ -158,6 +156,29 @@ def test_a_killed_holder_frees_its_lock(tmp_path: Path):
         holder.kill()
         holder.wait()
         assert not lock_is_held(tmp_path)
+
+
+def test_a_process_is_known_again_after_the_clock_was_set(
+    tmp_path: Path, sleeper: psutil.Process, monkeypatch: pytest.MonkeyPatch
+):
+    started = process_identity(sleeper.pid)
+    assert started is not None
+    worker = ComponentStatus(name="worker", state=RUNNING).with_process(started)
+    with HomeLock(tmp_path):
+        write_state(
+            tmp_path,
+            DaemonState(supervisor=process_identity(os.getpid()), components=(worker,)),
+        )
+        real = psutil.Process.create_time
+        monkeypatch.setattr(psutil.Process, "create_time", lambda each: real(each) + 3600)
+        state = read_state(tmp_path)
+        assert find_process(state.supervisor) is not None
+        assert surviving_processes(state) == (sleeper,)
+        assert read_status(tmp_path) == [worker]
+        assert lock_holder(tmp_path) == os.getpid()
+    assert started.start_key is not None
+    for other in ("another-boot 1", f"{started.start_key}0"):
+        assert find_process(started.model_copy(update={"start_key": other})) is None
 
 
 def test_surviving_processes_are_the_stored_ones_not_those_with_a_reused_pid(
