@@ -40,6 +40,19 @@ def guide_topics(incomplete: str) -> list[str]:
     return [page.topic for page in read_pages() if page.topic.startswith(incomplete)]
 
 
+def key_names(incomplete: str) -> list[str]:
+    """Return the names of this machine's keys that begin with the text."""
+    from activityctl import wiring
+    from activityctl.errors import ActivityctlError
+    from activityctl.settings import load_settings
+
+    try:
+        known = wiring.open_keys(load_settings()).known()
+    except (ActivityctlError, OSError):
+        return []
+    return [key.name for key in known if key.name.startswith(incomplete)]
+
+
 def secret_names(incomplete: str) -> list[str]:
     """Return the names of this machine's secrets that begin with the text."""
     from activityctl import wiring

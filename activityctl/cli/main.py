@@ -119,6 +119,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "Acting",
         "Remove old runs, tasks, logs and dead letters, or show what would go.",
     ),
+    "keys": ("settings.keys", "Settings", "Keep the keys that sign hooks and transactions."),
     "secrets": ("settings.secrets", "Settings", "Keep the secrets of tasks on this machine."),
     "config": ("settings.config", "Settings", "Show the settings and manage profiles of servers."),
     "version": ("settings.version", "Settings", "Print the version of activityctl and Python."),

@@ -15,6 +15,7 @@ from activityctl.ports.guards import (
     LookupEnd,
 )
 from activityctl.ports.histories import Histories
+from activityctl.ports.keys import KeyReader
 from activityctl.ports.lanes import LaneEnd, Lanes, LaneTurn
 from activityctl.ports.lateness import Lateness
 from activityctl.ports.letters import DeadLetters
@@ -93,6 +94,7 @@ __all__ = [
     "Histories",
     "Hold",
     "JsonValue",
+    "KeyReader",
     "KnownRun",
     "LaneEnd",
     "LaneTurn",

@@ -14,7 +14,7 @@ from activityctl.wiring.ports import (
     Ports,
     open_ports,
 )
-from activityctl.wiring.secrets import open_secrets, read_hosts
+from activityctl.wiring.secrets import open_keys, open_secrets, read_hosts, read_keystore
 from activityctl.wiring.servers import (
     build_histories,
     build_schedule_client,
@@ -51,6 +51,7 @@ __all__ = [
     "migration_script",
     "open_events",
     "open_executors",
+    "open_keys",
     "open_ports",
     "open_secrets",
     "open_sources",
@@ -58,6 +59,7 @@ __all__ = [
     "parse_json",
     "read_event_data",
     "read_hosts",
+    "read_keystore",
     "read_secret",
     "unprotected_connections",
 ]

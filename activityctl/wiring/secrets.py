@@ -1,4 +1,4 @@
-"""Creates the stores of secrets that the settings name."""
+"""Creates the stores of secrets and keys that the settings name."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +8,7 @@ from activityctl.errors import UsageError
 from activityctl.settings import Settings
 
 if TYPE_CHECKING:
+    from activityctl.adapters.keystore.key_stores import KeyStores
     from activityctl.adapters.keystore.secret_stores import SecretStores
 
 
@@ -27,6 +28,27 @@ def open_secrets(
         _hosts(settings.secrets_hosts or ""),
     )
     return SecretStores(places, on_read=on_read)
+
+
+def open_keys(
+    settings: Settings, *, on_read: Callable[[str], None] = lambda _: None
+) -> "KeyStores":
+    """Return the keys of this machine; `on_read` hears every secret text that is read."""
+    from activityctl.adapters.keystore.key_stores import KeyStores
+
+    return KeyStores(
+        settings.home,
+        store=settings.secrets_store,
+        key_file=settings.secrets_key_file,
+        on_read=on_read,
+    )
+
+
+def read_keystore(path: str, password: str) -> str:
+    """Return the private key of a keystore file in hex; InvalidInputError if it is not opened."""
+    from activityctl.adapters.keystore.keystore_v3 import read_keystore as read
+
+    return read(path, password)
 
 
 def read_hosts(name: str, text: str) -> tuple[str, ...]:

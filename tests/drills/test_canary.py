@@ -13,7 +13,7 @@ import sys
 import threading
 import uuid
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -37,7 +37,7 @@ SETTING = (
     ("in-keyring", "--store", "keyring"),
     ("in-reference", "--from", "file:{folder}/referred"),
 )
-LIST = ("secrets", "list", "-o", "json")
+LISTS = (("status",), ("secrets", "list", "-o", "json"), ("keys", "list"))
 ALLOWED = {
     "params": {
         "apply_changes.document",
@@ -191,16 +191,30 @@ def leaks_of(dump: str, name: str, canary: str) -> set[str]:
     return set().union(*(columns_with(dump, form) for form in forms)) - ALLOWED.get(name, set())
 
 
+def keep_keys(run: Callable[..., str]) -> dict[str, str]:
+    """Import keys into the key store, and make one in the encrypted file; return their texts."""
+    kept = {f"{kind}-key": os.urandom(32).hex() for kind in ("executor", "relayer")}
+    for name, text in kept.items():
+        run("keys", "import", name, "--kind", name.removesuffix("-key"), stdin=text)
+    made = run("keys", "create", "hook", "--kind", "hmac", "--store", "file")
+    return {**kept, "hmac-key": made.split("hmacKey: ")[1][:64]}
+
+
 def assert_no_file_has(canaries: dict[str, str], folders: tuple[Path, Path], copied: Path) -> None:
     """Look for the canaries in Temporal's database, logs, the files of secrets and reports."""
     home, temporary = folders
     copied.mkdir()
-    kept = list((home / "secrets").iterdir())
-    assert {"key", "names.json", "values"} <= {path.name for path in kept}
+    kept = []
+    for folder in ("keys", "secrets"):
+        files = list((home / folder).iterdir())
+        assert {"key", "names.json", "values"} <= {path.name for path in files}
+        kept += [(path, f"{folder}-{path.name}") for path in files]
     logs = home.rglob("*.log*")
-    for path in (*home.glob("temporal.db*"), *logs, *kept, *temporary.rglob("*")):
+    for path in (*home.glob("temporal.db*"), *logs, *temporary.rglob("*")):
         if path.is_file():
             shutil.copy(path, copied)
+    for path, name in kept:
+        shutil.copy(path, copied / name)
     assert list(copied.glob("temporal.db*"))
     for path in copied.iterdir():
         content = path.read_bytes()
@@ -259,12 +273,13 @@ def test_no_secret_is_left_where_it_need_not_be(tmp_path: Path, port: int):
         for name, *options in SETTING:
             given = [option.format(folder=tmp_path) for option in options]
             run("secrets", "set", name, *given, stdin=canaries[name])
+        canaries |= keep_keys(run)
         run("plan", "-f", "a.yaml", "--out", "plan.json")
         run("apply", "plan.json")
         run("emit", "event.json", "--wait", code=1)
         bad = f"postgresql://app:{canaries['url']}@[bad/db"
         shown = run("get", "runs", code=3, ACTIVITYCTL_DATABASE_URL=bad)
-        for arguments in (("logs", "canary"), ("get", "tasks", "-o", "json"), ("status",), LIST):
+        for arguments in (("logs", "canary"), ("get", "tasks", "-o", "json"), *LISTS):
             shown += run(*arguments)
         url = json.loads((home / "daemon.json").read_text())["addresses"]["database_url"]
         parts = urlsplit(url)
@@ -289,6 +304,7 @@ def test_no_secret_is_left_where_it_need_not_be(tmp_path: Path, port: int):
     assert canaries["in-keyring"] in Echo.asked
     assert columns_with(dump, canaries["params"]), "the canary was not in the dump at all"
     assert "canary-" not in shown
+    assert not any(canary in shown for canary in canaries.values())
     assert not any(canary in arguments for canary in canaries.values())
     assert_no_file_has(canaries, (home, temporary), tmp_path / "copied")
     assert (tmp_path / "plan.json").stat().st_mode & 0o077 == 0

@@ -14,6 +14,7 @@ from typing import Final
 
 from activityctl.adapters.keystore import system_keyring
 from activityctl.adapters.keystore.encrypted_file import EncryptedFile, KeySource
+from activityctl.adapters.keystore.kept_values import KeptValues
 from activityctl.adapters.keystore.names import Entry, Names, Uses, rotated
 from activityctl.adapters.keystore.own_folder import locked, require_own, secrets_folder
 from activityctl.adapters.keystore.secret_file import read_text
@@ -62,10 +63,10 @@ class SecretStores:
         folder = secrets_folder(places.home)
         self._places = places
         self._folder = folder
-        self._service = f"activityctl {places.home}"
         self._names = Names(folder / "names.json")
         self._uses = Uses(folder / "used.json")
-        self._file = EncryptedFile(folder / "values", KeySource(folder / "key", places.key_file))
+        file = EncryptedFile(folder / "values", KeySource(folder / "key", places.key_file))
+        self._values = KeptValues(f"activityctl {places.home}", file)
         self._on_read = on_read
         self._now = now
         self._noted: dict[str, datetime] = {}
@@ -105,7 +106,9 @@ class SecretStores:
         value = _checked(name, text)
         with locked(self._folder):
             self._require_new(name)
-            kept = await self._write(name, _packed(value, hosts), store or self._places.store)
+            kept = await self._values.write(
+                name, _packed(value, hosts), store or self._places.store
+            )
             self._put(name, Entry(*kept, hosts, self._now()))
         return self._one(name)
 
@@ -123,7 +126,7 @@ class SecretStores:
         value = _checked(name, text)
         with locked(self._folder):
             entry = self.entry_to_rotate(name)
-            await self._write(name, _packed(value, entry.hosts), entry.store)
+            await self._values.write(name, _packed(value, entry.hosts), entry.store)
             self._put(name, rotated(entry, self._now()))
         return self._one(name)
 
@@ -146,17 +149,14 @@ class SecretStores:
             entry = entries.pop(name, None)
             if entry is None:
                 raise self._elsewhere(name) or _missing(name)
-            if entry.store is SecretStore.KEYRING:
-                await system_keyring.remove_entry(self._service, name)
-            elif entry.store is SecretStore.FILE:
-                self._file.replace({k: v for k, v in self._file.entries().items() if k != name})
+            await self._values.remove(name, entry.store)
             self._names.replace(entries)
 
     async def check(self) -> str:
         """Return where a new secret is kept; raise an error if what is kept cannot be read."""
         if any(entry.store is SecretStore.FILE for entry in self._entries().values()):
-            self._file.entries()
-        return (await self._chosen(self._places.store))[1]
+            self._values.require_readable()
+        return (await self._values.chosen(self._places.store))[1]
 
     def require_free(self, name: str) -> None:
         """Raise an error if no secret of this name can be set here."""
@@ -177,32 +177,11 @@ class SecretStores:
         if entry.store is SecretStore.REFERENCE:
             value = await self._read_reference(name, entry.place)
             return FoundSecret(value, entry.store, entry.hosts)
-        if entry.store is SecretStore.KEYRING:
-            packed = await system_keyring.read_entry(self._service, name)
-        else:
-            packed = self._file.entries().get(name)
+        packed = await self._values.read(name, entry.store)
         if packed is None:
             raise NotFoundError("secret", name, hint=f"activityctl secrets rotate {name}")
         value, hosts = _unpacked(name, packed)
         return FoundSecret(value, entry.store, hosts)
-
-    async def _write(self, name: str, packed: str, store: str) -> tuple[SecretStore, str]:
-        chosen, place = await self._chosen(store)
-        if chosen is SecretStore.KEYRING:
-            return chosen, await system_keyring.write_entry(self._service, name, packed)
-        self._file.replace({**self._file.entries(), name: packed})
-        if self._file.entries().get(name) != packed:
-            raise UnreachableError(f"{self._file.path} has not kept what was written")
-        return chosen, place
-
-    async def _chosen(self, store: str) -> tuple[SecretStore, str]:
-        if store != SecretStore.FILE:
-            try:
-                return SecretStore.KEYRING, await system_keyring.store_name()
-            except UnreachableError as error:
-                if store == SecretStore.KEYRING or not system_keyring.is_absent(error):
-                    raise
-        return SecretStore.FILE, str(self._file.path)
 
     async def _read_reference(self, name: str, reference: str) -> str:
         kind, _, place = reference.partition(":")

@@ -1,0 +1,1 @@
+"""What automations of on-chain accounts need: keys, signatures, hooks, chain data."""
