@@ -6,6 +6,7 @@ from activityctl.domain.cel.expression import has_expression
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.scope import task_lists
+from activityctl.domain.manifests.task_blocks import StaticBlock
 from activityctl.domain.tasks.activity import ACTIVITY
 from activityctl.domain.values.finding import Finding, Path
 from activityctl.errors import Problem
@@ -35,11 +36,18 @@ def circle_problems(manifests: ManifestSet) -> Iterator[Problem]:
 def _targets(spec: DefinitionSpec) -> Iterator[tuple[Path, str]]:
     """Yield the path and the name of each subscription that a task starts."""
     for phase, templates in task_lists(spec).items():
-        for index, task in enumerate(templates):
-            body = (task.model_extra or {}).get(ACTIVITY)
-            name = body.get("subscription") if isinstance(body, dict) else None
-            if isinstance(name, str) and not has_expression(name):
-                yield (phase, index, ACTIVITY, "subscription"), name
+        yield from _targets_in(StaticBlock(templates, phase), (phase,))
+
+
+def _targets_in(block: StaticBlock, path: Path) -> Iterator[tuple[Path, str]]:
+    """Yield those of a block and of the groups, choices and undo tasks in it."""
+    for index, task in enumerate(block.templates):
+        body = (task.model_extra or {}).get(ACTIVITY)
+        name = body.get("subscription") if isinstance(body, dict) else None
+        if isinstance(name, str) and not has_expression(name):
+            yield (*path, index, ACTIVITY, "subscription"), name
+        for place, inner in block.inside(task):
+            yield from _targets_in(inner, (*path, index, *place))
 
 
 def _way(
