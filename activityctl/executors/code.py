@@ -27,6 +27,7 @@ from activityctl.executors.process import (
     GuardianLostError,
     ProcessSpec,
     TaskProcess,
+    exit_reason,
 )
 from activityctl.executors.sandbox.answers import ANSWER, MAX_VALUE_BYTES
 from activityctl.executors.starter import Starter
@@ -231,16 +232,8 @@ def _answer(capture: Capture, exit_code: int | None) -> dict[str, Any]:
         return {"code": "cpu_limit", "error": ""}
     if "out of memory" in text or "OOM" in text:
         return {"code": "memory_limit", "error": ""}
-    end = "was killed" if exit_code is None or exit_code < 0 else f"ended with code {exit_code}"
-    name = f" by {_signal_name(exit_code)}" if exit_code is not None and exit_code < 0 else ""
-    return {"code": "crashed", "error": f"the interpreter {end}{name}"}
-
-
-def _signal_name(exit_code: int) -> str:
-    try:
-        return signal.Signals(-exit_code).name
-    except ValueError:
-        return f"signal {-exit_code}"
+    end = "was killed" if exit_code is None else exit_reason(exit_code)
+    return {"code": "crashed", "error": f"the interpreter {end}"}
 
 
 def _output(answer: dict[str, Any], printed: Capture, started: float) -> dict[str, JsonValue]:

@@ -24,6 +24,7 @@ from activityctl.executors.process import (
     GuardianLostError,
     ProcessSpec,
     TaskProcess,
+    exit_reason,
 )
 from activityctl.executors.starter import Starter
 from activityctl.executors.surroundings import (
@@ -38,7 +39,6 @@ GRACE_SECONDS: Final = 5.0
 QUOTED_CHARACTERS: Final = 500
 _QUOTED_OUTPUT: Final = 150
 """How much of the last line of standard output is quoted beside standard error."""
-_GUARDIAN_LOST: Final = "the process that guards the command was killed"
 _TEMPORARY_ERRORS: Final = frozenset(
     {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY}
 )
@@ -100,8 +100,8 @@ class CommandExecutor:
             await _end(process, call)
             await call.stopped(_output(process, started), last_lines(process))
             raise
-        except GuardianLostError:
-            reason = _GUARDIAN_LOST
+        except GuardianLostError as error:
+            reason = str(error)
             remove_folder(process.folder)
         finally:
             await _end(process, call)
@@ -146,7 +146,7 @@ class CommandExecutor:
             raise _cannot_start(error, arguments[0]) from error
         except GuardianLostError as error:
             remove_folder(folder)
-            raise TaskError(_GUARDIAN_LOST, code="exit_code") from error
+            raise TaskError(str(error), code="exit_code") from error
         except ValueError as error:  # a NUL or a lone surrogate in an argument
             remove_folder(folder)
             raise TaskError(
@@ -210,7 +210,7 @@ def _outcome(
     if exit_code not in body.success_codes:
         if (limit := _limit_reached(exit_code, body.limits)) is not None:
             raise TaskError(limit + _quoted(process), code="resource_limit", output=output)
-        message = _exit_reason(exit_code) + _quoted(process)
+        message = exit_reason(exit_code) + _quoted(process)
         raise TaskError(message, code="exit_code", output=output)
     if body.parse == "json":
         output = {**output, "json": _json(process.stdout, output)}
@@ -242,15 +242,6 @@ def _limit_reached(exit_code: JsonValue, limits: CommandLimits) -> str | None:
 
 def _ends_by(*signals: signal.Signals) -> set[int]:
     return {code for number in signals for code in (-number, 128 + number)}
-
-
-def _exit_reason(exit_code: int) -> str:
-    if exit_code >= 0:
-        return f"ended with exit code {exit_code}"
-    try:
-        return f"was killed by {signal.Signals(-exit_code).name}"
-    except ValueError:  # a real-time signal
-        return f"was killed by signal {-exit_code}"
 
 
 def last_lines(process: TaskProcess) -> str:

@@ -11,9 +11,10 @@ import os
 import signal
 import socket
 import tempfile
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Final, Self
 
@@ -25,6 +26,9 @@ DRAIN_SECONDS: Final = 1.0
 DEATH_SECONDS: Final = 5.0
 """How long killed processes may take to be gone."""
 _CHUNK_BYTES: Final = 64 * 1024
+_MARK: Final = "ACTIVITYCTL_PROCESS"
+"""The variable that tells the processes of one call from those of all others on the machine. Tasks
+of two databases may have the same id, if their subscriptions have the same names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,9 @@ class ProcessSpec:
 class GuardianLostError(Exception):
     """The guardian ended without a report; its command was killed as far as it could be found."""
 
+    def __init__(self) -> None:
+        super().__init__("the process that guards the command was killed")
+
 
 class TaskProcess:
     """A running command with all that it started. The caller must await `end`."""
@@ -61,6 +68,8 @@ class TaskProcess:
         self.stdout, self.stderr = captures or (Capture(), Capture())
         self.exit_code: int | None = None
         self._left: tuple[int, ...] = ()
+        self._mark = {_MARK: uuid.uuid4().hex}
+        spec = replace(spec, environment={**spec.environment, **self._mark})
         self._spec = spec
         self._loop = asyncio.get_running_loop()
         self._started: asyncio.Future[int] = self._loop.create_future()
@@ -253,7 +262,7 @@ class TaskProcess:
         """Note that the guardian has ended; if it was killed, end its command in its place."""
         if not self._is_gone:
             self._is_gone = True
-            kill_marked(self._spec.environment)
+            kill_marked(self._mark)
             self._settle(GuardianLostError())
         self._exited.set()
         self._gone.set()
@@ -282,16 +291,23 @@ class TaskProcess:
             self._releases[descriptor]()
 
 
-def kill_marked(environment: Mapping[str, str]) -> None:
-    """Kill the processes whose environment has the task and the attempt of this one (Linux)."""
-    names = ("ACTIVITYCTL_TASK_ID", "ACTIVITYCTL_ATTEMPT")
-    marks = {f"{name}={environment[name]}".encode() for name in names if name in environment}
-    if len(marks) < len(names):
-        return
+def kill_marked(marks: Mapping[str, str]) -> None:
+    """Kill the processes whose environment has all of these variables (Linux)."""
+    wanted = {f"{name}={value}".encode() for name, value in marks.items()}
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if marks <= set((folder / "environ").read_bytes().split(b"\0")):
+            if wanted <= set((folder / "environ").read_bytes().split(b"\0")):
                 os.kill(int(folder.name), signal.SIGKILL)
+
+
+def exit_reason(exit_code: int) -> str:
+    """Return how a process ended, for people: `ended with exit code 3`, `was killed by SIGKILL`."""
+    if exit_code >= 0:
+        return f"ended with exit code {exit_code}"
+    try:
+        return f"was killed by {signal.Signals(-exit_code).name}"
+    except ValueError:  # a real-time signal
+        return f"was killed by signal {-exit_code}"
 
 
 def _document(spec: ProcessSpec) -> IO[bytes]:

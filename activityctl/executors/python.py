@@ -25,6 +25,7 @@ from activityctl.executors.process import (
     GuardianLostError,
     ProcessSpec,
     TaskProcess,
+    exit_reason,
 )
 from activityctl.executors.starter import Starter
 from activityctl.executors.strategies.messages import MAX_LOGGED, MessageReader
@@ -33,7 +34,7 @@ from activityctl.ports import ExecutorOutcome, JsonValue, RunStore, TaskCall
 
 GRACE_SECONDS: Final = 5.0
 MAX_RESPONSE_BYTES: Final = 1 << 20
-_LATE_ANSWER_SECONDS: Final = 5.0
+_TOO_LARGE: Final = f"the response has more than {MAX_RESPONSE_BYTES:,} bytes"
 _PROBE_SECONDS: Final = 30.0
 _HAS_SECONDS: Final = 60.0
 _LACKS_SECONDS: Final = 5.0
@@ -125,7 +126,7 @@ class PythonExecutor:
         logging = asyncio.ensure_future(_write_log(reader, call))
         try:
             async with asyncio.timeout(call.timeout_seconds):
-                await self._run(request, call.task_id, str(call.attempt), (reader, printed))
+                end = await self._run(request, call.task_id, str(call.attempt), (reader, printed))
         except TimeoutError:
             message = f"the strategy did not end within {call.timeout_seconds:g} s"
             output = _output({}, printed, started)
@@ -134,7 +135,7 @@ class PythonExecutor:
             reader.entries.put_nowait(None)
             with suppress(asyncio.CancelledError):
                 await logging
-        return await _outcome(reader, printed, started, call)
+        return await _outcome(reader, end, printed, started, call)
 
     async def close(self) -> None:
         """End the program that starts processes."""
@@ -192,8 +193,8 @@ class PythonExecutor:
         task_id: str,
         attempt: str,
         captures: tuple[Capture, Capture],
-    ) -> None:
-        """Run one process until it and all that it started have ended."""
+    ) -> str:
+        """Run one process until it and all that it started have ended; return how it ended."""
         marks = {"ACTIVITYCTL_TASK_ID": task_id, "ACTIVITYCTL_ATTEMPT": attempt}
         arguments = [sys.executable, "-P", "-m", "activityctl.executors.strategies.child"]
         try:
@@ -204,17 +205,18 @@ class PythonExecutor:
         except (OSError, GuardianLostError) as error:
             raise TaskError(f"cannot start Python: {error}", code="cannot_start") from error
         try:
+            # The answer is in the pipe before the process ends, and is read with that news.
             await process.exited()
             await process.drained()
-            if isinstance(captures[0], MessageReader) and captures[0].answer is None:
-                await process.drained(_LATE_ANSWER_SECONDS)  # a busy worker reads late
-        except GuardianLostError:
+        except GuardianLostError as error:
             remove_folder(folder)
+            return f"was killed, because {error}"
         except asyncio.CancelledError:
             await process.stop(GRACE_SECONDS)
             raise
         finally:
             await process.end()
+        return exit_reason(process.exit_code or 0)
 
 
 async def _write_log(reader: MessageReader, call: TaskCall) -> None:
@@ -238,16 +240,15 @@ def _storable(facts: Mapping[str, Any]) -> dict[str, JsonValue]:
 
 
 async def _outcome(
-    reader: MessageReader, printed: Capture, started: float, call: TaskCall
+    reader: MessageReader, end: str, printed: Capture, started: float, call: TaskCall
 ) -> ExecutorOutcome:
+    """Return what the answer says; `end` is how the process ended."""
     answer = reader.answer
-    if reader.is_too_long:
-        answer = {"code": "bad_output", "error": "the response is too large", "retryable": False}
+    if answer is None and reader.is_too_long:
+        answer = {"code": "bad_output", "error": _TOO_LARGE, "retryable": False}
     if answer is None:
-        answer = {
-            "code": "crashed",
-            "error": f"the process ended without an answer{_tail(printed)}",
-        }
+        error = f"the process {end} without an answer{_tail(printed)}"
+        answer = {"code": "crashed", "error": error}
     output = _output(answer, printed, started)
     if "skipped" in answer:
         return ExecutorOutcome(output, skipped=storable(str(answer["skipped"])))
@@ -261,13 +262,12 @@ async def _outcome(
         raise TaskError(message, code=code, retryable=may_retry, output=output)
     text = json.dumps(answer["response"], ensure_ascii=False)
     if len(text.encode("utf-8", "replace")) > MAX_RESPONSE_BYTES:
-        message = f"the response has more than {MAX_RESPONSE_BYTES:,} bytes"
-        raise TaskError(message, code="bad_output", retryable=False)
+        raise TaskError(_TOO_LARGE, code="bad_output", retryable=False)
     try:
         response = parse_storable_json(text)
-    except ValueError as error:
-        message = f"the response is not JSON that can be stored: {error}"
-        raise TaskError(message, code="bad_output", retryable=False) from error
+    except ValueError as failure:
+        message = f"the response is not JSON that can be stored: {failure}"
+        raise TaskError(message, code="bad_output", retryable=False) from failure
     return ExecutorOutcome({"response": response, "durationMs": output["durationMs"]})
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import threading
 import time
 from typing import Any
@@ -65,6 +66,8 @@ class Fails:
                 return {}["missing"]
             case "exit":
                 os._exit(3)
+            case "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
             case "system exit":
                 raise SystemExit(4)
             case "not json":

@@ -66,6 +66,7 @@ async def test_the_environment_is_clean_and_has_the_ids_of_the_call(
     seen = (await run(**body, parse="json")).output["json"]
     seen.pop("LC_CTYPE", None)  # Python sets it for itself
     assert Path(seen.pop("TMPDIR")).name.startswith("activityctl-task-")
+    assert len(seen.pop("ACTIVITYCTL_PROCESS")) == 32
     assert seen == {
         "PATH": ENVIRONMENT["PATH"],
         "LANG": "C.UTF-8",

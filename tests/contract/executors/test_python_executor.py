@@ -1,6 +1,7 @@
 """The `python` executor: strategies that work, skip, fail, block, crash and are not there."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
@@ -15,7 +16,7 @@ from activityctl.errors import TaskError
 from activityctl.executors.python import PythonExecutor
 from activityctl.ports import ExecutorOutcome, TaskCall
 from activityctl.steps.execute import parse_body
-from support.commands import ENVIRONMENT, a_call, nothing_left_behind
+from support.commands import ENVIRONMENT, a_call, failing, nothing_left_behind
 
 MakeRun = Callable[..., Awaitable[Run]]
 SAMPLES = Path(__file__).parents[2] / "sample_strategies"
@@ -96,11 +97,12 @@ async def test_a_strategy_skips_with_a_reason(bench: Bench):
     [
         ("final", "limit", False, "never again"),
         ("bug", "strategy_error", True, "KeyError: 'missing'"),
-        ("exit", "crashed", True, "without an answer"),
+        ("exit", "crashed", True, "the process ended with exit code 3 without an answer"),
+        ("killed", "crashed", True, "the process was killed by SIGKILL without an answer"),
         ("system exit", "strategy_error", True, "SystemExit: 4"),
         ("not json", "strategy_error", True, "not JSON serializable"),
         ("nan", "strategy_error", True, "not JSON compliant"),
-        ("large", "bad_output", False, "too large"),
+        ("large", "bad_output", False, "the response has more than 1,048,576 bytes"),  # 50 MB
     ],
 )
 async def test_a_failure_is_told(
@@ -113,6 +115,7 @@ async def test_a_failure_is_told(
     error = await bench.failing("Fails", request_)
     assert (error.task_code, error.may_retry) == (code, may_retry), error.message
     assert message in str(error)
+    assert len(json.dumps(error.output)) < 5_000
     if code == "strategy_error":
         ((level, _, facts),) = bench.logged
         assert level == "error"
@@ -128,6 +131,26 @@ async def test_a_strategy_that_blocks_does_not_block_the_worker(bench: Bench):
     assert (await work).output["response"] == "slept"
     assert bench.heartbeats >= 10
     assert longest < 0.9
+
+
+async def test_an_answer_is_read_however_late(bench: Bench):
+    attempt = asyncio.ensure_future(bench("Greet", {"who": "Ada"}))
+    async with asyncio.timeout(30):
+        while not bench.logged:
+            await asyncio.sleep(0.01)
+    time.sleep(1.5)  # noqa: ASYNC251 - a busy worker; the process ends meanwhile
+    assert (await attempt).output["response"]["text"] == "hello Ada"
+
+
+async def test_the_end_of_a_guardian_harms_no_task_with_the_same_id(bench: Bench):
+    """Two daemons on one machine may have tasks with the same ids, as the tests here have."""
+    attempt = asyncio.ensure_future(bench("Blocks", 1.0))
+    async with asyncio.timeout(30):
+        while not bench.heartbeats:
+            await asyncio.sleep(0.01)
+    error = await failing(shell="kill -KILL $PPID; sleep 60")
+    assert error.message.startswith("the process that guards the command was killed")
+    assert (await attempt).output["response"] == "slept"
 
 
 async def test_time_limit_and_cancellation_reach_the_strategy(bench: Bench):
