@@ -30,7 +30,7 @@ from activityctl.domain.runs.admission import (
 from activityctl.domain.runs.advance import resume
 from activityctl.domain.runs.lookup import LOOKING_UP, is_looked_up_apart, longest_lookup
 from activityctl.domain.runs.replay import ReplayedRun, continues
-from activityctl.domain.runs.run import Decision, Run, RunState, RunStatus
+from activityctl.domain.runs.run import ENDED_RUNS, Decision, Run, RunState, RunStatus
 from activityctl.domain.runs.run_change import log_entry, run_change
 from activityctl.domain.runs.skipping import begin_skipped, without_turn
 from activityctl.domain.timing.firing import FiringRef
@@ -165,7 +165,7 @@ class AdmitStep:
             _LOG.exception("could not admit a firing", extra={"run": firing.run_id})
             reason = f"the run could not be admitted in several tries: {reason_of(error)}"
             await self._give_up.give_up(firing, reason)
-            orders = Orders(firing.run_id, is_over=True)
+            orders = Orders(firing.run_id, is_over=True, ended_as=RunStatus.FAILED.value)
         self._tries.forget(firing.run_id)
         return orders
 
@@ -186,11 +186,17 @@ class AdmitStep:
         if facts.record is None or recorded_as is RecordedState.UNKNOWN:
             return _refuse_stranger(firing)
         if recorded_as is RecordedState.OVER:
-            return Orders(firing.run_id, is_over=True)
+            status = facts.record.run_status
+            ended_as = status.value if status in ENDED_RUNS else None
+            return Orders(firing.run_id, is_over=True, ended_as=ended_as)
         recorded = replace(firing, due_at=facts.record.due_at.isoformat())
         has_run = recorded_as is RecordedState.HAS_RUN
         looks_up = looks_up and has_run
-        return await self._admit_recorded(recorded, facts, has_run=has_run, looks_up=looks_up)
+        orders = await self._admit_recorded(recorded, facts, has_run=has_run, looks_up=looks_up)
+        if firing.subscription or looks_up:
+            return orders
+        names = (facts.subscription.name, facts.revision.definition)
+        return replace(orders, subscription=names[0], definition=names[1])
 
     async def _admit_recorded(
         self, firing: FiringRef, facts: AdmissionInput, *, has_run: bool, looks_up: bool

@@ -16,11 +16,13 @@ def orders_of(run: Run, spec: DefinitionSpec, decision: Decision) -> Orders:
     """Return the orders that tell the workflow what to do next."""
     templates = templates_by_path(spec)
     is_over = run.has_ended or decision.end is not None
+    status = run.status if decision.end is None else decision.end.status
     return Orders(
         run_id=run.id,
         is_over=is_over,
         start=[_order(run, task, templates[template_path(task.name)]) for task in decision.start],
         is_cancelling=bool(decision.waits_for),
+        ended_as=status.value if is_over else None,
         lifts_deadline=not is_over and any(task.phase == "undo" for task in decision.start),
     )
 

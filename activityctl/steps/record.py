@@ -159,7 +159,7 @@ class RecordStep:
     async def _abandon(self, run_id: str, status: RunStatus, reason: str) -> Orders:
         _LOG.exception("the run is ended without its data: %s", reason, extra={"run": run_id})
         is_over = await self._runs.abandon(run_id, status, reason, self._clock())
-        return Orders(run_id, is_over=is_over)
+        return Orders(run_id, is_over=is_over, ended_as=status.value if is_over else None)
 
     async def _end(self, run_id: str, task_id: str, end: _End) -> Orders | None:
         """End the task as `end` says; change nothing and return None if that returns None."""
@@ -214,8 +214,10 @@ class RecordStep:
         now = self._clock()
         async with self._runs.locked(run_id, holds_tasks=True) as locked:
             state = locked.state
-            if state is None or state.run.has_ended:
+            if state is None:
                 return Orders(run_id, is_over=True)
+            if state.run.has_ended:
+                return Orders(run_id, is_over=True, ended_as=state.run.status.value)
             is_cancellation = wanted.status is RunStatus.CANCELLED
             if is_cancellation and not state.run.is_cancel_requested:
                 _LOG.warning(

@@ -58,8 +58,10 @@ class SettleStep:
         now = self._clock()
         async with self._runs.locked(run_id) as locked:
             state = locked.state
-            if state is None or state.run.has_ended:
+            if state is None:
                 return Orders(run_id, is_over=True)
+            if state.run.has_ended:
+                return Orders(run_id, is_over=True, ended_as=state.run.status.value)
             answers = await locked.answers()
             ends = await self._decide(settled, state.tasks, answers, now)
             before = await self._decide(advance, state, now)

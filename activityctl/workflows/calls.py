@@ -63,6 +63,12 @@ class Orders:
     """How long `look_up` may take, which comes next; None if it does not. Only `admit` sets it."""
     lifts_deadline: bool = False
     """Whether the run has no time limit any more, because its effects are being undone."""
+    ended_as: str | None = None
+    """The status with which the run ended; None if it is not over, or if that is not known."""
+    subscription: str = ""
+    """The name of the subscription; only from `admit`, and if the firing does not have it."""
+    definition: str = ""
+    """Likewise."""
 
 
 @dataclass(frozen=True)

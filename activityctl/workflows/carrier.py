@@ -1,26 +1,22 @@
 """RunCarrier: runs one firing in a workflow, from its admission to the end of the run."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import (
-    ActivityError,
-    ApplicationError,
-    TimeoutError,  # noqa: A004  # Temporal's own name
-    TimeoutType,
-    is_cancelled_exception,
-)
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activityctl.domain.runs.lanes import INSTANCES_PER_CALL
-    from activityctl.domain.runs.stopping import LOST, STOPS_WITHIN
+    from activityctl.domain.runs.stopping import STOPS_WITHIN
     from activityctl.domain.timing.firing import FiringRef
     from activityctl.workflows import calls
     from activityctl.workflows.calls import CONTEXT_QUEUE, Orders, StopOrder, TaskOrder
+    from activityctl.workflows.failures import failure_reason, loss
     from activityctl.workflows.local_steps import LocalSteps
     from activityctl.workflows.renewal import CONTINUES, Renewal
 
@@ -50,9 +46,21 @@ _Result = TypeVar("_Result")
 class RunCarrier:
     """Asks steps what to do, and does it. It sees no payload and decides nothing itself."""
 
-    def __init__(self, firing: FiringRef, steps: LocalSteps, *, may_renew: bool = False) -> None:
-        """`may_renew` says whether the workflow can go on in a new history."""
-        self._firing = firing
+    def __init__(
+        self,
+        firing: FiringRef,
+        steps: LocalSteps,
+        *,
+        may_renew: bool = False,
+        tell: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`may_renew` says whether the workflow can go on in a new history.
+
+        `tell` is called when the run was admitted and when it has ended.
+        """
+        self._tell = tell
+        self.firing = firing
+        """With the names of its subscription and definition, once they are known."""
         self._steps = steps
         self._may_renew = may_renew
         self._ordered: set[str] = set()
@@ -68,6 +76,9 @@ class RunCarrier:
         """When to look at the waiting tasks again; None if no time ends their wait."""
         self.is_cancelled = False
         """Whether the run ends because its cancellation was requested."""
+        self.has_ended = False
+        self.ended_as: str | None = None
+        """The status with which the run ended, if it is known."""
         self.goes_on = False
         """Whether the run is not over, but has to go on in a new history."""
         self._renewal = Renewal()
@@ -89,7 +100,10 @@ class RunCarrier:
                 self.goes_on = True
                 break
             orders = await self._next()
-        return self._firing.run_id
+        self.ended_as = orders.ended_as
+        self.has_ended = orders.is_over
+        self._tell()
+        return self.firing.run_id
 
     def ask_to_cancel(self) -> None:
         """Cancel the run if Postgres has a request for that; else it goes on unchanged.
@@ -103,10 +117,14 @@ class RunCarrier:
         self._wake_asked.set()
 
     async def _admit(self) -> Orders:
-        orders = await self._steps.admit(self._firing)
+        orders = await self._steps.admit(self.firing)
+        if orders.subscription:
+            names = (orders.subscription, orders.definition)
+            self.firing = replace(self.firing, subscription=names[0], definition=names[1])
         self._deadline = workflow.now() + timedelta(seconds=orders.deadline_seconds)
         if orders.lifts_deadline:
             self._deadline = None
+        self._tell()
         return orders
 
     def _carry_out(self, orders: Orders) -> None:
@@ -142,12 +160,12 @@ class RunCarrier:
         """Carry on in this history, because a task at work takes long."""
         self._renewal.give_up()
         held, self._held = self._held, []
-        return Orders(self._firing.run_id, is_over=False, start=held)
+        return Orders(self.firing.run_id, is_over=False, start=held)
 
     async def _look_up(self, seconds: float) -> Orders:
         return await workflow.execute_activity(
             calls.look_up,
-            self._firing,
+            self.firing,
             task_queue=CONTEXT_QUEUE,
             start_to_close_timeout=timedelta(seconds=seconds) + GRACE,
             heartbeat_timeout=HEARTBEAT_TIMEOUT,
@@ -223,9 +241,10 @@ class RunCarrier:
         if any(orders.is_cancelling for orders in answers) and not self._is_stopping:
             self._stop_tasks()  # a task has ended the run early
         return Orders(
-            run_id=self._firing.run_id,
+            run_id=self.firing.run_id,
             is_over=any(orders.is_over for orders in answers),
             start=start,
+            ended_as=next((each.ended_as for each in answers if each.ended_as), None),
         )
 
     async def _settle(self) -> Orders:
@@ -233,7 +252,7 @@ class RunCarrier:
         self._wake_asked.clear()
         self._has_waiting, self._settle_at = False, None
         self._renewal.calls += 1
-        return await self._steps.settle(str(self._firing.run_id))
+        return await self._steps.settle(str(self.firing.run_id))
 
     def _seconds_left(self) -> float | None:
         ends = (self._deadline, self._settle_at, self._renewal.until)
@@ -256,17 +275,17 @@ class RunCarrier:
             if order is None:
                 if not isinstance(error, ActivityError) or is_cancelled_exception(error):
                     raise
-                reason = f"its context could not be looked up: {_failure_reason(error)}"
-                return await self._steps.record(StopOrder(self._firing.run_id, "failed", reason))
+                reason = f"its context could not be looked up: {failure_reason(error)}"
+                return await self._steps.record(StopOrder(self.firing.run_id, "failed", reason))
             if self._is_stopping:
-                lost = _loss(error)
+                lost = loss(error)
                 return await self._steps.record(
                     StopOrder(order.run_id, "cancelled", lost, order.task_id)
                 )
             if not isinstance(error, ActivityError) or is_cancelled_exception(error):
                 raise
             return await self._steps.record(
-                StopOrder(order.run_id, "failed", _failure_reason(error), task_id=order.task_id)
+                StopOrder(order.run_id, "failed", failure_reason(error), task_id=order.task_id)
             )
 
     async def _time_out(self) -> Orders:
@@ -280,7 +299,7 @@ class RunCarrier:
         """Cancel the run; but change nothing if nobody requested it."""
         self._cancel_asked.clear()
         if self.is_cancelled:
-            return Orders(self._firing.run_id, is_over=False)
+            return Orders(self.firing.run_id, is_over=False)
         orders = await self._stop("cancelled", CANCELLED)
         self.is_cancelled = orders.is_over or self._is_stopping
         return orders
@@ -291,7 +310,7 @@ class RunCarrier:
         The run goes on when its tasks have stopped, so the caller waits for them.
         """
         waits = workflow.patched(WAITS_FOR_TASKS)
-        run_id = self._firing.run_id
+        run_id = self.firing.run_id
         orders = await self._steps.record(StopOrder(run_id, status, reason, waits=waits))
         if orders.is_cancelling:
             self._stop_tasks()
@@ -315,7 +334,7 @@ class RunCarrier:
         """End the run although tasks may still be at work; the step `record` says so."""
         self._is_stopping, self._deadline = False, None
         status, reason = ("cancelled", CANCELLED) if self.is_cancelled else ("timed_out", TIMED_OUT)
-        orders = await self._steps.record(StopOrder(self._firing.run_id, status, reason))
+        orders = await self._steps.record(StopOrder(self.firing.run_id, status, reason))
         await self._leave_tasks()
         return orders
 
@@ -365,22 +384,3 @@ async def _sleep_until(time: datetime) -> None:
     seconds = (time - workflow.now()).total_seconds()
     if seconds > 0:
         await workflow.sleep(seconds)
-
-
-def _loss(error: BaseException) -> str:
-    """Return why nobody knows how a task ended that was to stop; "" if it did stop."""
-    if isinstance(error, ActivityError) and isinstance(error.cause, TimeoutError):
-        return LOST
-    return ""
-
-
-def _failure_reason(error: ActivityError) -> str:
-    match error.cause:
-        case TimeoutError(type=TimeoutType.SCHEDULE_TO_START):
-            return "no worker was free within timeout.scheduleToStart"
-        case TimeoutError(type=TimeoutType.SCHEDULE_TO_CLOSE):
-            return "the task took longer than timeout.total"
-        case TimeoutError():
-            return "the worker was lost or did not stop the task in time"
-        case cause:
-            return f"the attempt ended without a result: {type(cause).__name__}"

@@ -5,9 +5,12 @@ from dataclasses import replace
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey
+from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    from activityctl.domain.runs.run import FAILURES
     from activityctl.domain.timing.firing import FiringCause, FiringRef, firing_key
+    from activityctl.workflows import titles
     from activityctl.workflows.carrier import CANCEL_RUN, WAKE_RUN, RunCarrier, carry_on
     from activityctl.workflows.local_steps import LocalSteps
 
@@ -23,15 +26,36 @@ class RunActivityWorkflow:
     @workflow.init
     def __init__(self, firing: FiringRef) -> None:
         self._firing = _with_nominal_time(firing)
-        self._carrier = RunCarrier(self._firing, LocalSteps(), may_renew=True)
+        self._has_names = bool(firing.subscription)
+        self._carrier = RunCarrier(
+            self._firing, LocalSteps(), may_renew=True, tell=self._tell_temporal
+        )
 
     @workflow.run
     async def run(self, firing: FiringRef) -> str:  # noqa: ARG002  # used in __init__
-        """Run to the end and return the run's id; a long run goes on in a new history."""
+        """Run to the end and return the run's id and status; raise if the run has failed.
+
+        A long run goes on in a new history. A failure is only shown: whether something is to be
+        repeated is decided in Postgres, long before.
+        """
         run_id = await carry_on(asyncio.create_task(self._carrier.carry()), [self._carrier])
         if self._carrier.goes_on:
             workflow.continue_as_new(replace(self._firing, cause=FiringCause.RECOVERY))
-        return run_id
+        ended_as = self._carrier.ended_as
+        if ended_as is None:
+            return run_id
+        if ended_as in FAILURES:
+            message = titles.end_of(run_id, ended_as)
+            raise ApplicationError(message, type=ended_as, non_retryable=True)
+        return titles.end_of(run_id, ended_as)
+
+    def _tell_temporal(self) -> None:
+        """Show the names, if Temporal did not get them with the start, and the state of the run."""
+        named = self._carrier.firing
+        if named.subscription and not self._has_names:
+            self._has_names = True
+            workflow.upsert_memo(titles.memo([named]) or {})
+        workflow.set_current_details(titles.details([(named, titles.state_of(self._carrier))]))
 
     @workflow.signal(name=CANCEL_RUN)
     def cancel_run(self, run_id: str) -> None:

@@ -7,6 +7,7 @@ from temporalio.exceptions import ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activityctl.domain.timing.firing import FiringRef
+    from activityctl.workflows import titles
     from activityctl.workflows.calls import StopOrder
     from activityctl.workflows.carrier import (
         CANCEL_RUN,
@@ -31,30 +32,43 @@ class RunBatchWorkflow:
     @workflow.init
     def __init__(self, firings: list[FiringRef]) -> None:
         self._steps = LocalSteps()
-        self._carriers = {str(firing.run_id): RunCarrier(firing, self._steps) for firing in firings}
+        self._carriers = {
+            str(firing.run_id): RunCarrier(firing, self._steps, tell=self._tell_temporal)
+            for firing in firings
+        }
         self._carrying: dict[str, asyncio.Task[str]] = {}
 
     @workflow.run
-    async def run(self, firings: list[FiringRef]) -> None:  # noqa: ARG002  # used in __init__
-        """Run all firings to the end."""
+    async def run(self, firings: list[FiringRef]) -> list[str]:  # noqa: ARG002  # in __init__
+        """Run all firings to the end and return how each has ended, as far as it is known.
+
+        A run that fails is no failure of the workflow: the others have not failed.
+        """
         self._steps.keep_order()
         self._carrying = {
             run_id: asyncio.create_task(carrier.carry())
             for run_id, carrier in self._carriers.items()
         }
-        ends = await carry_on(
+        results = await carry_on(
             asyncio.gather(*self._carrying.values(), return_exceptions=True),
             list(self._carriers.values()),
         )
         await workflow.wait_condition(workflow.all_handlers_finished)
         failures = [
-            end
-            for end in ends
-            if isinstance(end, BaseException) and not is_cancelled_exception(end)
+            result
+            for result in results
+            if isinstance(result, BaseException) and not is_cancelled_exception(result)
         ]
         if failures:
-            message = f"{len(failures)} of {len(ends)} runs did not finish"
+            message = f"{len(failures)} of {len(results)} runs did not finish"
             raise ApplicationError(message, non_retryable=True) from failures[0]
+        ends = [(run_id, carrier.ended_as) for run_id, carrier in self._carriers.items()]
+        return [titles.end_of(run_id, ended_as) for run_id, ended_as in ends if ended_as]
+
+    def _tell_temporal(self) -> None:
+        """Show the names and the states of the runs."""
+        runs = [(carrier.firing, titles.state_of(carrier)) for carrier in self._carriers.values()]
+        workflow.set_current_details(titles.details(runs))
 
     @workflow.signal(name=CANCEL_RUN)
     async def cancel_run(self, run_id: str) -> None:

@@ -53,6 +53,36 @@ async def test_a_run_of_one_task_ends_with_the_runs_id(client: Client) -> None:
     assert script.stops == []
 
 
+@pytest.mark.parametrize("status", ["failed", "timed_out"])
+async def test_a_failed_run_ends_the_workflow_as_failed_after_its_work(
+    client: Client, status: str
+) -> None:
+    async def fail(_: TaskOrder) -> Orders:
+        return replace(OVER, ended_as=status)
+
+    named = replace(orders("one"), subscription="backup-main", definition="backup")
+    script = Script(named, fail)
+    async with running(client, script) as handle:
+        with pytest.raises(WorkflowFailureError) as failure:
+            await handle.result()
+        memo = await (await handle.describe()).memo()
+        metadata = await handle.query("__temporal_workflow_metadata")
+    cause = failure.value.cause
+    assert isinstance(cause, ApplicationError)
+    assert (cause.type, cause.non_retryable) == (status, True)
+    assert cause.message == f"{status}; activityctl describe run {RUN}"
+    assert script.executed == ["one"]
+    assert memo["subscription"] == "backup-main"
+    assert memo["describe"] == f"activityctl describe run {RUN}"
+    assert f"**backup-main**, nightly, due 2026-11-21T02:00:00Z: {status}" in str(metadata)
+
+
+async def test_a_cancelled_run_ends_the_workflow_and_says_so(client: Client) -> None:
+    script = Script(replace(OVER, ended_as="cancelled"), work_without_end)
+    async with running(client, script) as handle:
+        assert await handle.result() == f"cancelled; activityctl describe run {RUN}"
+
+
 async def test_a_run_that_is_over_at_admission_starts_nothing(client: Client) -> None:
     script = Script(OVER, work_without_end)
     async with running(client, script) as handle:

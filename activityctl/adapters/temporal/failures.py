@@ -7,6 +7,8 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.converter import DataConverter, DefaultFailureConverter, PayloadConverter
 from temporalio.exceptions import ApplicationError, FailureError
 
+from activityctl.domain.runs.run import FAILURES
+
 
 class DiscreetFailureConverter(DefaultFailureConverter):
     """Passes on the text of Temporal's own errors, which we write, and of no others.
@@ -24,6 +26,8 @@ class DiscreetFailureConverter(DefaultFailureConverter):
             reported = ApplicationError("see the worker's log for the message", type=name)
             reported.with_traceback(exception.__traceback__)
         super().to_failure(reported, payload_converter, failure)
+        if isinstance(reported, ApplicationError) and reported.type in FAILURES:
+            failure.stack_trace = ""  # of a workflow that has done its work; it tells nothing
 
 
 DISCREET_CONVERTER: Final = replace(

@@ -11,6 +11,7 @@ from temporalio.service import RPCError
 
 from activityctl.adapters.temporal.rpc_errors import RpcFailure, error_of, meaning_of
 from activityctl.domain.timing.firing import FiringRef
+from activityctl.workflows import titles
 from activityctl.workflows.calls import TASK_QUEUE
 from activityctl.workflows.carrier import CANCEL_RUN, WAKE_RUN
 from activityctl.workflows.run_activity import WORKFLOW_NAME, RunActivityWorkflow
@@ -45,6 +46,8 @@ class TemporalRunStarter:
                 task_queue=TASK_QUEUE,
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                 request_eager_start=True,
+                static_summary=titles.summary(firings),
+                memo=titles.memo(firings),
                 rpc_timeout=_RPC_TIMEOUT,
             )
         except WorkflowAlreadyStartedError:

@@ -5,7 +5,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -153,8 +153,9 @@ class Dispatcher:
 
     async def _in_batches(self, claim: Claim) -> list[tuple[FiringRef, ...]]:
         """Return the firings in groups that share a workflow; those that failed are alone."""
-        alone = [(firing,) for firing in claim.firings if firing.run_id in claim.attempts]
-        firings = [firing for firing in claim.firings if firing.run_id not in claim.attempts]
+        claimed = [_named(firing, claim) for firing in claim.firings]
+        alone = [(firing,) for firing in claimed if firing.run_id in claim.attempts]
+        firings = [firing for firing in claimed if firing.run_id not in claim.attempts]
         if len(firings) < _BURST:
             return [*alone, *((firing,) for firing in firings)]
         revisions = claim.revisions
@@ -232,6 +233,15 @@ class Dispatcher:
         _LOG.warning("a stuck run is cancelled without its workflow", extra={"run": run_id})
         if not ids.is_batch(workflow_id):
             await self._starter.terminate(workflow_id, "its stuck run was cancelled on request")
+
+
+def _named(firing: FiringRef, claim: Claim) -> FiringRef:
+    """Return the firing with the names that Temporal's page shows, if the claim has read them."""
+    facts = claim.facts.get(firing.run_id)
+    if facts is None:
+        return firing
+    names = (facts.subscription.name, facts.revision.definition)
+    return replace(firing, subscription=names[0], definition=names[1])
 
 
 @dataclass(frozen=True, slots=True)

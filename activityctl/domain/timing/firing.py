@@ -36,6 +36,10 @@ class FiringRef:
     workflow_id: str
     cause: FiringCause | None = None
     """Never None after construction; histories recorded without it are read by their ids."""
+    subscription: str = field(default="", compare=False)
+    """Its name when the workflow started, to be shown; empty if whoever started it did not know."""
+    definition: str = field(default="", compare=False)
+    """Likewise."""
 
     def __post_init__(self) -> None:
         """Derive the cause from the ids if the history has none."""

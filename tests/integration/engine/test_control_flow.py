@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowFailureError
 
 from activityctl.domain.runs.run import RunStatus
 from activityctl.settings import Settings
@@ -117,7 +117,12 @@ async def test_a_run_is_stopped_between_two_rounds(
         waited = ("poll", "poll[2]", "group", "group[2]")
         assert [statuses[name] for name in waited] == ["cancelled"] * 4
         handle = client.get_workflow_handle(workflow_id)
-        assert await asyncio.wait_for(handle.result(), 10) == run_id
+        async with asyncio.timeout(60):
+            if timeout == "2h":
+                assert await handle.result() == f"cancelled; activityctl describe run {run_id}"
+            else:
+                with pytest.raises(WorkflowFailureError):
+                    await handle.result()
 
 
 @pytest.mark.usefixtures("worker")
