@@ -4,6 +4,7 @@ Other packages import these names from here, never from a module of this package
 """
 
 from activityctl.ports.catalog import Catalog, ManifestSource
+from activityctl.ports.chain import CallRefusedError, ChainNode, ChainNodes, NodeFaultError
 from activityctl.ports.events import EventArchive, EventStore, Routing, WaitsVersion
 from activityctl.ports.gates import ADMITTED_WITHIN, BEGINS_WITHIN, HELD_PAUSE, Gates
 from activityctl.ports.guards import (
@@ -75,7 +76,10 @@ __all__ = [
     "BegunAttempt",
     "BegunLookup",
     "BreakerChange",
+    "CallRefusedError",
     "Catalog",
+    "ChainNode",
+    "ChainNodes",
     "Claim",
     "ContextSource",
     "DeadLetters",
@@ -107,6 +111,7 @@ __all__ = [
     "LookupEnd",
     "ManifestSource",
     "MetricsSource",
+    "NodeFaultError",
     "Occurrence",
     "OldRows",
     "OpenResult",

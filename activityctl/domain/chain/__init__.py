@@ -1,1 +1,1 @@
-"""What automations of on-chain accounts need: keys, signatures, hooks, chain data."""
+"""What automations of accounts on EVM chains need: keys, signatures, log filters, blocks."""

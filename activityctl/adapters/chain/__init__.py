@@ -1,0 +1,1 @@
+"""Talks to the nodes of EVM chains by JSON-RPC."""
