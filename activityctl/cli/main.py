@@ -113,6 +113,8 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "Acting",
         "Carry on what Temporal has lost: runs, firings and schedules.",
     ),
+    "backup": ("acting.backup", "Acting", "Write a backup of the database to one file."),
+    "restore": ("acting.restore", "Acting", "Replace the database by a backup of it."),
     "purge": ("acting.purge", "Acting", "Remove a secret from everything that is stored."),
     "retention": (
         "acting.retention",

@@ -10,6 +10,7 @@ CHANGING: Final = frozenset(
         *(
             "apply",
             "backfill",
+            "backup",
             "breaker",
             "cancel",
             "complete",
@@ -21,10 +22,11 @@ CHANGING: Final = frozenset(
             "plan",
             "purge",
         ),
-        *("recover", "replay", "resume", "retention", "rollback", "state", "trigger"),
+        *("recover", "replay", "restore", "resume", "retention", "rollback", "state", "trigger"),
     }
 )
-"""The commands that change something on the servers, and `plan`, which says what would change."""
+"""The commands that change something on the servers; `plan`, which says what would change; and
+`backup`, which is of no use if it is of another server."""
 
 
 def target_text(sources: list[SettingSource]) -> str:

@@ -33,6 +33,7 @@ from activityctl.ports.outbox import (
 from activityctl.ports.purging import Occurrence, Purge
 from activityctl.ports.recovery import StartedFiring, UnfinishedWork
 from activityctl.ports.replays import Replays
+from activityctl.ports.restores import Restore, Restores
 from activityctl.ports.retention import Batch, OldRows, Place, RetentionStore
 from activityctl.ports.runs import BegunAttempt, KnownRun, LockedRun, OpenResult, RunLists, RunStore
 from activityctl.ports.schedules import (
@@ -122,6 +123,8 @@ __all__ = [
     "Purge",
     "Replays",
     "ResolveSecret",
+    "Restore",
+    "Restores",
     "RetentionStore",
     "Routing",
     "RunLists",

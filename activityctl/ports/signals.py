@@ -49,8 +49,11 @@ class Signals(Protocol):
 class Workers(Protocol):
     """Which workers are alive, by Postgres' clock; the clocks of the processes do not count."""
 
-    async def beat(self, worker: WorkerBeat) -> None:
-        """Record that this worker is alive."""
+    async def beat(self, worker: WorkerBeat) -> bool:
+        """Record that this worker is alive.
+
+        Return False if it has to end, because the database is being restored or was restored.
+        """
         ...
 
     async def server_time(self) -> datetime:

@@ -3,6 +3,13 @@
 Adapters are imported inside the builder functions, so that a command loads only what it uses.
 """
 
+from activityctl.wiring.backups import (
+    load_backup,
+    look_at_target,
+    open_backup,
+    take_backup,
+    verify_backup,
+)
 from activityctl.wiring.files import (
     manifest_source,
     open_events,
@@ -46,9 +53,12 @@ __all__ = [
     "database_url",
     "evaluating",
     "known_kinds",
+    "load_backup",
+    "look_at_target",
     "manifest_source",
     "migrate",
     "migration_script",
+    "open_backup",
     "open_events",
     "open_executors",
     "open_keys",
@@ -61,5 +71,7 @@ __all__ = [
     "read_hosts",
     "read_keystore",
     "read_secret",
+    "take_backup",
     "unprotected_connections",
+    "verify_backup",
 ]

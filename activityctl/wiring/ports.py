@@ -20,6 +20,7 @@ from activityctl.ports import (
     Outbox,
     Purge,
     Replays,
+    Restores,
     RetentionStore,
     RunLists,
     RunStore,
@@ -204,6 +205,13 @@ class Ports:
         from activityctl.adapters.postgres.retention import PostgresRetention
 
         return PostgresRetention(self._database)
+
+    @cached_property
+    def restores(self) -> Restores:
+        """Restores of the database from a backup."""
+        from activityctl.adapters.postgres.restores import PostgresRestores
+
+        return PostgresRestores(self._database)
 
     @cached_property
     def purge(self) -> Purge:

@@ -45,14 +45,18 @@ class MemoryWorkers:
     def __init__(self, state: MemoryState) -> None:
         self._state = state
 
-    async def beat(self, worker: WorkerBeat) -> None:
-        """Record that this worker is alive; remove workers not heard of for a day."""
+    async def beat(self, worker: WorkerBeat) -> bool:
+        """Record that this worker is alive; remove workers not heard of for a day.
+
+        Return True: what is in memory is never restored.
+        """
         workers, now = self._state.workers, self._state.clock()
         for key in [key for key, row in workers.items() if now - row.seen_at > _REMOVED_AFTER]:
             del workers[key]
         known = workers.get(worker.id)
         started_at = known.beat.started_at if known else worker.started_at
         workers[worker.id] = WorkerRow(replace(worker, started_at=started_at), now)
+        return True
 
     async def server_time(self) -> datetime:
         """Return the time by the clock that all ports use."""

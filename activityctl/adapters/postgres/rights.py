@@ -98,6 +98,7 @@ TABLES: Final[Mapping[str, Rights]] = {
     "letter_actions": _rights(read="SELECT", apply="SELECT, INSERT", worker="SELECT, DELETE"),
     "late_runs": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, DELETE"),
     "workers": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, UPDATE, DELETE"),
+    "restores": _rights(read="SELECT", apply="SELECT", worker="SELECT, UPDATE (settled_at, ended)"),
     "events": _rights(read="SELECT", apply="SELECT", worker="SELECT, UPDATE (routed_at), DELETE"),
     "verdicts": _rights(
         read="SELECT", apply="SELECT, INSERT, DELETE", worker="SELECT, INSERT, UPDATE, DELETE"

@@ -65,9 +65,12 @@ class PostgresWorkers:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def beat(self, worker: WorkerBeat) -> None:
-        """Record that this worker is alive; remove workers not heard of for a day."""
-        await self._database.fetch(
+    async def beat(self, worker: WorkerBeat) -> bool:
+        """Record that this worker is alive; remove workers not heard of for a day.
+
+        Return False if it has to end, because the database is being restored or was restored.
+        """
+        row = await self._database.fetch_one(
             """WITH gone AS (
                    DELETE FROM workers
                    WHERE seen_at < clock_timestamp() - interval '1 day' AND id <> %(id)s)
@@ -75,7 +78,10 @@ class PostgresWorkers:
                VALUES (%(id)s, %(host)s, %(pid)s, %(version)s, %(started_at)s, %(troubles)s,
                    clock_timestamp())
                ON CONFLICT (id) DO UPDATE
-               SET seen_at = excluded.seen_at, troubles = excluded.troubles""",
+               SET seen_at = excluded.seen_at, troubles = excluded.troubles
+               RETURNING NOT EXISTS (
+                   SELECT FROM restores r WHERE r.fenced_until > clock_timestamp()
+                   OR r.restored_at > workers.started_at) AS may_go_on""",
             id=worker.id,
             host=worker.host,
             pid=worker.pid,
@@ -83,6 +89,7 @@ class PostgresWorkers:
             started_at=worker.started_at,
             troubles=Jsonb([_stored(trouble) for trouble in worker.troubles]),
         )
+        return bool(row and row["may_go_on"])
 
     async def server_time(self) -> datetime:
         """Return the time by Postgres' clock, UTC."""

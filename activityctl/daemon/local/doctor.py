@@ -69,6 +69,7 @@ async def run_checks(settings: Settings) -> list[Check]:
         _guarded(settings, "schedules", lambda: _schedules(settings)),
         _guarded(settings, "temporal", lambda: _temporal(settings)),
         _guarded(settings, "recovery", lambda: _recovery(settings)),
+        _guarded(settings, "restore", lambda: _restore(settings)),
         _guarded(settings, "transport", lambda: _transport(settings)),
         _guarded(settings, "commands", lambda: _commands(settings)),
         _guarded(settings, "secrets", lambda: _secrets(settings)),
@@ -322,6 +323,24 @@ async def _recovery(settings: Settings) -> Check:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+async def _restore(settings: Settings) -> Check:
+    """Say whether the database was restored from a backup, and Temporal brought together with it.
+
+    The workflows that were ended are in the log of the worker that did it.
+    """
+    async with wiring.open_ports(settings) as ports:
+        latest = await ports.restores.latest()
+    if latest is None:
+        return Check("restore", "ok", "the database was never restored from a backup")
+    found = f"restored at {latest.restored_at:%Y-%m-%d %H:%M} UTC from a backup of "
+    found += f"{latest.taken_at:%Y-%m-%d %H:%M} UTC"
+    if latest.settled_at is None:
+        found += ", and no worker has brought Temporal together with it yet"
+        return Check("restore", "warning", found, "start a worker, or: activityctl recover")
+    count = count_noun(latest.ended_count, "workflow", "workflows")
+    return Check("restore", "ok", f"{found}; ended {count} of Temporal that it does not know")
 
 
 async def _transport(settings: Settings) -> Check:

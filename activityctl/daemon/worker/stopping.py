@@ -21,6 +21,8 @@ class Stopping:
         self._asked = asyncio.Event()
         self._is_ready = False
         self._worker = asyncio.current_task()
+        self.is_for_restore = False
+        """Whether the worker ends because the database is restored from a backup."""
 
     @property
     def is_asked(self) -> bool:
@@ -34,6 +36,11 @@ class Stopping:
     async def wait(self) -> None:
         """Wait until a signal comes."""
         await self._asked.wait()
+
+    def ask_for_restore(self) -> None:
+        """Stop, because what this worker has in memory is no longer so."""
+        self.is_for_restore = self.is_for_restore or not self.is_asked
+        self.ask()
 
     def ask(self) -> None:
         """Stop: cancel a worker that is not ready yet; give any other some time."""

@@ -20,10 +20,11 @@ from activityctl.daemon.log import hide_secret
 from activityctl.daemon.protection import COMMANDS_AS_ROOT, runs_as_root
 from activityctl.daemon.worker.background import BackgroundLoops
 from activityctl.daemon.worker.evaluators import Evaluators
+from activityctl.daemon.worker.restoring import settle_restore, wait_for_restore
 from activityctl.daemon.worker.server_clock import ServerClock
 from activityctl.daemon.worker.stopping import Stopping, stop_on_signals
 from activityctl.daemon.worker.stuck_runs import StuckRunWatch
-from activityctl.errors import ActivityctlError, UnreachableError
+from activityctl.errors import ActivityctlError, RefusedError, UnreachableError
 from activityctl.settings import Settings
 from activityctl.steps.admit import AdmitStep
 from activityctl.steps.execute import ExecuteStep
@@ -79,6 +80,7 @@ async def _work(
             lambda: stack.enter_async_context(wiring.open_ports(settings, pool_size=_POOL))
         )
         url = await wiring.database_url(settings)
+        await wait_for_restore(ports.restores)
         await _retry_while_unreachable(lambda: require_schema(url))
         client = await _retry_while_unreachable(lambda: wiring.connect_temporal(settings))
         for name, problem in (await wiring.unprotected_connections(settings)).items():
@@ -120,6 +122,7 @@ async def _work(
         recorder.stop_here = execute.stop
         stack.push_async_callback(execute.close)
         temporal = (wiring.build_starter(client), wiring.build_schedule_client(client))
+        await _retry_while_unreachable(lambda: settle_restore(ports, temporal, clock))
         loops = BackgroundLoops(
             settings,
             ports,
@@ -129,6 +132,7 @@ async def _work(
             check_schema=lambda: require_schema(url),
             clock=clock,
         )
+        loops.end_for_restore = stopping.ask_for_restore
         settle = SettleStep(ports.runs, recorder, clock, decide)
         activities: list[Callable[..., Any]] = [
             admit.admit,
@@ -152,6 +156,11 @@ async def _work(
                 await end_tasks(tasks)
         await _leave(ports, loops.beat.id)
     _LOG.info("worker stopped")
+    if stopping.is_for_restore:
+        raise RefusedError(
+            "the database is restored from a backup, so this worker has ended",
+            hint="start it again: it waits until the restore is done",
+        )
 
 
 @contextmanager

@@ -17,7 +17,24 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from activityctl.adapters.postgres.schema.columns import EMPTY_JSON, moment_column, text_column
+from activityctl.adapters.postgres.schema.columns import (
+    EMPTY_JSON,
+    json_column,
+    moment_column,
+    text_column,
+)
+
+
+class RestoreTable(SQLModel, table=True):
+    """A restore of the database from a backup; the row `fence` keeps workers away meanwhile."""
+
+    __tablename__: ClassVar[Any] = "restores"
+    id: str = text_column(key=True)
+    fenced_until: datetime | None = moment_column(nullable=True)
+    taken_at: datetime = moment_column()
+    restored_at: datetime | None = moment_column(nullable=True)
+    settled_at: datetime | None = moment_column(nullable=True)
+    ended: dict[str, Any] | None = json_column(nullable=True)
 
 
 class LogEntryTable(SQLModel, table=True):

@@ -75,7 +75,7 @@ def role_statements(prefix: str, schema: str, existing: Collection[str] | None =
         f"GRANT USAGE ON SCHEMA {_identifier(schema)} TO {everyone}",
         _CONNECT.format(roles=everyone),
         f"REVOKE ALL ON {tables} FROM {everyone}",
-        f"REVOKE ALL ON FUNCTION {functions} FROM {everyone}",
+        f"REVOKE ALL ON FUNCTION {functions} FROM {everyone}, PUBLIC",
         *_grants(TABLES, schema, names, ""),
         *_grants(FUNCTIONS, schema, names, "FUNCTION "),
     ]
