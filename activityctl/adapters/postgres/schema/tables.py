@@ -9,12 +9,22 @@ from activityctl.adapters.postgres.schema import (
     catalog_tables,
     columns,
     event_tables,
+    guard_tables,
     lock_tables,
     log_tables,
     run_tables,
     wait_tables,
 )
 
-DECLARED = (columns, catalog_tables, event_tables, run_tables, log_tables, wait_tables, lock_tables)
+DECLARED = (
+    columns,
+    catalog_tables,
+    event_tables,
+    run_tables,
+    guard_tables,
+    log_tables,
+    wait_tables,
+    lock_tables,
+)
 """The import of these modules completes `metadata`."""
 metadata = SQLModel.metadata
