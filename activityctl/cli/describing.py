@@ -1,10 +1,11 @@
-"""How `describe run` shows a run: as a page of text, a timeline, HTML, SVG, JSON or YAML."""
+"""How `describe` shows a run or a subscription: as text, a timeline, HTML or SVG."""
 
 from urllib.parse import quote
 
 from activityctl.cli.render.story.page_html import page_html
 from activityctl.cli.render.story.page_text import print_heading, print_page, print_title
 from activityctl.cli.render.story.run_page import run_page
+from activityctl.cli.render.story.subscription_page import subscription_page
 from activityctl.cli.render.story.timeline import timeline_of
 from activityctl.cli.render.story.timeline_svg import timeline_svg
 from activityctl.cli.render.story.timeline_text import print_timeline
@@ -16,7 +17,15 @@ from activityctl.version import VERSION
 _MOST_LINES_IN_A_FILE = 400
 
 
-def show_run(session: Session, view: View, shape: str, *, timeline: bool) -> None:
+def show_page(session: Session, view: View, shape: str, *, timeline: bool) -> None:
+    """Print the page of a run or of a subscription."""
+    if view["kind"] == "subscription":
+        print_page(session.out, subscription_page(view))
+    else:
+        _show_run(session, view, shape, timeline=timeline)
+
+
+def _show_run(session: Session, view: View, shape: str, *, timeline: bool) -> None:
     """Print the run of the JSON view as text, HTML or SVG."""
     moment = now()
     page = run_page(

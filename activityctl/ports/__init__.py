@@ -6,6 +6,7 @@ Other packages import these names from here, never from a module of this package
 from activityctl.ports.catalog import Catalog, ManifestSource
 from activityctl.ports.chain import CallRefusedError, ChainNode, ChainNodes, NodeFaultError
 from activityctl.ports.events import EventArchive, EventStore, Routing, WaitsVersion
+from activityctl.ports.facts import Facts
 from activityctl.ports.gates import ADMITTED_WITHIN, BEGINS_WITHIN, HELD_PAUSE, Gates
 from activityctl.ports.guards import (
     BegunLookup,
@@ -90,6 +91,7 @@ __all__ = [
     "EventStore",
     "Executor",
     "ExecutorOutcome",
+    "Facts",
     "FailingFirings",
     "FoundSecret",
     "Gates",

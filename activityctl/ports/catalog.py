@@ -47,8 +47,8 @@ class Catalog(Protocol):
         """Execute the plan and record it in the history; call it within `changing`."""
         ...
 
-    async def history(self, kind: str, name: str) -> list[PastChange]:
-        """Return all recorded changes of one object, newest first."""
+    async def history(self, kind: str, name: str, *, limit: int | None = None) -> list[PastChange]:
+        """Return the recorded changes of one object, newest first; None for all."""
         ...
 
     async def last_applies(self) -> Mapping[str, PastApply]:

@@ -11,6 +11,7 @@ from activityctl.ports import (
     DeadLetters,
     EventArchive,
     EventStore,
+    Facts,
     Gates,
     Guards,
     Lanes,
@@ -135,6 +136,13 @@ class Ports:
         from activityctl.adapters.postgres.runs.lists import PostgresRunLists
 
         return PostgresRunLists(self._database)
+
+    @cached_property
+    def facts(self) -> Facts:
+        """The facts of a subscription for people."""
+        from activityctl.adapters.postgres.runs.facts import PostgresFacts
+
+        return PostgresFacts(self._database)
 
     @cached_property
     def logbook(self) -> Logbook:

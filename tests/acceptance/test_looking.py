@@ -133,6 +133,29 @@ def test_describe_tells_the_story_of_a_run(told):
     xml.dom.minidom.parseString(told("describe", "run", run, "-o", "svg").stdout)
 
 
+def test_describe_tells_how_a_subscription_does(told):
+    told("pause", "telling-two", "--reason", "it is \x1b[31mred")
+    page = told("describe", "sub", "telling-two").stdout
+    for part in (
+        "subscription telling-two  paused\n",
+        "telling, revision 1",
+        "tells=yes",
+        r": it is \x1b[31mred",
+        "✗ 1 failed",
+        "last day         0       1",
+        "dlq show",
+        "resume telling-two",
+    ):
+        assert part in page
+    view = told.json("describe", "sub", "telling-two")
+    assert view["figures"]["lastDay"]["runs"]["failed"] == 1
+    assert [run["status"] for run in view["lastRuns"]] == ["failed"]
+    assert view["lastFailure"]["run"] == view["deadLetters"][0]["run"] == view["lastRuns"][0]["id"]
+    assert view["pausedBy"] in page
+    assert [change["action"] for change in view["lastChanges"]] == ["created", "created"]
+    told("resume", "telling-two")
+
+
 def test_what_describe_cannot_do_is_said(told):
     for arguments, code, text in (
         (("run", "3f2a", "--last"), 2, "--last is for a subscription"),

@@ -9,6 +9,7 @@ import pytest
 
 from activityctl.adapters.postgres.logbook import held_back_query, page_query, tail_query
 from activityctl.domain.values.log import LogFilter
+from support.plans import scans
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ROWS = 30_000
@@ -66,14 +67,6 @@ def filled(database_url: str) -> Iterator[psycopg.Connection[Any]]:
         connection.execute(FILL, (START, ROWS))
         connection.execute("VACUUM ANALYZE log_entries")
         yield connection
-
-
-def scans(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the parts of a plan that read the table or an index."""
-    if "Scan" in plan["Node Type"] and ("Relation Name" in plan or "Index Name" in plan):
-        yield plan
-    for part in plan.get("Plans", []):
-        yield from scans(part)
 
 
 def test_each_read_of_the_log_uses_the_index_of_its_order(filled: psycopg.Connection[Any]):

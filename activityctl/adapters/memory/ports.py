@@ -6,6 +6,7 @@ from activityctl.adapters.memory.catalog.catalog import MemoryCatalog
 from activityctl.adapters.memory.events.archive import MemoryEventArchive
 from activityctl.adapters.memory.events.events import MemoryEventStore
 from activityctl.adapters.memory.metrics import MemoryMetricsSource
+from activityctl.adapters.memory.runs.facts import MemoryFacts
 from activityctl.adapters.memory.runs.gates import MemoryGates
 from activityctl.adapters.memory.runs.guards import MemoryGuards
 from activityctl.adapters.memory.runs.lanes import MemoryLanes
@@ -31,6 +32,7 @@ from activityctl.ports import (
     DeadLetters,
     EventArchive,
     EventStore,
+    Facts,
     Gates,
     Guards,
     Lanes,
@@ -77,6 +79,7 @@ class MemoryPorts:
     letters: DeadLetters
     replays: Replays
     lateness: Lateness
+    facts: Facts
     starter: MemoryRunStarter = field(default_factory=MemoryRunStarter)
     schedule_client: MemoryScheduleClient = field(default_factory=MemoryScheduleClient)
 
@@ -107,4 +110,5 @@ def memory_ports(state: MemoryState | None = None) -> MemoryPorts:
         MemoryDeadLetters(shared),
         MemoryReplays(shared),
         MemoryLateness(shared),
+        MemoryFacts(shared),
     )

@@ -16,3 +16,5 @@ class LatestRun:
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    is_stuck: bool = False
+    """Whether it is open and the code of its workflow cannot go on."""

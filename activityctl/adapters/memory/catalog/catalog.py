@@ -86,9 +86,9 @@ class MemoryCatalog:
         assert pending is not None, "call it inside changing()"  # noqa: S101  # our bug
         pending.append((plan, now, origin))
 
-    async def history(self, kind: str, name: str) -> list[PastChange]:
-        """Return every recorded change of one object, newest first."""
-        return self._tables().history.get((kind, name), [])[::-1]
+    async def history(self, kind: str, name: str, *, limit: int | None = None) -> list[PastChange]:
+        """Return the recorded changes of one object, newest first; None for all."""
+        return self._tables().history.get((kind, name), [])[::-1][:limit]
 
     async def last_applies(self) -> Mapping[str, PastApply]:
         """Return the last recorded apply of each apply set, by the name of the set."""

@@ -117,14 +117,16 @@ class PostgresCatalog:
         """Carry out the plan and record it in the history; call it inside `changing`."""
         await write_plan(self._changing_connection(), plan, origin, now)
 
-    async def history(self, kind: str, name: str) -> list[PastChange]:
-        """Return every recorded change of one object, newest first."""
+    async def history(self, kind: str, name: str, *, limit: int | None = None) -> list[PastChange]:
+        """Return the recorded changes of one object, newest first; None for all."""
         rows = await self._rows(
             """SELECT c.*, a.command, a.actor, a.source_commit, a.applyset, a.created_at
                FROM apply_changes c JOIN applies a ON a.id = c.apply_id
-               WHERE c.kind = %(kind)s AND c.name = %(name)s ORDER BY c.number DESC""",
+               WHERE c.kind = %(kind)s AND c.name = %(name)s
+               ORDER BY c.number DESC LIMIT %(limit)s""",
             kind=kind,
             name=name,
+            limit=limit,
         )
         return [past_change_of(row) for row in rows]
 

@@ -80,7 +80,7 @@ class DeadLetterTable(SQLModel, table=True):
     __tablename__: ClassVar[Any] = "dead_letters"
     __table_args__ = (
         Index(None, "created_at"),
-        Index(None, "subscription_id"),
+        Index("dead_letters_subscription_index", "subscription_id", "created_at"),
         Index(None, "run_id"),
     )
     id: str = text_column(key=True)

@@ -193,6 +193,12 @@ class RunTable(SQLModel, table=True):
             postgresql_where=text("throttle_key IS NOT NULL"),
         ),
         Index("runs_replay_of_index", "replay_of", postgresql_where=text("replay_of IS NOT NULL")),
+        Index(
+            "runs_failed_index",
+            "subscription_id",
+            "created_at",
+            postgresql_where=text("status IN ('failed', 'timed_out')"),
+        ),
     )
     id: str = text_column(key=True)
     subscription_id: str = text_column(ForeignKey("subscriptions.id"))

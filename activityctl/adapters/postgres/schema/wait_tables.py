@@ -74,6 +74,7 @@ class LateRunTable(SQLModel, table=True):
     __table_args__ = (
         CheckConstraint("deadline in ('start', 'end')", name="deadline"),
         Index(None, "noticed_at"),
+        Index("late_runs_subscription_index", "subscription_id", "noticed_at"),
     )
     run_id: str = text_column(key=True)
     deadline: str = text_column(key=True)

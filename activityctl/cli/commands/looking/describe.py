@@ -14,9 +14,12 @@ from activityctl.errors import UsageError
 from activityctl.operations.looking.get import ObjectViews
 from activityctl.operations.looking.kinds import Kind, kind_and_name, singular
 from activityctl.operations.looking.run_story import RunStory
+from activityctl.operations.looking.subscription_story import SubscriptionStory
 from activityctl.wiring import Ports
 
 _FORMATS = ("text", "yaml", "json", "html", "svg")
+_PAGES = frozenset({"runs", "subscriptions"})
+"""The kinds that are told as a page; others are shown as YAML."""
 
 
 def describe(
@@ -39,9 +42,11 @@ def describe(
         str, output_option(*_FORMATS[:3], note="; html or svg for a run", noted=_FORMATS[3:])
     ] = "text",
 ) -> None:
-    """Show one object and the objects that belong to it, such as the tasks of a run.
+    """Show one object: a run or a subscription as a page, others as YAML.
 
     activityctl describe run 3f2a
+
+    activityctl describe sub disk-report
 
     activityctl describe sub disk-report --last --timeline
 
@@ -63,15 +68,7 @@ def describe(
     reference = required_name(given)
 
     async def read(ports: Ports) -> View:
-        views = ObjectViews(
-            ports.catalog, ports.register, ports.run_lists, ports.events, ports.workers
-        )
-        if shown != "runs":
-            return await views.describe(wanted, reference)
-        story = RunStory(views, ports.catalog, ports.run_lists, ports.runs, ports.logbook)
-        found = await (story.tell_last(reference) if last else story.tell(reference))
-        late = await ports.lateness.of_runs([found["id"]])
-        return {**found, "late": [lateness_view(each) for each in late]} if late else found
+        return await _read(ports, wanted, reference, last=last)
 
     view = {"apiVersion": API_VERSION, "kind": singular(shown), **session.with_ports(read)}
     if "secrets" in view:
@@ -81,9 +78,32 @@ def describe(
         ]
     if shape == "json":
         print_json(session.out, view)
-    elif shape == "yaml" or shown != "runs":
+    elif shape == "yaml" or shown not in _PAGES:
         session.out.file.write(to_yaml(view))
     else:
-        from activityctl.cli.describing import show_run
+        from activityctl.cli.describing import show_page
 
-        show_run(session, view, shape, timeline=timeline)
+        show_page(session, view, shape, timeline=timeline)
+
+
+async def _read(
+    ports: Ports,
+    kind: Kind,
+    reference: str,
+    *,
+    last: bool,  # an option of the command
+) -> View:
+    views = ObjectViews(ports.catalog, ports.register, ports.run_lists, ports.events, ports.workers)
+    lists = ports.run_lists
+    if kind == "runs" or last:
+        run = RunStory(views, ports.catalog, lists, ports.runs, ports.logbook)
+        found = await (run.tell_last(reference) if last else run.tell(reference))
+        late = await ports.lateness.of_runs([found["id"]])
+        return {**found, "late": [lateness_view(each) for each in late]} if late else found
+    if kind == "subscriptions":
+        now = await ports.workers.server_time()
+        subscription = SubscriptionStory(
+            views, ports.catalog, ports.register, ports.outbox, lists, ports.facts
+        )
+        return await subscription.tell(reference, now)
+    return await views.describe(kind, reference)

@@ -1,0 +1,97 @@
+"""The Facts port: figures, the newest runs, what waits, what failed, who paused it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from activityctl import wiring
+from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
+from activityctl.domain.runs.lateness import Deadline, LateRun, RunTimes, late_entry
+from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.runs.subscription_facts import RunFigures
+from activityctl.domain.timing.firing import FiringRequest
+from activityctl.domain.values.log import LogEntry
+from activityctl.operations.runs.actions import change_status, log_status_change
+
+MakeRun = Callable[..., Awaitable[Run]]
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+
+
+@pytest.fixture
+async def now(ports: wiring.Ports):
+    """The facts of firings are told by the clock of the store."""
+    return (await ports.workers.server_time()).replace(microsecond=0)
+
+
+async def test_a_subscription_without_runs_has_no_figures(
+    ports: wiring.Ports, mine: Subscription, now
+):
+    found = await ports.facts.of_subscription(mine.id, now)
+    assert (found.latest, found.periods, found.open_runs) == ((), {}, {})
+    assert (found.last_failure, found.letters, found.paused_by) == (None, (), None)
+
+
+async def test_figures_are_of_the_last_day_and_week(
+    ports: wiring.Ports, make_run: MakeRun, mine: Subscription, now
+):
+    long_ago = await make_run("old", at=now - 8 * DAY, status=RunStatus.SUCCEEDED)
+    await make_run("week", at=now - 3 * DAY, status=RunStatus.TIMED_OUT)
+    failed = await make_run("bad", at=now - 5 * MINUTE, status=RunStatus.FAILED, reason="no")
+    for number in range(3):
+        await make_run(f"good {number}", at=now - 4 * MINUTE, status=RunStatus.SUCCEEDED)
+    await make_run("skipped", at=now - 3 * MINUTE, status=RunStatus.SKIPPED)
+    running = await make_run("open", at=now - 2 * MINUTE)
+    found = await ports.facts.of_subscription(mine.id, now)
+    day, week = found.periods["lastDay"], found.periods["lastWeek"]
+    assert day.counts == {"succeeded": 3, "failed": 1, "skipped": 1, "running": 1}
+    assert day.success_rate == 3 / 4
+    assert week.counts == {**day.counts, "timed_out": 1}
+    assert (day.p50, day.longest, day.is_cut) == (timedelta(0), timedelta(0), False)
+    assert (found.latest[0].id, found.latest[-1].id) == (running.id, long_ago.id)
+    assert found.open_runs == {"running": 1}
+    assert found.last_failure is not None
+    assert (found.last_failure.id, found.last_failure.reason) == (failed.id, "no")
+
+
+async def test_what_waits_to_start_is_counted(ports: wiring.Ports, mine: Subscription, now):
+    due = FiringRequest(mine.id, "manual", "due", now)
+    await ports.outbox.add([due], now - MINUTE)
+    found = await ports.facts.of_subscription(mine.id, now + MINUTE)
+    assert found.firings == {"due": 1}
+    assert found.due_since is not None
+    assert found.due_since <= now + MINUTE
+
+
+async def test_late_runs_are_counted_by_deadline(
+    ports: wiring.Ports, make_run: MakeRun, mine: Subscription, now
+):
+    run = await make_run("late", at=now - 2 * DAY, status=RunStatus.SUCCEEDED)
+    times = RunTimes(
+        run.id, mine.id, mine.name, run.definition, run.trigger, run.due_at, run.status
+    )
+    start = LateRun(times, Deadline.START, MINUTE)
+    for late, at in ((start, now - 2 * DAY), (replace(start, deadline=Deadline.END), now - MINUTE)):
+        await ports.lateness.note(late, late_entry(late, at))
+    found = await ports.facts.of_subscription(mine.id, now)
+    assert found.late == {"lastDay": {"end": 1}, "lastWeek": {"start": 1, "end": 1}}
+    assert [noted.deadline for noted in found.latest_late] == [Deadline.END, Deadline.START]
+
+
+async def test_who_paused_it_is_known(ports: wiring.Ports, mine: Subscription, now):
+    paused = SubscriptionStatus.PAUSED
+    await change_status(ports.catalog, mine, paused, now, reason="works")
+    before = LogEntry(
+        mine.id, None, "subscription paused by old", "info", now - DAY, {"actor": "x"}
+    )
+    await ports.logbook.append([before])
+    await log_status_change(ports.logbook, mine, paused, now, actor="ana", reason="works")
+    found = await ports.facts.of_subscription(mine.id, now, now)
+    assert found.paused_by == "ana"
+
+
+def test_the_rate_counts_only_what_was_tried():
+    figures = RunFigures({"succeeded": 9, "timed_out": 1, "skipped": 50, "cancelled": 3})
+    assert figures.success_rate == 0.9
+    assert RunFigures({"skipped": 1}).success_rate is None

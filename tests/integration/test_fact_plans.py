@@ -1,0 +1,83 @@
+"""What `describe subscription` reads does not grow with the number of runs, letters and firings."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import product
+from typing import Any
+
+import psycopg
+import pytest
+
+from activityctl.adapters.postgres.runs.facts import FACT_QUERIES
+from activityctl.domain.runs.subscription_facts import NEWEST
+from support.plans import scans
+
+FEW_ROWS = 100
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+RUNS = 40_000
+FILL = (
+    """INSERT INTO definitions (name, revision_id, created_at, updated_at)
+       VALUES ('d', 'v', now(), now())""",
+    """INSERT INTO revisions (id, definition, number, created_at) VALUES ('v', 'd', 1, now())""",
+    """INSERT INTO subscriptions (id, name, definition, status, created_at, updated_at)
+       SELECT name, name, 'd', 'active', now(), now()
+       FROM unnest(ARRAY['mine', 'other']) AS name""",
+    """INSERT INTO runs (id, subscription_id, definition, revision_id, trigger, firing_key,
+           workflow_id, due_at, status, created_at, started_at, ended_at)
+       SELECT 'run-' || n, CASE WHEN n %% 20 = 0 THEN 'other' ELSE 'mine' END, 'd', 'v', 't',
+           n::text, n::text, at, CASE WHEN n = 77 THEN 'failed' ELSE 'succeeded' END, at, at, at
+       FROM generate_series(1, %(runs)s) AS n,
+           LATERAL (SELECT %(now)s::timestamptz - interval '1 second' * n AS at) AS x""",
+    """INSERT INTO firings (id, subscription_id, trigger, firing_key, due_at, created_at,
+           dispatched_at, fires_at)
+       SELECT 'f-' || n, 'mine', 't', n::text, %(now)s, %(now)s,
+           CASE WHEN n > 20 THEN %(now)s::timestamptz END, %(now)s
+       FROM generate_series(1, %(runs)s) AS n""",
+    """INSERT INTO dead_letters (id, run_id, subscription_id, reason, created_at)
+       SELECT 'l-' || id, id, subscription_id, 'no', created_at FROM runs""",
+    """INSERT INTO late_runs (run_id, deadline, subscription_id, late_by, noticed_at)
+       SELECT id, 'end', subscription_id, created_at, created_at FROM runs""",
+    """INSERT INTO log_entries (transaction, subscription_id, run_id, level, message, created_at)
+       SELECT n, 'mine', 'run-' || n, 'info', 'line', %(now)s::timestamptz - interval '1 s' * n
+       FROM generate_series(1, %(runs)s) AS n""",
+)
+MOST = {
+    "figures": NEWEST * 1.1,  # of a subscription that has nearly all runs, by time alone
+    "late": NEWEST * 1.1,
+    "firings": 20,
+    "open": 0,
+    "held": 0,
+    "letters": 200,
+    "pause": 60,
+    "guards": 500,
+}
+"""The most rows that a statement may read; the others read only what they return."""
+
+
+@pytest.fixture
+def filled(database_url: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        for statement in FILL:
+            connection.execute(statement.encode(), {"runs": RUNS, "now": NOW})
+        connection.execute("VACUUM ANALYZE")
+        yield connection
+
+
+def test_each_fact_of_a_subscription_is_read_by_an_index(
+    filled: psycopg.Connection[Any],
+):
+    values = {
+        "now": NOW,
+        "since": NOW - timedelta(days=7),
+        "paused_at": NOW - timedelta(hours=1),
+        "within": timedelta(minutes=1),
+    }
+    for (name, query), owner in product(FACT_QUERIES.items(), ("mine", "other")):
+        explained = filled.execute(
+            b"EXPLAIN (ANALYZE, FORMAT JSON) " + query.encode(), {**values, "owner": owner}
+        ).fetchone()
+        assert explained is not None
+        for scan in scans(explained[0][0]["Plan"]):
+            removed = scan.get("Rows Removed by Filter", 0)
+            read = (scan["Actual Rows"] + removed) * scan["Actual Loops"]
+            assert read <= max(MOST.get(name, FEW_ROWS), FEW_ROWS), (name, scan)
