@@ -22,6 +22,7 @@ from activityctl.ports.lanes import LaneEnd, Lanes, LaneTurn
 from activityctl.ports.lateness import Lateness
 from activityctl.ports.letters import DeadLetters
 from activityctl.ports.logbook import Logbook, MetricsSource
+from activityctl.ports.notices import Notices
 from activityctl.ports.outbox import (
     ORDER_WAITS,
     Claim,
@@ -115,6 +116,7 @@ __all__ = [
     "ManifestSource",
     "MetricsSource",
     "NodeFaultError",
+    "Notices",
     "Occurrence",
     "OldRows",
     "OpenResult",

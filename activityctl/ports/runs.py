@@ -79,7 +79,7 @@ class RunStore(Protocol):
         ...
 
     async def spec_of_run(self, run_id: str) -> DefinitionSpec | None:
-        """Return the spec of the run's revision; None if the run does not exist."""
+        """Return the spec of the run's revision for its trigger; None for an unknown run."""
         ...
 
     async def open(

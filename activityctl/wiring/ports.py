@@ -18,6 +18,7 @@ from activityctl.ports import (
     Lateness,
     Logbook,
     MetricsSource,
+    Notices,
     Outbox,
     Purge,
     Replays,
@@ -108,6 +109,13 @@ class Ports:
         from activityctl.adapters.postgres.runs.lateness import PostgresLateness
 
         return PostgresLateness(self._database)
+
+    @cached_property
+    def notices(self) -> Notices:
+        """What is to be told of subscriptions."""
+        from activityctl.adapters.postgres.notices import PostgresNotices
+
+        return PostgresNotices(self._database)
 
     @cached_property
     def stuck_runs(self) -> StuckRuns:

@@ -87,7 +87,7 @@ def _repeats(path: str, name: str) -> bool:
     is_in_task = path.startswith("ActivityDefinition.spec.tasks")
     if is_in_task and name in {"tasks", "undo", "default"}:
         return True
-    return name in {"onFailure", "onSuccess", "onSkip"} or (
+    return name in {"onFailure", "onSuccess", "onSkip", "onMissed", "onRecovered"} or (
         path.endswith(".triggers") and path.startswith("Subscription")
     )
 

@@ -14,6 +14,7 @@ from activityctl.adapters.memory.runs.lateness import MemoryLateness
 from activityctl.adapters.memory.runs.letters import MemoryDeadLetters
 from activityctl.adapters.memory.runs.lists import MemoryRunLists
 from activityctl.adapters.memory.runs.logbook import MemoryLogbook
+from activityctl.adapters.memory.runs.notices import MemoryNotices
 from activityctl.adapters.memory.runs.replays import MemoryReplays
 from activityctl.adapters.memory.runs.runs import MemoryRunStore
 from activityctl.adapters.memory.runs.stuck import MemoryStuckRuns
@@ -39,6 +40,7 @@ from activityctl.ports import (
     Lateness,
     Logbook,
     MetricsSource,
+    Notices,
     Outbox,
     Replays,
     RunLists,
@@ -80,6 +82,7 @@ class MemoryPorts:
     replays: Replays
     lateness: Lateness
     facts: Facts
+    notices: Notices
     starter: MemoryRunStarter = field(default_factory=MemoryRunStarter)
     schedule_client: MemoryScheduleClient = field(default_factory=MemoryScheduleClient)
 
@@ -111,4 +114,5 @@ def memory_ports(state: MemoryState | None = None) -> MemoryPorts:
         MemoryReplays(shared),
         MemoryLateness(shared),
         MemoryFacts(shared),
+        MemoryNotices(shared),
     )

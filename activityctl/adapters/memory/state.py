@@ -17,6 +17,7 @@ from activityctl.domain.runs.backfill import Backfill
 from activityctl.domain.runs.concurrency import Arrival
 from activityctl.domain.runs.dead_letter import DeadLetter, LetterAction
 from activityctl.domain.runs.lateness import NotedLateness
+from activityctl.domain.runs.notices import Notice
 from activityctl.domain.runs.replay_request import ReplayOptions
 from activityctl.domain.runs.run import Run, TaskInstance
 from activityctl.domain.runs.waiting import Answer, Wait
@@ -243,6 +244,11 @@ class MemoryState:
     """By letter id, oldest first."""
     late_runs: dict[tuple[str, str], tuple[str, NotedLateness]] = field(default_factory=dict)
     """The name of the subscription and what was noted, by run and deadline."""
+    notices: list[tuple[int, Notice, str | None]] = field(default_factory=list)
+    """What is to be told: its number, the notice, and its batch when it was gathered."""
+    notices_written: int = 0
+    troubles: list[tuple[str, str, int, datetime]] = field(default_factory=list)
+    """What subscriptions must recover from: the subscription, failed or missed, how many, when."""
     log: list[tuple[Cursor, LogEntry]] = field(default_factory=list)
     workers: dict[str, WorkerRow] = field(default_factory=dict)
     catalog_lock: asyncio.Lock = field(default_factory=asyncio.Lock)

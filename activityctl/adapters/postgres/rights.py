@@ -97,6 +97,12 @@ TABLES: Final[Mapping[str, Rights]] = {
     "dead_letters": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, DELETE"),
     "letter_actions": _rights(read="SELECT", apply="SELECT, INSERT", worker="SELECT, DELETE"),
     "late_runs": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, DELETE"),
+    "notices": _rights(
+        read="SELECT", apply="SELECT, INSERT", worker="SELECT, INSERT, UPDATE, DELETE"
+    ),
+    "troubles": _rights(
+        read="SELECT", apply="SELECT, INSERT", worker="SELECT, INSERT, UPDATE, DELETE"
+    ),
     "workers": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, UPDATE, DELETE"),
     "restores": _rights(read="SELECT", apply="SELECT", worker="SELECT, UPDATE (settled_at, ended)"),
     "events": _rights(read="SELECT", apply="SELECT", worker="SELECT, UPDATE (routed_at), DELETE"),

@@ -16,6 +16,7 @@ from activityctl.daemon.worker.drift_detector import DriftDetector
 from activityctl.daemon.worker.late_runs import LateRunWatch
 from activityctl.daemon.worker.loop_guard import LoopGuard
 from activityctl.daemon.worker.loops import Loop, Wait, repeat, wait_for
+from activityctl.daemon.worker.notice_teller import NoticeTeller
 from activityctl.daemon.worker.overdue_scanner import OverdueScanner
 from activityctl.daemon.worker.queue_releaser import QueueReleaser
 from activityctl.daemon.worker.reconciler import Reconciler
@@ -47,6 +48,7 @@ _RETENTION_EVERY: Final = 3600.0
 _RECOVER_EVERY: Final = 15.0
 _STUCK_EVERY: Final = 2.0
 _LATE_EVERY: Final = 5.0
+_NOTICES_EVERY: Final = 2.0
 _SCHEMA_EVERY: Final = 30.0
 _LISTEN_AGAIN_AFTER: Final = 0.5
 _BEAT_EVERY: Final = BEAT_EVERY.total_seconds()
@@ -98,6 +100,7 @@ class BackgroundLoops:
         waits = WaitKeeper(ports.waits, starter, children, is_stuck=self.stuck_runs.is_stuck)
         releaser = QueueReleaser(ports.gates, ports.backfills, starter, give_up)
         scanner = OverdueScanner(ports.timetable, starter)
+        teller = NoticeTeller(ports.notices, ports.events, ports.outbox, clock)
         retention = Retention(ports.archive, ports.outbox, settings.event_retention)
         self.beat = WorkerBeat(
             uuid.uuid4().hex, socket.gethostname(), os.getpid(), VERSION, clock()
@@ -121,6 +124,7 @@ class BackgroundLoops:
             Loop("wake-up", _without_answer(scanner.wake), _WAKE_EVERY),
             Loop("retention", _without_answer(retention.sweep), _RETENTION_EVERY),
             Loop("late-runs", LateRunWatch(ports.lateness, ports.events).look, _LATE_EVERY),
+            Loop("notices", teller.tell, _NOTICES_EVERY),
             *self._history_retention(settings.retention),
             Loop("stuck-runs", self.stuck_runs.record, _STUCK_EVERY),
             Loop("schema", check_schema, _SCHEMA_EVERY),

@@ -104,10 +104,11 @@ class Dispatcher:
         A retry needs the run that it retries too, so its admission reads that by itself.
         """
         retries = {each.run_id for each in claim.firings if ids.replayed_run(each.firing_key)}
+        triggers = {each.run_id: each.trigger for each in claim.firings}
         specs = await self._runs.specs_of({facts.revision.id for facts in claim.facts.values()})
         self.read_ahead(
             {
-                run: facts.admission_input(specs[facts.revision.id])
+                run: facts.admission_input(specs[facts.revision.id].for_trigger(triggers[run]))
                 for run, facts in claim.facts.items()
                 if facts.revision.id in specs and run not in retries
             }

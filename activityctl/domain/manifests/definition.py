@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from pydantic import Field
 
@@ -28,6 +28,12 @@ from activityctl.domain.values.model import (
     canonical,
 )
 from activityctl.domain.values.text import Text
+
+ON_MISSED: Final = "onMissed"
+"""The trigger of the runs that tell of missed firings. No trigger of a definition can have it."""
+ON_RECOVERED: Final = "onRecovered"
+"""The trigger of the runs that tell that a subscription works again."""
+NOTICE_TRIGGERS: Final = frozenset({ON_MISSED, ON_RECOVERED})
 
 
 class TriggerTemplate(Kinded):
@@ -126,6 +132,16 @@ class DefinitionSpec(Manifest):
         "subscription run them at once, then one every 6 s. Excluded days, windows, misfires and "
         "a pause do not run them.",
     )
+    on_missed: tuple[TaskTemplate, ...] = Field(
+        default=(),
+        description="The tasks of a run of its own, of the trigger `onMissed`, when firings were "
+        "missed. All that were missed in one outage are told together, in `trigger.payload`.",
+    )
+    on_recovered: tuple[TaskTemplate, ...] = Field(
+        default=(),
+        description="The tasks of a run of its own, of the trigger `onRecovered`, when a run "
+        "succeeds after others have failed or were missed. `trigger.payload` says how many.",
+    )
     state: dict[str, JsonValue] = Field(
         default={},
         description="Values to store when a run succeeds; templates can use the results of its "
@@ -143,7 +159,27 @@ class DefinitionSpec(Manifest):
     @property
     def all_tasks(self) -> tuple[TaskTemplate, ...]:
         """The tasks of all phases; no two have the same name."""
-        return (*self.tasks, *self.on_failure, *self.on_success, *self.on_skip)
+        ends = (*self.on_failure, *self.on_success, *self.on_skip)
+        return (*self.tasks, *ends, *self.on_missed, *self.on_recovered)
+
+    def for_trigger(self, trigger: str) -> "DefinitionSpec":
+        """Return what a run of that trigger carries out; for a notice, only the tasks that tell it.
+
+        A notice has no context, rules, gates and last tasks, so nothing can keep it back.
+        """
+        if trigger not in NOTICE_TRIGGERS:
+            return self
+        tasks = self.on_missed if trigger == ON_MISSED else self.on_recovered
+        return self.model_copy(update={**_NOTHING_ELSE, "tasks": tasks})
+
+
+_NOTHING_ELSE: Final[dict[str, Any]] = {
+    **dict.fromkeys(("triggers", "context", "rules", "on_failure", "on_success", "on_skip"), ()),
+    **dict.fromkeys(("on_missed", "on_recovered"), ()),
+    **dict.fromkeys(("throttle", "pause_after", "slo")),
+    "concurrency": Concurrency(),
+    "state": {},
+}
 
 
 class ActivityDefinition(Manifest):

@@ -14,7 +14,12 @@ from activityctl.domain.cel.static_type import (
     params_type,
     type_of_kind,
 )
-from activityctl.domain.manifests.definition import DefinitionSpec
+from activityctl.domain.manifests.definition import (
+    NOTICE_TRIGGERS,
+    ON_MISSED,
+    ON_RECOVERED,
+    DefinitionSpec,
+)
 from activityctl.domain.manifests.outcome_types import may_not_run, outcome_type
 from activityctl.domain.manifests.task_blocks import StaticBlock
 from activityctl.domain.manifests.task_template import TaskTemplate
@@ -51,6 +56,8 @@ _RUNS_WHEN: Final = {
     "onFailure": "the run fails",
     "onSuccess": "the run has succeeded",
     "onSkip": "the run is skipped",
+    ON_MISSED: "firings were missed",
+    ON_RECOVERED: "a run succeeds after others failed or were missed",
 }
 
 
@@ -61,10 +68,14 @@ def task_lists(spec: DefinitionSpec) -> dict[str, tuple[TaskTemplate, ...]]:
         "onFailure": spec.on_failure,
         "onSuccess": spec.on_success,
         "onSkip": spec.on_skip,
+        ON_MISSED: spec.on_missed,
+        ON_RECOVERED: spec.on_recovered,
     }
 
 
 _NOT_BEGUN: Final = "tasks.{} has not run when the run is skipped"
+_OTHER_RUN: Final = "tasks.{} is a task of other runs: the tasks of {} are a run of their own"
+_NO_CONTEXT: Final = "context.{{}} is not looked up for {}; trigger.payload says what happened"
 _NOT_LOOKED_UP: Final = (
     "context.{} is not looked up when concurrency or a throttle skips the run; run.reason says why "
     "it is skipped"
@@ -131,7 +142,11 @@ class Scopes:
         lists = task_lists(self._spec)
         readable = block.readable(task, in_body=in_body)
         absent = block.absent(task, readable)
-        if block.phase == "onSkip" and not self._can_stop_as_skipped:
+        if block.phase in NOTICE_TRIGGERS:
+            absent |= {
+                task.name: _OTHER_RUN.format(task.name, block.phase) for task in self._spec.tasks
+            }
+        elif block.phase == "onSkip" and not self._can_stop_as_skipped:
             absent |= {task.name: _NOT_BEGUN.format(task.name) for task in self._spec.tasks}
         elif block.phase != "tasks":
             readable = {**self._main_outcomes(), **readable}
@@ -144,14 +159,20 @@ class Scopes:
         note = "no such task is declared"
         tasks = StaticType(frozenset({"map"}), readable, is_closed=True, absent=absent, note=note)
         item = block.has_item or (in_body and task.for_each is not None)
-        around = self._skipped() if block.phase == "onSkip" else self.rules()
-        return {**around, "tasks": tasks, **({"item": ANY_TYPE} if item else {})}
+        return {**self._around(block.phase), "tasks": tasks, **({"item": ANY_TYPE} if item else {})}
 
-    def _skipped(self) -> StaticScope:
-        """Return what onSkip tasks can read: a gate skips a run before its context is known."""
-        if not self._spec.skips_at_gates:
+    def _around(self, phase: str) -> StaticScope:
+        """Return what the tasks of a phase can read beside other tasks.
+
+        A gate skips a run before its context is known, and a notice has none.
+        """
+        if phase in NOTICE_TRIGGERS:
+            reason = _NO_CONTEXT.format(phase)
+        elif phase == "onSkip" and self._spec.skips_at_gates:
+            reason = _NOT_LOOKED_UP
+        else:
             return self.rules()
-        absent = {source.name: _NOT_LOOKED_UP.format(source.name) for source in self._spec.context}
+        absent = {source.name: reason.format(source.name) for source in self._spec.context}
         none = StaticType(frozenset({"map"}), {}, is_closed=True, absent=absent)
         return {**self._shared, "context": none}
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from activityctl.domain.manifests.definition import DefinitionSpec
+from activityctl.domain.runs.notices import is_notice
 from activityctl.domain.runs.run import FAILURES, Decision, Run, RunStatus
 from activityctl.domain.values.plurals import count_noun
 
@@ -36,8 +37,10 @@ def streak_change(run: Run, decision: Decision, now: datetime) -> StreakChange |
     """Return how the decision changes the count of failures; None when it does not.
 
     `run` is the run before the decision. A failure counts once: when it is decided, before its
-    onFailure tasks run.
+    onFailure tasks run. A run that only tells a notice does not count.
     """
+    if is_notice(run.trigger):
+        return None
     if decision.end is not None and decision.end.status is RunStatus.SUCCEEDED:
         return StreakChange(has_failed=False, decided_at=now)
     status = decision.end.status if decision.end is not None else decision.ending

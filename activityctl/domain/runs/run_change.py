@@ -9,6 +9,7 @@ from activityctl.domain.runs.auto_pause import StreakChange
 from activityctl.domain.runs.children import is_child
 from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.logged_output import logged_output
+from activityctl.domain.runs.notices import Notice, missed_run_notice
 from activityctl.domain.runs.run import (
     ENDED_RUNS,
     ENDED_TASKS,
@@ -50,6 +51,8 @@ class RunChange:
     """The state to store for the subscription's next run; None leaves it as it is."""
     streak: StreakChange | None = None
     """How the subscription's count of failures in a row changes; None leaves it as it is."""
+    notice: Notice | None = None
+    """What has to be told of the end of the run; None for nothing."""
 
     @property
     def frees_slot(self) -> bool:
@@ -137,6 +140,7 @@ def run_change(
         dead_letter=_dead_letter(after, decision.end, now),
         keep_state=decision.keep_state,
         streak=streak,
+        notice=missed_run_notice(after) if decision.end is not None else None,
     )
 
 

@@ -81,7 +81,8 @@ class ReplayPlanner:
             if name not in self._present:
                 ((_, self._present[name]),) = await self._catalog.definitions(Selection(name=name))
             revision = self._present[name]
-            return revision, (await self._runs.specs_of([revision.id]))[revision.id]
+            spec = (await self._runs.specs_of([revision.id]))[revision.id]
+            return revision, spec.for_trigger(before.run.trigger)
         name = before.run.definition
         if name not in self._revisions:
             found = await self._catalog.revisions(Selection(name=name, limit=None))

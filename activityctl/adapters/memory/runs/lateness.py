@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from activityctl.adapters.memory.state import FiringRow, MemoryState, RunRow, spec_of
 from activityctl.domain.manifests.run_limits import Slo
 from activityctl.domain.runs.lateness import LATE, LateRun, NotedLateness, RunTimes
+from activityctl.domain.runs.notices import is_notice
 from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.values.log import LogEntry
 
@@ -60,13 +61,15 @@ class MemoryLateness:
         for row in self._state.runs.values():
             run = row.run
             is_looked_at = not run.has_ended or run.created_at >= created_since
-            if is_looked_at and run.replay_of is None and not run.firing_key.startswith(_BACKFILL):
+            is_first = run.replay_of is None and not is_notice(run.trigger)
+            if is_looked_at and is_first and not run.firing_key.startswith(_BACKFILL):
                 yield run.revision_id, _times_of(row)
 
     def _firings(self) -> Iterator[tuple[str, RunTimes]]:
         for row in self._state.firings.values():
             is_waiting = row.dispatched_at is None and row.fires_at is not None
             is_first = row.replay is None and not row.backfill_id
+            is_first = is_first and not is_notice(row.firing.trigger)
             if is_waiting and is_first and row.firing.ref.run_id not in self._state.runs:
                 yield self._of_firing(row)
 

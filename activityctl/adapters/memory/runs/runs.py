@@ -10,9 +10,10 @@ from datetime import datetime
 
 from activityctl.adapters.memory.runs.attempts import begin_attempt, end_attempt, outcome_of
 from activityctl.adapters.memory.runs.gates import begun_run
-from activityctl.adapters.memory.runs.letters import keeps_state
 from activityctl.adapters.memory.runs.locked_run import MemoryLockedRun
+from activityctl.adapters.memory.runs.notices import write_missed
 from activityctl.adapters.memory.runs.replays import read_replayed
+from activityctl.adapters.memory.runs.run_ends import write_end
 from activityctl.adapters.memory.runs.streaks import with_subscription_facts, write_streak
 from activityctl.adapters.memory.runs.waits import answers_of, write_waits
 from activityctl.adapters.memory.schedules.late_starts import uncount_firing
@@ -30,6 +31,7 @@ from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.runs.admission import AdmissionInput, FiringRecord
 from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.lanes import carried_by
+from activityctl.domain.runs.notices import is_notice
 from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance, TaskStatus
 from activityctl.domain.runs.run_change import RunChange, end_message
 from activityctl.domain.tasks.attempt import AttemptOutcome
@@ -60,7 +62,7 @@ class MemoryRunStore:
         return AdmissionInput(
             subscription,
             revision,
-            spec_of(revision),
+            spec_of(revision).for_trigger(firing.trigger),
             params,
             payload=row.firing.payload if row else {},
             events=tuple(
@@ -91,8 +93,8 @@ class MemoryRunStore:
 
     async def spec_of_run(self, run_id: str) -> DefinitionSpec | None:
         """Return the spec of the run's revision; None if the run does not exist."""
-        row = self._state.runs.get(run_id)
-        return None if row is None else spec_of(self._state.catalog.revisions[row.run.revision_id])
+        state = await self.load(run_id)
+        return None if state is None else state.spec
 
     async def open(
         self,
@@ -134,7 +136,8 @@ class MemoryRunStore:
         revision = self._state.catalog.revisions[row.run.revision_id]
         run = with_subscription_facts(self._state.catalog, row.run)
         run = replace(run, is_cancel_requested=row.cancel_requested_at is not None)
-        return RunState(run, spec_of(revision), tuple(self._tasks(run_id)))
+        spec = spec_of(revision).for_trigger(run.trigger)
+        return RunState(run, spec, tuple(self._tasks(run_id)))
 
     @asynccontextmanager
     async def locked(
@@ -271,6 +274,7 @@ class MemoryRunStore:
             if row.run.subscription_id == subscription_id
             and row.run.ended_at is not None
             and row.run.id != excluding
+            and not is_notice(row.run.trigger)
             and status in (None, row.run.status)
         ]
         found.sort(key=lambda run: run.created_at, reverse=True)
@@ -339,15 +343,9 @@ class MemoryRunStore:
             self._state.tasks[task.id] = replace(row, task=hidden)
         write_waits(self._state, change)
         self._state.write_log_entries(change.entries)
-        if change.keep_state is not None and keeps_state(self._state, change.run):
-            subscriptions = self._state.catalog.subscriptions
-            key = change.run.subscription_id
-            stored = stored_json(dict(change.keep_state))
-            subscriptions[key] = replace(subscriptions[key], state=stored)
-        if (letter := change.dead_letter) is not None:
-            stored_letter = replace(letter, reason=stored_text(letter.reason) or "")
-            self._state.dead_letters.setdefault(letter.id, stored_letter)
+        write_end(self._state, change)
         write_streak(self._state, change)
+        write_missed(self._state, change.notice)
 
     def _end_task(self, task: TaskInstance) -> None:
         row = self._state.tasks.get(task.id)

@@ -5,6 +5,7 @@
 
 from dataclasses import replace
 
+from activityctl.adapters.memory.runs.notices import count_trouble, write_recovery
 from activityctl.adapters.memory.schedules.due_schedules import process_due_of_subscriptions
 from activityctl.adapters.memory.state import CatalogTables, MemoryState, stored_text
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
@@ -45,6 +46,10 @@ def write_streak(state: MemoryState, change: RunChange) -> None:
         _pause_schedules(tables, owner.id)
         state.wake_workers(Work.SCHEDULES)
     tables.subscriptions[owner.id] = owner
+    if streak.has_failed:
+        count_trouble(state, owner.id, streak.decided_at)
+    else:
+        write_recovery(state, change.run, streak.decided_at)
 
 
 def _pause_schedules(tables: CatalogTables, owner: SubscriptionId) -> None:

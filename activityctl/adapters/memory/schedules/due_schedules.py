@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from activityctl.adapters.memory.runs.notices import write_missed
 from activityctl.adapters.memory.state import FiringRow, MemoryState, RunRow, spec_of
 from activityctl.domain.manifests.param_defaults import fill_defaults
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
+from activityctl.domain.runs.notices import missed_notice
 from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.timing.firing import FiringRef, FiringRequest, firing_key
 from activityctl.domain.timing.misfires import (
@@ -93,7 +95,9 @@ def _write_decisions(
         row = FiringRow(firing, now, dispatched_at, time.fires_at)
         firing_id = ids.firing_id(subscription.id, trigger, key)
         state.firings.setdefault(firing_id, state.frozen(row))
-    state.write_log_entries(skipped_log_entries((subscription.id, trigger), decisions.refused, now))
+    owner = (subscription.id, trigger)
+    state.write_log_entries(skipped_log_entries(owner, decisions.refused, now))
+    write_missed(state, missed_notice(owner, decisions.refused, now))
     if any(time.fires_at is not None and time.nominal != callers_time for time in decisions.times):
         state.wake_workers(Work.FIRING)
 

@@ -6,11 +6,13 @@
 from dataclasses import replace
 from datetime import datetime
 
+from activityctl.adapters.memory.runs.notices import write_missed
 from activityctl.adapters.memory.schedules.due_schedules import (
     live_calendar_days,
     write_unstarted_run,
 )
 from activityctl.adapters.memory.state import MemoryState
+from activityctl.domain.runs.notices import missed_notice
 from activityctl.domain.timing.firing import FiringRef, firing_key
 from activityctl.domain.timing.misfires import (
     DecidedTime,
@@ -48,6 +50,7 @@ def mark_missed_if_late(
     missed = DecidedTime(firing.due, DueOutcome.MISSED, reason=reason)
     write_unstarted_run(state, subscription, firing.trigger, missed, now)
     state.write_log_entries(skipped_log_entries(owner, [missed], now))
+    write_missed(state, missed_notice(owner, [missed], now))
     uncount_firing(state, *owner, firing.due)
     return True
 

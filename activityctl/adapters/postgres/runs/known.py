@@ -50,7 +50,9 @@ def known_run(
     spec = specs.get(row["revision_id"]) if row else None
     if row is None or spec is None:
         return None
-    return KnownRun(RunState(run_of(row), spec, tuple(map(task_of, tasks))), row["version"])
+    run = run_of(row)
+    state = RunState(run, spec.for_trigger(run.trigger), tuple(map(task_of, tasks)))
+    return KnownRun(state, row["version"])
 
 
 async def require_unchanged(connection: Connection, known: KnownRun) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from activityctl.adapters.postgres.database import Database
 from activityctl.adapters.postgres.logbook import insert_log_entries
 from activityctl.adapters.postgres.rows import spec_of
+from activityctl.domain.manifests.definition import NOTICE_TRIGGERS
 from activityctl.domain.manifests.run_limits import Slo
 from activityctl.domain.runs.lateness import LATE, Deadline, LateRun, NotedLateness, RunTimes
 from activityctl.domain.runs.run import RunStatus
@@ -19,7 +20,8 @@ _RUNS: Final = """
         coalesce(jsonb_path_exists(r.events, '$[*] ? (@.type == $late)',
                                    jsonb_build_object('late', %(late)s::text)), false) AS follows
     FROM strict JOIN runs r ON r.revision_id = strict.revision
-    WHERE r.replay_of IS NULL AND NOT starts_with(r.firing_key, 'backfill-')"""
+    WHERE r.replay_of IS NULL
+        AND r.trigger <> ALL(%(notices)s) AND NOT starts_with(r.firing_key, 'backfill-')"""
 _CANDIDATES: Final = f"""
     WITH strict AS MATERIALIZED (
         SELECT * FROM unnest(%(revisions)s::text[], %(after)s::interval[]) AS x(revision, after)
@@ -35,7 +37,7 @@ _CANDIDATES: Final = f"""
         JOIN definitions d ON d.name = s.definition
         JOIN strict ON strict.revision = coalesce(f.revision_id, d.revision_id)
         WHERE f.dispatched_at IS NULL AND f.fires_at IS NOT NULL AND f.backfill_id IS NULL
-          AND f.replay IS NULL
+          AND f.replay IS NULL AND f.trigger <> ALL(%(notices)s)
           AND NOT EXISTS (
               SELECT FROM runs r WHERE r.subscription_id = f.subscription_id
                   AND r.trigger = f.trigger AND r.firing_key = f.firing_key)
@@ -79,6 +81,7 @@ class PostgresLateness:
             after=list(revisions.values()),
             recent=recent,
             late=LATE,
+            notices=sorted(NOTICE_TRIGGERS),
             limit=limit,
         )
         return [(row["revision_id"], _times_of(row)) for row in rows]

@@ -2,6 +2,7 @@
 
 from activityctl.adapters.postgres.database import Database
 from activityctl.adapters.postgres.rows import RUN_COLUMNS, TASK_COLUMNS, run_of, task_of
+from activityctl.domain.manifests.definition import NOTICE_TRIGGERS
 from activityctl.domain.runs.run import Run, RunStatus, TaskInstance
 
 
@@ -17,11 +18,12 @@ async def recent_runs(
     rows = await database.fetch(
         f"""SELECT {RUN_COLUMNS} FROM runs r JOIN subscriptions s ON s.id = r.subscription_id
             WHERE r.subscription_id = %(subscription)s AND r.ended_at IS NOT NULL
-              AND r.id <> %(excluding)s
+              AND r.id <> %(excluding)s AND r.trigger <> ALL(%(notices)s)
               AND (%(status)s::text IS NULL OR r.status = %(status)s)
             ORDER BY r.created_at DESC LIMIT %(limit)s""",
         subscription=subscription_id,
         excluding=excluding,
+        notices=sorted(NOTICE_TRIGGERS),
         status=status,
         limit=limit,
     )

@@ -130,7 +130,7 @@ class PostgresRunStore:
         return AdmissionInput(
             subscription_of(row),
             revision,
-            self._typed_spec(revision.id, revision.spec),
+            self._typed_spec(revision.id, revision.spec).for_trigger(firing.trigger),
             row["params"] if row["firing_params"] is None else row["firing_params"],
             payload=row["payload"] or {},
             events=tuple(row["events"] or ()),
@@ -152,12 +152,12 @@ class PostgresRunStore:
     async def spec_of_run(self, run_id: str) -> DefinitionSpec | None:
         """Return the spec of the run's revision; None if the run does not exist."""
         row = await self._database.fetch_one(
-            "SELECT revision_id FROM runs WHERE id = %(id)s", id=run_id
+            "SELECT revision_id, trigger FROM runs WHERE id = %(id)s", id=run_id
         )
         if row is None:
             return None
-        revision: str = row["revision_id"]
-        return (await self.specs_of([revision])).get(revision)
+        found = await self.specs_of([row["revision_id"]])
+        return next((spec.for_trigger(row["trigger"]) for spec in found.values()), None)
 
     async def open(
         self, workflow_id: str, change: RunChange, version: str | None = None
@@ -353,7 +353,8 @@ class PostgresRunStore:
         if row is None:
             return None
         found = tuple(task_of(task) for task in await tasks_cursor.fetchall())
-        return RunState(run_of(row), self._typed_spec(row["revision_id"], row["spec"]), found)
+        spec = self._typed_spec(row["revision_id"], row["spec"]).for_trigger(row["trigger"])
+        return RunState(run_of(row), spec, found)
 
     def _typed_spec(self, revision_id: str, stored: dict[str, object]) -> DefinitionSpec:
         """Return the typed spec. Revisions never change, so the specs are cached."""

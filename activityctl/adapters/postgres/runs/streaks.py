@@ -7,12 +7,16 @@ from typing import Final
 
 from activityctl.adapters.postgres.database import Connection, to_storable_text
 from activityctl.adapters.postgres.locks import Lock, take_lock
+from activityctl.adapters.postgres.notices import count_trouble, write_recovery
 from activityctl.adapters.postgres.schedules.due_schedules import process_due_of_subscriptions
 from activityctl.adapters.postgres.signals import notify_sql
 from activityctl.domain.runs.run_change import RunChange
 from activityctl.ports import Work
 
-_RESET_FAILURES: Final = "UPDATE subscriptions SET failures = 0 WHERE id = %s AND failures <> 0"
+_RESET_FAILURES: Final = """
+    UPDATE subscriptions SET failures = 0
+    WHERE id = %(id)s AND (failures <> 0 OR EXISTS (
+        SELECT FROM troubles WHERE subscription_id = %(id)s))"""
 _COUNT_FAILURE: Final = "UPDATE subscriptions SET failures = failures + 1 WHERE id = %s"
 _PAUSE: Final = f"""
     WITH paused AS (
@@ -32,15 +36,18 @@ async def write_streak(connection: Connection, change: RunChange) -> None:
     if streak is None:
         return
     if not streak.has_failed:
-        await connection.execute(_RESET_FAILURES, (owner,))
+        await connection.execute(_RESET_FAILURES, {"id": owner})
+        await write_recovery(connection, change.run, streak.decided_at)
         return
     if streak.pause_reason is None:
         await connection.execute(_COUNT_FAILURE, (owner,))
+        await count_trouble(connection, owner, streak.decided_at)
         return
     # Before the row is locked, because an apply that is running may add schedules.
     await take_lock(connection, Lock.CATALOG, is_shared=True)
     await process_due_of_subscriptions(connection, [owner])
     await connection.execute(_COUNT_FAILURE, (owner,))
+    await count_trouble(connection, owner, streak.decided_at)
     values = {
         "id": owner,
         "run": change.run.id,

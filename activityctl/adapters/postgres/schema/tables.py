@@ -12,6 +12,7 @@ from activityctl.adapters.postgres.schema import (
     guard_tables,
     lock_tables,
     log_tables,
+    notice_tables,
     run_tables,
     wait_tables,
 )
@@ -25,6 +26,7 @@ DECLARED = (
     log_tables,
     wait_tables,
     lock_tables,
+    notice_tables,
 )
 """The import of these modules completes `metadata`."""
 metadata = SQLModel.metadata

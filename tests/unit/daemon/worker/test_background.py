@@ -36,6 +36,7 @@ LOOPS = (
     "wake-up",
     "retention",
     "late-runs",
+    "notices",
     "stuck-runs",
     "schema",
 )

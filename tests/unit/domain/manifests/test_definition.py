@@ -111,6 +111,8 @@ CHANGES = [
     {**SPEC, "onFailure": [{"name": "b", "say": {}}]},
     {**SPEC, "onSuccess": [{"name": "b", "say": {}}]},
     {**SPEC, "onSkip": [{"name": "b", "say": {}}]},
+    {**SPEC, "onMissed": [{"name": "b", "say": {}}]},
+    {**SPEC, "onRecovered": [{"name": "b", "say": {}}]},
     {**SPEC, "state": {"a": 1}},
 ]
 

@@ -1,0 +1,119 @@
+"""Notices in memory: written with what they tell of, gathered, and removed when they are told."""
+
+import uuid
+from collections import defaultdict
+from datetime import datetime, timedelta
+
+from activityctl.adapters.memory.state import MemoryState, spec_of
+from activityctl.domain.runs.notices import (
+    GatheredNotice,
+    Notice,
+    NoticeKind,
+    recovered_notice,
+)
+from activityctl.domain.runs.run import Run
+
+_MOST_MISSES = 100
+
+
+def write_missed(state: MemoryState, notice: Notice | None) -> None:
+    """Write what has to be told of missed firings, and that the subscription is in trouble."""
+    if notice is None:
+        return
+    _write(state, notice)
+    owner = notice.subscription_id
+    if sum(trouble[0] == owner for trouble in state.troubles) < _MOST_MISSES:
+        state.troubles.append((owner, "missed", notice.count, notice.at))
+
+
+def count_trouble(state: MemoryState, subscription: str, at: datetime) -> None:
+    """Count a failure of a subscription."""
+    for index, (owner, kind, count, since) in enumerate(state.troubles):
+        if (owner, kind) == (subscription, "failed"):
+            state.troubles[index] = (owner, kind, count + 1, since)
+            return
+    state.troubles.append((subscription, "failed", 1, at))
+
+
+def write_recovery(state: MemoryState, run: Run, now: datetime) -> None:
+    """Write what has to be told of the run if its success ends the trouble of its subscription."""
+    gone = [trouble for trouble in state.troubles if trouble[0] == run.subscription_id]
+    if not gone:
+        return
+    state.troubles = [trouble for trouble in state.troubles if trouble not in gone]
+    failed, missed = (
+        sum(count for _, kind, count, _ in gone if kind == wanted)
+        for wanted in ("failed", "missed")
+    )
+    since = min(at for *_, at in gone)
+    _write(state, recovered_notice(run, now, failed=failed, missed=missed, since=since))
+
+
+def _write(state: MemoryState, notice: Notice) -> None:
+    state.notices_written += 1
+    state.notices.append((state.notices_written, notice, None))
+
+
+class MemoryNotices:
+    """Implements the Notices port."""
+
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    async def gather(
+        self, quiet: timedelta, longest: timedelta, limit: int
+    ) -> list[GatheredNotice]:
+        """Return what may be told now, also what another worker has gathered and not told yet."""
+        now, batch = self._state.clock(), uuid.uuid4().hex
+        times: dict[tuple[str, str], list[datetime]] = defaultdict(list)
+        for _, notice, taken in self._state.notices:
+            if taken is None:
+                times[notice.subscription_id, notice.kind].append(notice.at)
+        ready = {
+            key
+            for key, found in times.items()
+            if max(found) <= now - quiet or min(found) <= now - longest
+        }
+        self._state.notices = [
+            (number, each, batch if taken is None and _key(each) in ready else taken)
+            for number, each, taken in self._state.notices
+        ]
+        batches: dict[tuple[str, str, str], list[tuple[int, Notice]]] = defaultdict(list)
+        for number, notice, taken in self._state.notices:
+            if taken is not None:
+                batches[taken, *_key(notice)].append((number, notice))
+        return [self._gathered(key[0], rows) for key, rows in list(batches.items())[:limit]]
+
+    async def told(self, notice: GatheredNotice) -> None:
+        """Remove a notice whose firing and event are stored."""
+        done = (notice.batch, notice.subscription_id, notice.kind)
+        self._state.notices = [
+            (number, each, batch)
+            for number, each, batch in self._state.notices
+            if (batch, *_key(each)) != done
+        ]
+
+    def _gathered(self, batch: str, rows: list[tuple[int, Notice]]) -> GatheredNotice:
+        number, first = rows[0]
+        tables = self._state.catalog
+        owner = tables.subscriptions[first.subscription_id]
+        definition = tables.definitions[owner.definition]
+        spec = spec_of(tables.revisions[definition.revision_id])
+        tasks = spec.on_missed if first.kind is NoticeKind.MISSED else spec.on_recovered
+        return GatheredNotice(
+            number,
+            owner.id,
+            owner.name,
+            owner.definition,
+            {**definition.labels, **owner.labels},
+            first.kind,
+            min(notice.at for _, notice in rows),
+            [item for _, notice in rows for item in notice.items],
+            sum(notice.count for _, notice in rows),
+            bool(tasks),
+            batch,
+        )
+
+
+def _key(notice: Notice) -> tuple[str, str]:
+    return notice.subscription_id, notice.kind
