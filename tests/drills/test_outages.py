@@ -299,13 +299,13 @@ def check_skip(rows: Sequence[Row], every: timedelta, outages: Sequence[Outage])
 def check_once(rows: Sequence[Row], every: timedelta, outages: Sequence[Outage]) -> None:
     """Check that of the times decided together only the latest ran.
 
-    If an outage began before that one started, it was decided again and is not with the others.
+    If an outage began before that one had started, it was decided again, without the others.
     """
-    before_prevented = {earlier.id for earlier, later in pairwise(rows) if later.was_prevented}
+    overtaken = before_prevented(rows)
     for moment, together in grouped([row for row in rows if not row.was_prevented]).items():
         *earlier, latest = together
-        last = latest.due_at + (every if latest.id in before_prevented else timedelta(0))
-        assert latest.ran or latest.id in before_prevented, latest
+        last = latest.due_at + (every if latest.id in overtaken else timedelta(0))
+        assert latest.ran or latest.id in overtaken, latest
         assert last > moment - every - AT_THE_EDGE, latest
         assert not [row for row in earlier if row.ran], together
     for row in rows:
@@ -323,10 +323,12 @@ def check_short(rows: Sequence[Row], every: timedelta, outages: Sequence[Outage]
 
     The latest time counts as on time for MISFIRE_GRACE, which is longer than the window.
     """
+    overtaken = before_prevented(rows)
     for together in grouped(rows).values():
         for row in together:
             late = row.decided_at - row.due_at
-            limit = MISFIRE_GRACE if row is together[-1] else SHORT_WINDOW
+            is_latest = row is together[-1] and row.id not in overtaken
+            limit = MISFIRE_GRACE if is_latest else SHORT_WINDOW
             assert row.ran == (late <= limit), row
             assert row.ran or "over the misfire window of 10s" in (row.reason or ""), row
     beyond = max(every, SHORT_WINDOW)
@@ -368,6 +370,11 @@ def grouped(rows: Sequence[Row]) -> Mapping[datetime, list[Row]]:
     for row in rows:
         groups[row.decided_at].append(row)
     return groups
+
+
+def before_prevented(rows: Sequence[Row]) -> set[str]:
+    """Return the ids of the rows whose next time was decided with them, but prevented later."""
+    return {earlier.id for earlier, later in pairwise(rows) if later.was_prevented}
 
 
 def meanwhile(rows: Sequence[Row], every: timedelta, outages: Sequence[Outage]) -> list[Row]:
