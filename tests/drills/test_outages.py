@@ -74,6 +74,10 @@ class Outage:
     up: datetime
     recovered: datetime
 
+    def __str__(self) -> str:
+        away, back = self.up - self.down, self.recovered - self.up
+        return f"{self.name} for {away}, all fire again {back} later"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -248,7 +252,7 @@ def test_every_nominal_time_has_one_outcome_after_outages(drill: OutageDrill) ->
         seconds = drill.chance.uniform(20, longest) if FULL else 20
         time.sleep(drill.chance.uniform(1, 4))
         outages.append(drill.cause_outage(name, seconds))
-        print(summary_of(outages[-1]))
+        print(outages[-1])
     drill.rest()
     rows = drill.rows()
     for name in MISFIRES:
@@ -392,15 +396,5 @@ def counted(rows: Sequence[Row]) -> str:
     lags = [row.started_at - row.fires_at for row in rows if row.started_at and row.fires_at]
     latest = max(lags, default=timedelta(0)).total_seconds()
     prevented = sum(row.was_prevented for row in rows)
-    return (
-        f"{dict(statuses)}, {prevented} not started in time; "
-        f"the latest began {latest:.1f} s after its time"
-    )
-
-
-def summary_of(outage: Outage) -> str:
-    away, back = outage.up - outage.down, outage.recovered - outage.up
-    return (
-        f"{outage.name} for {away.total_seconds():.1f} s, "
-        f"all fire again {back.total_seconds():.1f} s later"
-    )
+    late = f"the latest began {latest:.1f} s after its time"
+    return f"{dict(statuses)}, {prevented} not started in time; {late}"
