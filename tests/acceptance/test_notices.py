@@ -25,6 +25,23 @@ apiVersion: activityctl/v1
 kind: Subscription
 metadata: {name: watched, labels: {tier: gold}}
 spec: {activity: watched, paused: true}
+---
+apiVersion: activityctl/v1
+kind: ActivityDefinition
+metadata: {name: tell-db}
+spec:
+  triggers:
+    - name: trouble
+      event:
+        type: [activityctl.run.*, activityctl.subscription.paused]
+        match: {data.labels.team: db}
+        batch: {size: 1000, within: 1s}
+  tasks: [{name: tell, value: "${ trigger.events.map(e, e.subject + ' ' + e.type) }"}]
+---
+apiVersion: activityctl/v1
+kind: Subscription
+metadata: {name: tell-db}
+spec: {activity: tell-db}
 """
 
 
@@ -65,4 +82,12 @@ def test_misses_and_the_recovery_are_told_by_runs_of_their_own(shell: Any):
     ]
     assert {str(data["labels"]) for data in stored} == {"{'team': 'db', 'tier': 'gold'}"}
     assert count in {data["count"] for data in stored}
-    shell("delete", "sub", "watched", "--yes")
+
+    def heard() -> list[str]:
+        tasks = shell.json("get", "tasks", "-s", "tell-db", "--status", "succeeded")["items"]
+        lines = [line for task in tasks for line in task["output"]]
+        return lines if "watched activityctl.run.recovered" in lines else []
+
+    assert "watched activityctl.run.missed" in until(heard)
+    for name in ("watched", "tell-db"):
+        shell("delete", "sub", name, "--yes")

@@ -107,6 +107,9 @@ async def test_a_failed_probe_opens_the_breaker_again_and_a_stopped_one_gives_wa
     assert await bench.ports.guards.settle(third.task, is_fault=True) is None
     (breaker,) = await bench.ports.run_lists.breakers(Selection())
     assert (breaker.openings, breaker.probes) == (2, ())
+    (told,) = await bench.ports.notices.gather(timedelta(0), timedelta(0), 10)
+    assert (told.kind, told.subscription_id, told.count) == ("opened", bench.run.subscription_id, 2)
+    assert [item["reason"] for item in told.items][1:] == ["a probe failed"]
 
 
 async def test_refusals_and_successes_end_a_row_of_failures(bench: Bench):

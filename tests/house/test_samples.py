@@ -38,6 +38,7 @@ def test_all_samples_can_be_planned_together():
         "patient",
         "order-desk",
         "checkout",
+        "tell-the-team",
     }
     assert set(manifests.calendars) == {"public-holidays"}
 

@@ -16,15 +16,22 @@ from activityctl.domain.runs.notices import (
     GatheredNotice,
     Notice,
     NoticeKind,
+    opened_notice,
     recovered_notice,
 )
 from activityctl.domain.runs.run import Run
+from activityctl.domain.tasks.breaker import BreakerStatus
+from activityctl.ports import BreakerChange
 
 _MOST_MISSES: Final = 100
 """How many rows of misses are kept for a subscription. They only have to be there."""
 _INSERT: Final = """
     INSERT INTO notices (subscription_id, kind, items, count, created_at)
     VALUES (%(subscription)s, %(kind)s, %(items)s, %(count)s, %(at)s)"""
+_INSERT_OF_RUN: Final = """
+    INSERT INTO notices (subscription_id, kind, items, count, created_at)
+    SELECT r.subscription_id, %(kind)s, %(items)s, %(count)s, %(at)s
+    FROM runs r WHERE r.id = %(run)s"""
 _MISSED: Final = f"""
     INSERT INTO troubles (subscription_id, kind, count, created_at)
     SELECT %(subscription)s, 'missed', %(count)s, %(at)s
@@ -60,7 +67,8 @@ _GATHER: Final = """
     WHERE n.batch IS NULL AND n.subscription_id = ready.subscription_id AND n.kind = ready.kind"""
 _GATHERED: Final = """
     SELECT told.*, s.name, s.definition, d.labels || s.labels AS labels,
-        v.spec ? (CASE told.kind WHEN 'missed' THEN 'onMissed' ELSE 'onRecovered' END) AS has_tasks
+        coalesce(v.spec ? (CASE told.kind WHEN 'missed' THEN 'onMissed'
+            WHEN 'recovered' THEN 'onRecovered' END), false) AS has_tasks
     FROM (
         SELECT batch, subscription_id, kind, min(id) AS first_id, min(created_at) AS at,
             sum(count)::int AS count, jsonb_agg(items ORDER BY id) AS items
@@ -75,12 +83,20 @@ _REMOVE: Final = """
     WHERE batch = %(batch)s AND subscription_id = %(subscription)s AND kind = %(kind)s"""
 
 
-async def write_missed(connection: Connection, notices: Sequence[Notice]) -> None:
-    """Write what has to be told of missed firings, and that the subscriptions are in trouble."""
+async def write_notices(connection: Connection, notices: Sequence[Notice]) -> None:
+    """Write what has to be told; a subscription that has missed firings is in trouble, too."""
     for notice in notices:
-        values = _values(notice)
+        values = notice_values(notice)
         await connection.execute(_INSERT, values)
-        await connection.execute(_MISSED.encode(), values)
+        if notice.kind is NoticeKind.MISSED:
+            await connection.execute(_MISSED.encode(), values)
+
+
+async def write_opened(connection: Connection, run_id: str, change: BreakerChange) -> None:
+    """Write what has to be told of a breaker that opens at an attempt of that run."""
+    if change.after.status is BreakerStatus.OPEN and change.before.status is not BreakerStatus.OPEN:
+        values = notice_values(opened_notice("", run_id, change.after))
+        await connection.execute(_INSERT_OF_RUN, {**values, "run": run_id})
 
 
 async def count_trouble(connection: Connection, subscription: str, at: datetime) -> None:
@@ -91,10 +107,11 @@ async def count_trouble(connection: Connection, subscription: str, at: datetime)
 async def write_recovery(connection: Connection, run: Run, now: datetime) -> None:
     """Write what has to be told of the run if its success ends the trouble of its subscription."""
     notice = recovered_notice(run, now, failed=0, missed=0, since=now)  # the statement counts
-    await connection.execute(_RECOVER, _values(notice))
+    await connection.execute(_RECOVER, notice_values(notice))
 
 
-def _values(notice: Notice) -> dict[str, object]:
+def notice_values(notice: Notice) -> dict[str, object]:
+    """Return the values of a row of notices."""
     return {
         "subscription": notice.subscription_id,
         "kind": notice.kind.value,

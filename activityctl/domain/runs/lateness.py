@@ -1,6 +1,7 @@
 """Lateness: which runs have not started or ended within the `slo` of their definition."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -38,8 +39,10 @@ class RunTimes:
     status: RunStatus
     started_at: datetime | None = None
     ended_at: datetime | None = None
-    follows_lateness: bool = False
-    """Whether an event of the type LATE started it."""
+    follows_own_event: bool = False
+    """Whether an event of activityctl itself started it, such as one of the type LATE."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """The labels of its definition and, before them, those of its subscription."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ def late_event(late: LateRun) -> EventEnvelope | None:
     again. The same lateness always gives the same event, so it is stored once.
     """
     run = late.run
-    if run.follows_lateness:
+    if run.follows_own_event:
         return None
     return envelope_of(
         {
@@ -100,6 +103,7 @@ def late_event(late: LateRun) -> EventEnvelope | None:
                 "run": run.run_id,
                 "subscription": run.subscription,
                 "definition": run.definition,
+                "labels": dict(run.labels),
                 "trigger": run.trigger,
                 "deadline": late.deadline.value,
                 "within": format_duration(late.within),

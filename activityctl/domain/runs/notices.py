@@ -1,4 +1,4 @@
-"""Notices: what is told of a subscription whose firings were missed or that works again.
+"""Notices: what is told of a subscription that fails, misses firings, pauses or works again.
 
 A notice is written with what it tells of, in one transaction. Those of one subscription that come
 close together are told once: as a firing for the tasks that its definition has for them, and as an
@@ -14,6 +14,7 @@ from typing import Final
 from activityctl.domain.events.envelope import EventEnvelope, envelope_of
 from activityctl.domain.manifests.definition import NOTICE_TRIGGERS, ON_MISSED, ON_RECOVERED
 from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.tasks.breaker import Breaker
 from activityctl.domain.timing.firing import FiringRequest, firing_key
 from activityctl.domain.timing.misfires import DecidedTime, DueOutcome
 from activityctl.domain.values import ids
@@ -25,7 +26,9 @@ QUIET: Final = timedelta(seconds=5)
 LONGEST_WAIT: Final = timedelta(minutes=1)
 """It is told after this time in any case."""
 MOST_LISTED: Final = 100
-"""How many misses a notice lists; it counts all of them."""
+"""How many misses or failures a notice lists; it counts all of them."""
+_LONGEST_REASON: Final = 500
+"""Characters of the reason of a failed run; the run keeps it all."""
 OWN_EVENTS: Final = "activityctl."
 """The start of the types of the events that say something of activityctl itself."""
 
@@ -35,8 +38,20 @@ class NoticeKind(StrEnum):
 
     MISSED = "missed"
     RECOVERED = "recovered"
+    FAILED = "failed"
+    PAUSED = "paused"
+    OPENED = "opened"
+    """A circuit breaker opened at an attempt of a run of the subscription."""
 
 
+_TYPES: Final = {
+    NoticeKind.MISSED: "activityctl.run.missed",
+    NoticeKind.RECOVERED: "activityctl.run.recovered",
+    NoticeKind.FAILED: "activityctl.run.failed",
+    NoticeKind.PAUSED: "activityctl.subscription.paused",
+    NoticeKind.OPENED: "activityctl.breaker.opened",
+}
+"""The types of the events that tell the notices."""
 _TRIGGERS: Final = {NoticeKind.MISSED: ON_MISSED, NoticeKind.RECOVERED: ON_RECOVERED}
 """The trigger of the run that tells it, if the definition has tasks for it."""
 
@@ -111,6 +126,40 @@ def _missed_item(owner: tuple[str, str], due: datetime, reason: str | None) -> V
     return {"run": ids.run_id(*owner, key), "trigger": owner[1], "dueAt": key, "reason": reason}
 
 
+def failed_notice(run: Run, status: RunStatus, reason: str | None, now: datetime) -> Notice | None:
+    """Return the notice of a run that fails; None for one that an event of ours has started.
+
+    So what tells of failures cannot start itself again and again when it fails.
+    """
+    if is_notice(run.trigger) or follows_own_event(run):
+        return None
+    text = reason or status.value
+    item: View = {
+        "run": run.id,
+        "trigger": run.trigger,
+        "status": status.value,
+        "reason": text if len(text) <= _LONGEST_REASON else text[:_LONGEST_REASON] + "…",
+    }
+    return Notice(run.subscription_id, NoticeKind.FAILED, now, (item,), 1)
+
+
+def paused_notice(run: Run, reason: str, now: datetime) -> Notice:
+    """Return the notice of a subscription that its run has paused."""
+    item: View = {"run": run.id, "reason": reason}
+    return Notice(run.subscription_id, NoticeKind.PAUSED, now, (item,), 1)
+
+
+def opened_notice(owner: str, run_id: str, breaker: Breaker) -> Notice:
+    """Return the notice of a breaker that opened at an attempt of a run."""
+    item: View = {
+        "breaker": breaker.name,
+        "run": run_id,
+        "reason": breaker.reason,
+        "openUntil": format_timestamp(breaker.open_until),
+    }
+    return Notice(ids.SubscriptionId(owner), NoticeKind.OPENED, breaker.changed_at, (item,), 1)
+
+
 def recovered_notice(
     run: Run, now: datetime, *, failed: int, missed: int, since: datetime
 ) -> Notice:
@@ -133,17 +182,22 @@ def payload_of(notice: GatheredNotice) -> dict[str, JsonValue]:
                 notice.items, key=lambda item: (str(item["dueAt"]), str(item["trigger"]))
             )
             return {"count": notice.count, "missed": [*items[:MOST_LISTED]]}
-        case NoticeKind.RECOVERED:
-            return {**notice.items[0]}
+        case NoticeKind.FAILED:
+            return {"count": notice.count, "runs": [*notice.items[:MOST_LISTED]]}
+        case NoticeKind.OPENED:
+            return {"count": notice.count, "breakers": [*notice.items[:MOST_LISTED]]}
+        case NoticeKind.RECOVERED | NoticeKind.PAUSED:
+            return {**notice.items[-1]}
 
 
 def notice_firing(notice: GatheredNotice) -> FiringRequest | None:
     """Return the firing whose run tells the notice; None if the definition has no tasks for it."""
-    if not notice.has_tasks:
+    trigger = _TRIGGERS.get(notice.kind)
+    if trigger is None or not notice.has_tasks:
         return None
     return FiringRequest(
         notice.subscription_id,
-        _TRIGGERS[notice.kind],
+        trigger,
         f"{notice.kind}/{notice.first_id}",
         notice.at,
         payload_of(notice),
@@ -157,7 +211,7 @@ def notice_event(notice: GatheredNotice) -> EventEnvelope:
             "specversion": "1.0",
             "id": f"{notice.kind}/{notice.first_id}",
             "source": f"/activityctl/{notice.subscription}",
-            "type": f"{OWN_EVENTS}run.{notice.kind}",
+            "type": _TYPES[notice.kind],
             "subject": notice.subscription,
             "time": format_timestamp(notice.at),
             "data": {

@@ -9,7 +9,7 @@ from activityctl.domain.runs.auto_pause import StreakChange
 from activityctl.domain.runs.children import is_child
 from activityctl.domain.runs.dead_letter import DeadLetter
 from activityctl.domain.runs.logged_output import logged_output
-from activityctl.domain.runs.notices import Notice, missed_run_notice
+from activityctl.domain.runs.notices import Notice, failed_notice, missed_run_notice
 from activityctl.domain.runs.run import (
     ENDED_RUNS,
     ENDED_TASKS,
@@ -51,8 +51,8 @@ class RunChange:
     """The state to store for the subscription's next run; None leaves it as it is."""
     streak: StreakChange | None = None
     """How the subscription's count of failures in a row changes; None leaves it as it is."""
-    notice: Notice | None = None
-    """What has to be told of the end of the run; None for nothing."""
+    notices: tuple[Notice, ...] = ()
+    """What has to be told of it."""
 
     @property
     def frees_slot(self) -> bool:
@@ -140,7 +140,7 @@ def run_change(
         dead_letter=_dead_letter(after, decision.end, now),
         keep_state=decision.keep_state,
         streak=streak,
-        notice=missed_run_notice(after) if decision.end is not None else None,
+        notices=_notices(run, after, decision, streak),
     )
 
 
@@ -257,6 +257,18 @@ def _pause_entry(run: Run, streak: StreakChange | None, now: datetime) -> LogEnt
     if streak is None or streak.pause_reason is None:
         return None
     return log_entry(run, "warning", f"subscription paused: {streak.pause_reason}", now)
+
+
+def _notices(
+    before: Run, after: Run, decision: Decision, streak: StreakChange | None
+) -> tuple[Notice, ...]:
+    """Return what is told: of a failure when it is decided, of a miss when the run ends."""
+    if streak is not None and streak.has_failed:
+        status = after.ending or after.status
+        notice = failed_notice(before, status, after.reason, streak.decided_at)
+    else:
+        notice = missed_run_notice(after) if decision.end is not None else None
+    return () if notice is None else (notice,)
 
 
 def _dead_letter(run: Run, end: RunEnd | None, now: datetime) -> DeadLetter | None:

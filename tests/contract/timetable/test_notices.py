@@ -7,7 +7,7 @@ from typing import Any
 from activityctl.daemon.worker.notice_teller import NoticeTeller
 from activityctl.domain.manifests.subscription import SubscriptionStatus
 from activityctl.domain.runs.auto_pause import StreakChange
-from activityctl.domain.runs.notices import QUIET, is_notice
+from activityctl.domain.runs.notices import QUIET, failed_notice, is_notice
 from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.timing.firing import FiringRequest, firing_key
@@ -44,7 +44,7 @@ async def events(ledger: Any) -> list[dict[str, Any]]:
     return [event.document["data"] for event in reversed(found)]
 
 
-async def ended(ledger: Any, key: str, *, has_failed: bool) -> str:
+async def ended(ledger: Any, key: str, *, has_failed: bool, pauses: bool = False) -> str:
     """Let a run of the subscription fail or succeed; return its id."""
     firing = FiringRequest(ledger.owner, "manual", key, ledger.now).ref
     facts = await ledger.ports.runs.admission_input(firing)
@@ -52,8 +52,10 @@ async def ended(ledger: Any, key: str, *, has_failed: bool) -> str:
     (row, *_) = await ledger.rows()
     status = RunStatus.FAILED if has_failed else RunStatus.SUCCEEDED
     run = replace(row, id=firing.run_id, trigger="manual", firing_key=key, status=status)
-    streak = StreakChange(has_failed=has_failed, decided_at=ledger.now)
-    await ledger.ports.runs.open(f"run/{key}", RunChange(run, streak=streak))
+    streak = StreakChange(has_failed, ledger.now, "150 failed" if pauses else None)
+    notice = failed_notice(run, status, "no", ledger.now) if has_failed else None
+    change = RunChange(run, streak=streak, notices=(notice,) if notice else ())
+    await ledger.ports.runs.open(f"run/{key}", change)
     return str(run.id)
 
 
@@ -85,8 +87,8 @@ async def test_an_outage_is_told_once_and_so_is_the_recovery(ledger: Any) -> Non
     assert trigger == "onRecovered"
     since = {"since": "2026-03-02T12:45:00.000Z", "failed": 2, "missed": 4}
     assert payload == {"run": run, "trigger": "manual", **since}
-    missed, recovered = await events(ledger)
-    assert missed["count"] == 4
+    missed, failed, recovered = await events(ledger)
+    assert (missed["count"], failed["count"]) == (4, 2)
     assert recovered["run"] == run
     await ledger.at(ledger.now + MINUTE)
     assert await tell(ledger) == []
@@ -128,6 +130,21 @@ async def test_what_another_worker_has_gathered_is_told_as_it_was(ledger: Any) -
     await ledger.at(ledger.now + QUIET)
     assert [payload["count"] for _, payload in await tell(ledger)] == [1, 1]
     assert len(await events(ledger)) == 2
+
+
+async def test_failures_a_pause_and_a_breaker_are_told_by_events_alone(ledger: Any) -> None:
+    await ledger.apply(body=OFTEN)
+    await ledger.at(NOON + 15 * MINUTE)
+    await ledger.process_wake_up(NOON + 10 * MINUTE)
+    for number in range(150):
+        await ended(ledger, f"k{number}", has_failed=True, pauses=number > 147)
+    await ledger.at(ledger.now + QUIET)
+    assert await tell(ledger) == []
+    _, failed, paused = await events(ledger)
+    assert (failed["count"], len(failed["runs"])) == (150, 100)
+    assert failed["runs"][0]["reason"] == "no"
+    assert paused["reason"] == "150 failed"
+    assert (paused["subscription"], paused["labels"]) == ("mine", {})
 
 
 async def test_without_tasks_only_the_event_is_stored(ledger: Any) -> None:

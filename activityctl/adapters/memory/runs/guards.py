@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from activityctl.adapters.memory.runs.notices import write_opened
 from activityctl.adapters.memory.runs.runs import MemoryRunStore
 from activityctl.adapters.memory.state import HoldRow, MemoryState
 from activityctl.domain.runs.run import RunStatus, TaskInstance
@@ -97,7 +98,7 @@ class MemoryGuards:
             self._faults[key] = end.is_fault
         if not (end.is_fault or end.is_probe):
             return None
-        return self._told(lookup.id, lookup.guard, is_fault=end.is_fault)
+        return self._told((lookup.run_id, lookup.id), lookup.guard, is_fault=end.is_fault)
 
     def _pass(self, asks: "_Asks", lease: timedelta, chance: float) -> bool | Hold:
         """Let an attempt pass, and return whether it probes; else what holds it up."""
@@ -213,9 +214,12 @@ class MemoryGuards:
             and attempt.outcome is AttemptOutcome.FAILED
         ):
             self._faults[task.id, task.attempts] = is_fault
-        return self._told(task.id, guard, is_fault=is_fault)
+        return self._told((task.run_id, task.id), guard, is_fault=is_fault)
 
-    def _told(self, task_id: str, guard: Guard, *, is_fault: bool | None) -> BreakerChange | None:
+    def _told(
+        self, at: tuple[str, str], guard: Guard, *, is_fault: bool | None
+    ) -> BreakerChange | None:
+        run_id, task_id = at
         name, now = guard.breaker_name, self._state.clock()
         if guard.breaker is None or name is None:
             return None
@@ -232,7 +236,9 @@ class MemoryGuards:
         else:
             after = rules.after_success(before, guard.breaker, task_id, now)
         self._state.breakers[name] = after
-        return BreakerChange(before, after) if after.status is not before.status else None
+        change = BreakerChange(before, after)
+        write_opened(self._state, run_id, change)
+        return change if after.status is not before.status else None
 
     def _recent(self, breaker: Breaker, within: timedelta, now: datetime) -> RecentAttempts:
         ended = []

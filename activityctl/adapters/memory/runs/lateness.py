@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from activityctl.adapters.memory.runs.notices import labels_of
 from activityctl.adapters.memory.state import FiringRow, MemoryState, RunRow, spec_of
 from activityctl.domain.manifests.run_limits import Slo
-from activityctl.domain.runs.lateness import LATE, LateRun, NotedLateness, RunTimes
-from activityctl.domain.runs.notices import is_notice
+from activityctl.domain.runs.lateness import LateRun, NotedLateness, RunTimes
+from activityctl.domain.runs.notices import follows_own_event, is_notice
 from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.values.log import LogEntry
 
@@ -63,7 +64,8 @@ class MemoryLateness:
             is_looked_at = not run.has_ended or run.created_at >= created_since
             is_first = run.replay_of is None and not is_notice(run.trigger)
             if is_looked_at and is_first and not run.firing_key.startswith(_BACKFILL):
-                yield run.revision_id, _times_of(row)
+                labels = labels_of(self._state, run.subscription_id)
+                yield run.revision_id, _times_of(row, labels)
 
     def _firings(self) -> Iterator[tuple[str, RunTimes]]:
         for row in self._state.firings.values():
@@ -84,10 +86,11 @@ class MemoryLateness:
             row.firing.trigger,
             row.firing.due_at,
             RunStatus.QUEUED,
+            labels=labels_of(self._state, owner.id),
         )
 
 
-def _times_of(row: RunRow) -> RunTimes:
+def _times_of(row: RunRow, labels: Mapping[str, str]) -> RunTimes:
     run = row.run
     return RunTimes(
         run.id,
@@ -99,5 +102,6 @@ def _times_of(row: RunRow) -> RunTimes:
         run.status,
         run.started_at,
         run.ended_at,
-        any(event.get("type") == LATE for event in run.events),
+        follows_own_event(run),
+        labels,
     )

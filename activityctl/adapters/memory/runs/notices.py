@@ -9,21 +9,37 @@ from activityctl.domain.runs.notices import (
     GatheredNotice,
     Notice,
     NoticeKind,
+    opened_notice,
     recovered_notice,
 )
 from activityctl.domain.runs.run import Run
+from activityctl.domain.tasks.breaker import BreakerStatus
+from activityctl.domain.values import ids
+from activityctl.ports import BreakerChange
 
 _MOST_MISSES = 100
 
 
-def write_missed(state: MemoryState, notice: Notice | None) -> None:
-    """Write what has to be told of missed firings, and that the subscription is in trouble."""
-    if notice is None:
-        return
-    _write(state, notice)
-    owner = notice.subscription_id
-    if sum(trouble[0] == owner for trouble in state.troubles) < _MOST_MISSES:
-        state.troubles.append((owner, "missed", notice.count, notice.at))
+def write_notices(state: MemoryState, *notices: Notice | None) -> None:
+    """Write what has to be told; a subscription that has missed firings is in trouble, too."""
+    for notice in notices:
+        if notice is None:
+            continue
+        _write(state, notice)
+        owner = notice.subscription_id
+        known = sum(trouble[0] == owner for trouble in state.troubles)
+        if notice.kind is NoticeKind.MISSED and known < _MOST_MISSES:
+            state.troubles.append((owner, "missed", notice.count, notice.at))
+
+
+def write_opened(state: MemoryState, run_id: str, change: BreakerChange) -> None:
+    """Write what has to be told of a breaker that opens at an attempt of that run."""
+    row = state.runs.get(run_id)
+    was_open, is_open = (
+        each.status is BreakerStatus.OPEN for each in (change.before, change.after)
+    )
+    if row is not None and is_open and not was_open:
+        _write(state, opened_notice(row.run.subscription_id, run_id, change.after))
 
 
 def count_trouble(state: MemoryState, subscription: str, at: datetime) -> None:
@@ -99,13 +115,16 @@ class MemoryNotices:
         owner = tables.subscriptions[first.subscription_id]
         definition = tables.definitions[owner.definition]
         spec = spec_of(tables.revisions[definition.revision_id])
-        tasks = spec.on_missed if first.kind is NoticeKind.MISSED else spec.on_recovered
+        tasks = {
+            NoticeKind.MISSED: spec.on_missed,
+            NoticeKind.RECOVERED: spec.on_recovered,
+        }.get(first.kind)
         return GatheredNotice(
             number,
             owner.id,
             owner.name,
             owner.definition,
-            {**definition.labels, **owner.labels},
+            labels_of(self._state, owner.id),
             first.kind,
             min(notice.at for _, notice in rows),
             [item for _, notice in rows for item in notice.items],
@@ -113,6 +132,13 @@ class MemoryNotices:
             bool(tasks),
             batch,
         )
+
+
+def labels_of(state: MemoryState, subscription: str) -> dict[str, str]:
+    """Return the labels of the definition and, before them, those of the subscription."""
+    owner = state.catalog.subscriptions[ids.SubscriptionId(subscription)]
+    definition = state.catalog.definitions[owner.definition]
+    return {**definition.labels, **owner.labels}
 
 
 def _key(notice: Notice) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from datetime import datetime
 from activityctl.adapters.memory.runs.attempts import begin_attempt, end_attempt, outcome_of
 from activityctl.adapters.memory.runs.gates import begun_run
 from activityctl.adapters.memory.runs.locked_run import MemoryLockedRun
-from activityctl.adapters.memory.runs.notices import write_missed
+from activityctl.adapters.memory.runs.notices import write_notices
 from activityctl.adapters.memory.runs.replays import read_replayed
 from activityctl.adapters.memory.runs.run_ends import write_end
 from activityctl.adapters.memory.runs.streaks import with_subscription_facts, write_streak
@@ -345,7 +345,7 @@ class MemoryRunStore:
         self._state.write_log_entries(change.entries)
         write_end(self._state, change)
         write_streak(self._state, change)
-        write_missed(self._state, change.notice)
+        write_notices(self._state, *change.notices)
 
     def _end_task(self, task: TaskInstance) -> None:
         row = self._state.tasks.get(task.id)

@@ -5,10 +5,11 @@
 
 from dataclasses import replace
 
-from activityctl.adapters.memory.runs.notices import count_trouble, write_recovery
+from activityctl.adapters.memory.runs.notices import count_trouble, write_notices, write_recovery
 from activityctl.adapters.memory.schedules.due_schedules import process_due_of_subscriptions
 from activityctl.adapters.memory.state import CatalogTables, MemoryState, stored_text
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
+from activityctl.domain.runs.notices import paused_notice
 from activityctl.domain.runs.run import Run
 from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.values.ids import SubscriptionId
@@ -42,6 +43,8 @@ def write_streak(state: MemoryState, change: RunChange) -> None:
             paused_at=streak.decided_at,
             updated_at=streak.decided_at,
         )
+        reason = streak.pause_reason
+        write_notices(state, paused_notice(change.run, reason, streak.decided_at))
         process_due_of_subscriptions(state, [owner.id])
         _pause_schedules(tables, owner.id)
         state.wake_workers(Work.SCHEDULES)

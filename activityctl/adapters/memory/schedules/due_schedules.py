@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from activityctl.adapters.memory.runs.notices import write_missed
+from activityctl.adapters.memory.runs.notices import write_notices
 from activityctl.adapters.memory.state import FiringRow, MemoryState, RunRow, spec_of
 from activityctl.domain.manifests.param_defaults import fill_defaults
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
@@ -97,7 +97,7 @@ def _write_decisions(
         state.firings.setdefault(firing_id, state.frozen(row))
     owner = (subscription.id, trigger)
     state.write_log_entries(skipped_log_entries(owner, decisions.refused, now))
-    write_missed(state, missed_notice(owner, decisions.refused, now))
+    write_notices(state, missed_notice(owner, decisions.refused, now))
     if any(time.fires_at is not None and time.nominal != callers_time for time in decisions.times):
         state.wake_workers(Work.FIRING)
 

@@ -6,7 +6,7 @@
 from dataclasses import replace
 from datetime import datetime
 
-from activityctl.adapters.memory.runs.notices import write_missed
+from activityctl.adapters.memory.runs.notices import write_notices
 from activityctl.adapters.memory.schedules.due_schedules import (
     live_calendar_days,
     write_unstarted_run,
@@ -50,7 +50,7 @@ def mark_missed_if_late(
     missed = DecidedTime(firing.due, DueOutcome.MISSED, reason=reason)
     write_unstarted_run(state, subscription, firing.trigger, missed, now)
     state.write_log_entries(skipped_log_entries(owner, [missed], now))
-    write_missed(state, missed_notice(owner, [missed], now))
+    write_notices(state, missed_notice(owner, [missed], now))
     uncount_firing(state, *owner, firing.due)
     return True
 

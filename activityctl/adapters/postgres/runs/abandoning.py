@@ -17,7 +17,8 @@ _ABANDON: Final = f"""
             ended_at = %(now)s
         WHERE id = %(id)s AND ended_at IS NULL
           AND (%(status)s::text <> 'cancelled' OR cancel_requested_at IS NOT NULL)
-        RETURNING id, subscription_id),
+        RETURNING id, subscription_id, trigger,
+            events IS NULL AND trigger NOT IN ('onMissed', 'onRecovered') AS is_told),
     stopped AS (
         UPDATE tasks t SET status = 'cancelled', reason = %(reason)s, ended_at = %(now)s,
             input = NULL
@@ -32,6 +33,12 @@ _ABANDON: Final = f"""
         INSERT INTO dead_letters (id, run_id, subscription_id, reason, created_at)
         SELECT %(letter)s, id, subscription_id, %(reason)s, %(now)s FROM ended
         WHERE %(status)s::text IN ('failed', 'timed_out') ON CONFLICT DO NOTHING),
+    told AS (
+        INSERT INTO notices (subscription_id, kind, items, count, created_at)
+        SELECT subscription_id, 'failed', jsonb_build_array(jsonb_build_object('run', id,
+            'trigger', trigger, 'status', %(status)s::text, 'reason', %(reason)s::text)), 1,
+            %(now)s
+        FROM ended WHERE %(status)s::text IN ('failed', 'timed_out') AND is_told),
     entry AS (
         INSERT INTO log_entries (subscription_id, run_id, level, message, metadata, created_at)
         SELECT subscription_id, id, 'error', %(message)s, '{{}}'::jsonb, %(now)s FROM ended)

@@ -4,7 +4,7 @@ from typing import Final
 
 from activityctl.adapters.postgres.database import Connection, to_storable_text
 from activityctl.adapters.postgres.logbook import insert_log_entries
-from activityctl.adapters.postgres.notices import write_missed
+from activityctl.adapters.postgres.notices import write_notices
 from activityctl.adapters.postgres.runs.run_ends import write_end
 from activityctl.adapters.postgres.runs.streaks import write_streak
 from activityctl.adapters.postgres.runs.waits import write_waits
@@ -53,8 +53,7 @@ async def write_change(connection: Connection, change: RunChange) -> None:
     await insert_log_entries(connection, change.entries)
     await write_end(connection, change)
     await write_streak(connection, change)
-    if change.notice is not None:
-        await write_missed(connection, [change.notice])
+    await write_notices(connection, change.notices)
 
 
 def _outcome_values(run: Run) -> dict[str, object]:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from activityctl.adapters.postgres.database import Connection, Database, to_storable_text
+from activityctl.adapters.postgres.notices import write_opened
 from activityctl.adapters.postgres.rows import breaker_of
 from activityctl.adapters.postgres.runs.breaker_rows import (
     LOCK_BREAKER,
@@ -114,9 +115,11 @@ async def settle_lookup(
         after = await breaker_after(
             connection, before, guard.breaker, lookup.id, row["now"], is_fault=end.is_fault
         )
+        change = BreakerChange(before, after)
         if after != before:
             await connection.execute(SAVE_BREAKER, breaker_values(after))
-    return BreakerChange(before, after) if after.status is not before.status else None
+            await write_opened(connection, lookup.run_id, change)
+    return change if after.status is not before.status else None
 
 
 def _values(lookup: GuardedLookup, now: datetime, worker: str) -> dict[str, Any]:

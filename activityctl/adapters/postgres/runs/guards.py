@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from activityctl.adapters.postgres.database import Database, to_storable_text
+from activityctl.adapters.postgres.notices import write_opened
 from activityctl.adapters.postgres.rows import breaker_of, task_of
 from activityctl.adapters.postgres.runs.breaker_rows import (
     LOCK_BREAKER,
@@ -133,9 +134,11 @@ class PostgresGuards:
             after = await breaker_after(
                 connection, before, guard.breaker, task.id, now, is_fault=is_fault
             )
+            change = BreakerChange(before, after)
             if after != before:
                 await connection.execute(SAVE_BREAKER, breaker_values(after))
-        return BreakerChange(before, after) if after.status is not before.status else None
+                await write_opened(connection, task.run_id, change)
+        return change if after.status is not before.status else None
 
     async def forget(self, task_id: str) -> None:
         """Give up the place of a task that waits no longer."""

@@ -9,7 +9,7 @@ from activityctl.adapters.postgres.logbook import insert_log_entries
 from activityctl.adapters.postgres.rows import spec_of
 from activityctl.domain.manifests.definition import NOTICE_TRIGGERS
 from activityctl.domain.manifests.run_limits import Slo
-from activityctl.domain.runs.lateness import LATE, Deadline, LateRun, NotedLateness, RunTimes
+from activityctl.domain.runs.lateness import Deadline, LateRun, NotedLateness, RunTimes
 from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.values import ids
 from activityctl.domain.values.log import LogEntry
@@ -17,8 +17,8 @@ from activityctl.domain.values.log import LogEntry
 _RUNS: Final = """
     SELECT r.id, r.subscription_id, r.definition, r.trigger, r.firing_key, r.revision_id,
         r.due_at, r.status, r.started_at, r.ended_at, strict.after,
-        coalesce(jsonb_path_exists(r.events, '$[*] ? (@.type == $late)',
-                                   jsonb_build_object('late', %(late)s::text)), false) AS follows
+        coalesce(jsonb_path_exists(
+            r.events, '$[*].type ? (@ starts with "activityctl.")'), false) AS follows
     FROM strict JOIN runs r ON r.revision_id = strict.revision
     WHERE r.replay_of IS NULL
         AND r.trigger <> ALL(%(notices)s) AND NOT starts_with(r.firing_key, 'backfill-')"""
@@ -42,8 +42,9 @@ _CANDIDATES: Final = f"""
               SELECT FROM runs r WHERE r.subscription_id = f.subscription_id
                   AND r.trigger = f.trigger AND r.firing_key = f.firing_key)
     )
-    SELECT found.*, s.name AS subscription FROM found
+    SELECT found.*, s.name AS subscription, d.labels || s.labels AS labels FROM found
     JOIN subscriptions s ON s.id = found.subscription_id
+    JOIN definitions d ON d.name = s.definition
     WHERE found.due_at < clock_timestamp() - found.after
     ORDER BY (SELECT count(*) FROM late_runs l WHERE l.run_id = found.id), found.due_at
     LIMIT %(limit)s"""
@@ -80,7 +81,6 @@ class PostgresLateness:
             revisions=list(revisions),
             after=list(revisions.values()),
             recent=recent,
-            late=LATE,
             notices=sorted(NOTICE_TRIGGERS),
             limit=limit,
         )
@@ -132,4 +132,5 @@ def _times_of(row: Mapping[str, Any]) -> RunTimes:
         row["started_at"],
         row["ended_at"],
         row["follows"],
+        row["labels"],
     )

@@ -7,9 +7,10 @@ from typing import Final
 
 from activityctl.adapters.postgres.database import Connection, to_storable_text
 from activityctl.adapters.postgres.locks import Lock, take_lock
-from activityctl.adapters.postgres.notices import count_trouble, write_recovery
+from activityctl.adapters.postgres.notices import count_trouble, notice_values, write_recovery
 from activityctl.adapters.postgres.schedules.due_schedules import process_due_of_subscriptions
 from activityctl.adapters.postgres.signals import notify_sql
+from activityctl.domain.runs.notices import paused_notice
 from activityctl.domain.runs.run_change import RunChange
 from activityctl.ports import Work
 
@@ -26,7 +27,10 @@ _PAUSE: Final = f"""
     follow AS (
         UPDATE schedules c SET observed_hash = NULL, error = NULL,
             wanted_hash = split_part(c.wanted_hash, ':', 1) || ':paused'
-        FROM paused WHERE c.subscription_id = paused.id AND c.wanted_hash IS NOT NULL)
+        FROM paused WHERE c.subscription_id = paused.id AND c.wanted_hash IS NOT NULL),
+    told AS (
+        INSERT INTO notices (subscription_id, kind, items, count, created_at)
+        SELECT id, %(kind)s, %(items)s, %(count)s, %(at)s FROM paused)
     SELECT {notify_sql(Work.SCHEDULES)} FROM paused"""
 
 
@@ -53,5 +57,6 @@ async def write_streak(connection: Connection, change: RunChange) -> None:
         "run": change.run.id,
         "reason": to_storable_text(streak.pause_reason),
         "now": streak.decided_at,
+        **notice_values(paused_notice(change.run, streak.pause_reason, streak.decided_at)),
     }
     await connection.execute(_PAUSE.encode(), values)

@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from activityctl.adapters.postgres.database import Connection, to_jsonb, to_storable_text
 from activityctl.adapters.postgres.logbook import insert_log_entries
-from activityctl.adapters.postgres.notices import write_missed
+from activityctl.adapters.postgres.notices import write_notices
 from activityctl.adapters.postgres.signals import wake_workers
 from activityctl.domain.manifests.param_defaults import fill_defaults
 from activityctl.domain.runs.notices import missed_notice
@@ -262,7 +262,7 @@ async def write_unstarted_runs(
     )
     await insert_log_entries(connection, skipped_log_entries(owner, refused, now))
     if (notice := missed_notice(owner, refused, now)) is not None:
-        await write_missed(connection, [notice])
+        await write_notices(connection, [notice])
 
 
 def _run_row(row: dict[str, Any], time: DecidedTime) -> dict[str, Any]:

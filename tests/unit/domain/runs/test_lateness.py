@@ -72,7 +72,7 @@ def test_the_event_and_the_entry_say_which_run_is_late_and_since_when():
 
 
 def test_a_run_that_a_late_run_has_started_emits_no_event():
-    (start, _) = late_deadlines(replace(RUN, follows_lateness=True), BOTH, minutes(40))
+    (start, _) = late_deadlines(replace(RUN, follows_own_event=True), BOTH, minutes(40))
     assert late_event(start) is None
 
 

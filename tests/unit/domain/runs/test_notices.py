@@ -14,7 +14,7 @@ from activityctl.domain.runs.notices import (
     notice_event,
     notice_firing,
 )
-from activityctl.domain.runs.run import RunEnd, RunState, RunStatus, TaskStatus
+from activityctl.domain.runs.run import Decision, RunEnd, RunState, RunStatus, TaskStatus
 from activityctl.domain.runs.run_change import change_task, run_change
 from activityctl.domain.values import ids
 from support.runs import run_of
@@ -85,6 +85,24 @@ def test_the_same_notice_gives_the_same_firing_and_the_same_event():
     assert event.document["data"]["labels"] == {"team": "db"}
     assert notice_firing(gathered(has_tasks=False)) is None
     assert firing.ref.is_by_clock is False  # so it is never missed itself, nor held by a pause
+
+
+def test_failures_are_told_when_they_are_decided_but_not_those_of_what_hears_of_them():
+    run = replace(run_of(NOW), trigger="nightly", status=RunStatus.RUNNING)
+    decision = Decision(end=RunEnd(RunStatus.FAILED, "no " * 300))
+    (notice,) = run_change(run, decision, NOW).notices
+    assert notice.kind is NoticeKind.FAILED
+    (item,) = notice.items
+    assert (item["status"], len(str(item["reason"]))) == ("failed", 501)
+    ending = Decision(ending=RunStatus.TIMED_OUT, reason="slow")
+    assert run_change(run, ending, NOW).notices[0].items[0]["reason"] == "slow"
+    told = replace(run, ending=RunStatus.TIMED_OUT)  # its onFailure tasks have ended
+    end = Decision(end=RunEnd(RunStatus.TIMED_OUT, "slow"))
+    assert run_change(told, end, NOW).notices == ()
+    heard = replace(run, events=({"type": "activityctl.run.failed"},))
+    assert run_change(heard, decision, NOW).notices == ()
+    succeeded = Decision(end=RunEnd(RunStatus.SUCCEEDED))
+    assert run_change(run, succeeded, NOW).notices == ()
 
 
 def test_what_a_notice_lists_is_sorted_and_bounded():
