@@ -12,6 +12,7 @@ class StuckSummary:
     """How many runs are stuck."""
 
     count: int
+    """A workflow that has not opened a run counts as one."""
     since: datetime
     """Since when the first of them."""
     last_reason: str
@@ -23,30 +24,39 @@ class StuckWorkflow:
 
     id: str
     since: datetime
-    """Since when the last of its runs is stuck."""
+    """Since when it, or the last of its runs, is stuck."""
     began_at: datetime
-    """When the first of its runs was recorded."""
+    """When the first of its runs was recorded; without a run, when it was found stuck first."""
 
 
 class StuckRuns(Protocol):
-    """Marks the open runs whose workflow cannot go on."""
+    """Marks the open runs whose workflow cannot go on, and workflows without an open run."""
 
     async def mark_stuck(
         self, workflow_id: str, reason: str, now: datetime
     ) -> list[tuple[RunId, SubscriptionId]]:
-        """Mark the open runs of the workflow; return those that were not marked before."""
+        """Mark the open runs of the workflow; return those that were not marked before.
+
+        A workflow without an open run is marked itself: its firings have not been admitted, or
+        its runs have ended.
+        """
         ...
 
-    async def clear_stuck(self, workflow_id: str) -> list[tuple[RunId, SubscriptionId]]:
-        """Unmark the runs of the workflow; return those that were marked and are open."""
+    async def clear_stuck(
+        self, workflow_id: str, *, is_replaced: bool = False
+    ) -> list[tuple[RunId, SubscriptionId]]:
+        """Unmark the workflow and its runs; return those that were marked and are open.
+
+        If it is replaced and gets stuck again, its `began_at` is still the first time.
+        """
         ...
 
     async def stuck_workflows(self) -> list[str]:
-        """Return the ids of the workflows of all stuck runs."""
+        """Return the ids of the workflows that are stuck, with and without runs."""
         ...
 
     async def idle(self) -> list[StuckWorkflow]:
-        """Return the workflows of stuck runs that have no attempt at work in a living worker."""
+        """Return the stuck workflows that have no attempt at work in a living worker."""
         ...
 
     async def summary(self) -> StuckSummary | None:

@@ -13,7 +13,7 @@ from activityctl.domain.runs.run_change import RunChange, run_change
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
 from activityctl.domain.values.log import Cursor, LogFilter
-from activityctl.ports import BegunAttempt, StuckSummary
+from activityctl.ports import BegunAttempt, StuckSummary, StuckWorkflow
 from support.guarded import Bench, behind
 from support.run_store import ended, save
 
@@ -51,7 +51,6 @@ async def test_the_watch_tells_a_run_once_and_waits_before_it_says_that_it_goes_
     run_id = await open_run(ports, mine, "a", now)
     seconds = 0.0
     watch = StuckRunWatch(ports.stuck_runs, ports.logbook, lambda: now, lambda: seconds)
-    watch.failed("another", "unknown here")
     for _ in range(3):
         watch.failed("w", "it does not fit")
         await watch.record()
@@ -84,3 +83,22 @@ async def test_a_stuck_workflow_is_idle_while_no_attempt_of_its_runs_is_at_work(
     assert await ports.stuck_runs.idle() == []
     await save(ports, RunChange(run, update=(ended(task, now),)))
     assert [found.id for found in await ports.stuck_runs.idle()] == [workflow]
+
+
+async def test_a_workflow_without_an_open_run_is_marked_itself(
+    ports: wiring.Ports, mine: Subscription, now: datetime
+):
+    stuck, later = ports.stuck_runs, now + timedelta(minutes=1)
+    for at, reason in ((now, "it does not fit"), (later, "still not")):
+        assert await stuck.mark_stuck("w", reason, at) == []
+    assert await stuck.stuck_workflows() == ["w"]
+    assert await stuck.idle() == [StuckWorkflow("w", now, now)]
+    assert await stuck.summary() == StuckSummary(1, now, "still not")
+    assert await stuck.clear_stuck("w", is_replaced=True) == []
+    assert (await stuck.idle(), await stuck.summary()) == ([], None)
+    await stuck.mark_stuck("w", "the new one neither", later)
+    assert await stuck.idle() == [StuckWorkflow("w", later, now)]  # so it is replaced less often
+    await open_run(ports, mine, "a", now)  # it went on after all
+    assert (await stuck.idle(), await stuck.summary()) == ([], None)
+    await stuck.clear_stuck("w")
+    assert await stuck.stuck_workflows() == []

@@ -186,6 +186,15 @@ class WorkerRow:
     seen_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class StuckRow:
+    """A workflow that cannot go on and has no open run; `since` is None after its replacement."""
+
+    began_at: datetime
+    since: datetime | None
+    reason: str
+
+
 @dataclass(slots=True)
 class CatalogTables:
     """The tables that a transaction of the catalog changes; subscriptions and schedules by id."""
@@ -251,6 +260,7 @@ class MemoryState:
     """What subscriptions must recover from: the subscription, failed or missed, how many, when."""
     log: list[tuple[Cursor, LogEntry]] = field(default_factory=list)
     workers: dict[str, WorkerRow] = field(default_factory=dict)
+    stuck_workflows: dict[str, StuckRow] = field(default_factory=dict)
     catalog_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     reconciler_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     auditor_lock: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -103,6 +103,9 @@ TABLES: Final[Mapping[str, Rights]] = {
     "troubles": _rights(
         read="SELECT", apply="SELECT, INSERT", worker="SELECT, INSERT, UPDATE, DELETE"
     ),
+    "stuck_workflows": _rights(
+        read="SELECT", apply="SELECT", worker="SELECT, INSERT, UPDATE, DELETE"
+    ),
     "workers": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, UPDATE, DELETE"),
     "restores": _rights(read="SELECT", apply="SELECT", worker="SELECT, UPDATE (settled_at, ended)"),
     "events": _rights(read="SELECT", apply="SELECT", worker="SELECT, UPDATE (routed_at), DELETE"),

@@ -76,7 +76,10 @@ class StuckRunWatch:
 
     async def _mark(self, workflow_id: str, error: str) -> None:
         now = self._clock()
-        for run_id, owner in await self._runs.mark_stuck(workflow_id, error, now):
+        marked = await self._runs.mark_stuck(workflow_id, error, now)
+        if not marked and workflow_id not in self._known:
+            _LOG.error("a workflow without an open run is stuck: %s: %s", workflow_id, error)
+        for run_id, owner in marked:
             message = (
                 "the run is stuck: this version of activityctl cannot go on with its workflow. "
                 "Run a worker of the version that began it, or wait: when none of its tasks is at "

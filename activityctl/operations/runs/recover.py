@@ -3,8 +3,8 @@
 Temporal forgets when its data are lost, restored from a backup, or cut off by a power failure.
 Postgres decides: a run without a workflow gets one again. Tasks that have ended stay ended, and an
 attempt that was under way counts as lost. A workflow that no worker can go on with is replaced in
-the same way. To start a workflow that is open changes nothing, so a
-listing of Temporal that is some seconds old does no harm.
+the same way, also before it has opened its runs. To start a workflow that is open changes nothing,
+so a listing of Temporal that is some seconds old does no harm.
 """
 
 import asyncio
@@ -135,7 +135,7 @@ class Recovery:
         for workflow in await self._stuck.idle():
             if begins_anew(workflow.since, workflow.began_at, now):
                 await self._starter.terminate(workflow.id, _GIVEN_UP)
-                await self._stuck.clear_stuck(workflow.id)
+                await self._stuck.clear_stuck(workflow.id, is_replaced=True)
                 closed.append(workflow.id)
         return closed
 

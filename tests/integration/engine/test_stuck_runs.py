@@ -1,6 +1,8 @@
 """A run whose history the worker's code cannot replay is told to be stuck, until it goes on."""
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
@@ -19,10 +21,12 @@ from activityctl.daemon.worker.recovery_loop import recover_all
 from activityctl.domain.runs import fresh_start
 from activityctl.domain.runs.json_form import run_view
 from activityctl.domain.runs.run import RunStatus
+from activityctl.domain.values import ids
 from activityctl.operations.looking.overview import overview
 from activityctl.settings import Settings
 from activityctl.workflows.carrier import RunCarrier
-from support.engine import Engine, shell
+from activityctl.workflows.local_steps import LocalSteps
+from support.engine import Engine, now, shell
 from support.worker import working
 
 _ADMIT = RunCarrier._admit
@@ -149,3 +153,45 @@ async def test_a_stuck_run_goes_on_in_a_new_workflow_and_repeats_nothing(
         assert [firing.run_id for firing in found.lost.runs] == [run_id]
         assert (await engine.ended(run_id, seconds=60)).status is RunStatus.SUCCEEDED
     assert effects.read_text() == "one\ntwo\n"
+
+
+async def test_firings_in_stuck_workflows_without_a_run_get_new_ones(
+    engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(fresh_start, "AT_LATEST", timedelta(0))
+    ports, broken_until = engine.ports, [datetime.max.replace(tzinfo=UTC)]
+
+    def failing(body: Callable[..., Any]) -> Callable[..., Any]:
+        def fail(*arguments: Any) -> Any:
+            if workflow.info().start_time < broken_until[0]:
+                raise RuntimeError("no version can begin this")
+            return body(*arguments)
+
+        return fail
+
+    monkeypatch.setattr(RunCarrier, "_admit", failing(_ADMIT))
+    monkeypatch.setattr(LocalSteps, "keep_order", failing(LocalSteps.keep_order))  # a batch begins
+    await engine.apply({"tasks": [shell("true")]})
+    runs = await engine.fire_many("a", "b", "c")
+    async with ports.outbox.claimed(10) as claim:
+        await claim.dispatched(claim.firings, now())
+        alone, *together = claim.firings
+    async with working(settings):
+        client = await wiring.connect_temporal(settings)
+        starter = wiring.build_starter(client)
+        batch = ids.batch_workflow_id(runs)
+        await starter.start(*(replace(firing, workflow_id=batch) for firing in together))
+        await starter.start(alone)
+        async with asyncio.timeout(60):
+            while not {batch, alone.workflow_id} <= set(await ports.stuck_runs.stuck_workflows()):
+                await asyncio.sleep(0.05)
+        assert await ports.stuck_runs.summary() is not None
+        broken_until[0] = datetime.now(UTC)
+        await recover_all(ports, client, now, older_than=timedelta(0), is_dry_run=False)
+        for run_id in runs:  # the worker's own recovery may have been at it as well
+            assert (await engine.ended(run_id)).status is RunStatus.SUCCEEDED
+        async with asyncio.timeout(60):
+            while await starter.open_workflows():  # the listing may be seconds old
+                await asyncio.sleep(0.1)
+        assert await ports.stuck_runs.summary() is None
+    assert len(await engine.runs()) == len(runs)

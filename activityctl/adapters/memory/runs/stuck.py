@@ -1,9 +1,9 @@
-"""Which open runs are stuck, in memory."""
+"""Which open runs and workflows are stuck, in memory."""
 
 from dataclasses import replace
 from datetime import datetime
 
-from activityctl.adapters.memory.state import MemoryState
+from activityctl.adapters.memory.state import MemoryState, StuckRow
 from activityctl.domain.values.ids import RunId, SubscriptionId
 from activityctl.ports import StuckSummary, StuckWorkflow
 
@@ -27,10 +27,20 @@ class MemoryStuckRuns:
             since = row.run.stuck_since or now
             run = replace(row.run, stuck_since=since, stuck_reason=reason)
             self._state.runs[key] = replace(row, run=run)
+        if not self._has_open_run(workflow_id):
+            known = self._state.stuck_workflows.get(workflow_id, StuckRow(now, now, reason))
+            self._state.stuck_workflows[workflow_id] = StuckRow(
+                known.began_at, known.since or now, reason
+            )
         return found
 
-    async def clear_stuck(self, workflow_id: str) -> list[tuple[RunId, SubscriptionId]]:
-        """Unmark the runs of the workflow; return those that were marked and are open."""
+    async def clear_stuck(
+        self, workflow_id: str, *, is_replaced: bool = False
+    ) -> list[tuple[RunId, SubscriptionId]]:
+        """Unmark the workflow and its runs; return those that were marked and are open."""
+        known = self._state.stuck_workflows.pop(workflow_id, None)
+        if is_replaced and known is not None:
+            self._state.stuck_workflows[workflow_id] = replace(known, since=None)
         found = []
         for key, row in self._state.runs.items():
             if row.workflow_id == workflow_id and row.run.is_stuck:
@@ -40,14 +50,17 @@ class MemoryStuckRuns:
         return found
 
     async def stuck_workflows(self) -> list[str]:
-        """Return the ids of the workflows of all stuck runs."""
-        rows = self._state.runs.values()
-        return list(dict.fromkeys(row.workflow_id for row in rows if row.run.is_stuck))
+        """Return the ids of the workflows that are stuck, with and without runs."""
+        alone = [key for key, row in self._state.stuck_workflows.items() if row.since is not None]
+        return list(dict.fromkeys([*self._of_runs(), *alone]))
 
     async def idle(self) -> list[StuckWorkflow]:
-        """Return the workflows of stuck runs that have no attempt at work; all workers live."""
-        found = []
-        for workflow_id in await self.stuck_workflows():
+        """Return the stuck workflows that have no attempt at work; all workers live."""
+        found = [
+            StuckWorkflow(workflow_id, since, row.began_at)
+            for workflow_id, row, since in self._without_run()
+        ]
+        for workflow_id in self._of_runs():
             rows = [
                 row
                 for row in self._state.runs.values()
@@ -66,9 +79,27 @@ class MemoryStuckRuns:
 
     async def summary(self) -> StuckSummary | None:
         """Return how many runs are stuck; None if there are none."""
-        runs = [row.run for row in self._state.runs.values() if row.run.is_stuck]
-        times = [run.stuck_since for run in runs if run.stuck_since is not None]
-        if not times:
+        marks = [
+            (row.run.stuck_since, row.run.stuck_reason or "")
+            for row in self._state.runs.values()
+            if row.run.is_stuck and row.run.stuck_since is not None
+        ]
+        marks += [(since, row.reason) for _, row, since in self._without_run()]
+        if not marks:
             return None
-        last = max(runs, key=lambda run: run.stuck_since or times[0])
-        return StuckSummary(len(runs), min(times), last.stuck_reason or "")
+        return StuckSummary(len(marks), min(marks)[0], max(marks)[1])
+
+    def _of_runs(self) -> list[str]:
+        rows = self._state.runs.values()
+        return list(dict.fromkeys(row.workflow_id for row in rows if row.run.is_stuck))
+
+    def _has_open_run(self, workflow_id: str) -> bool:
+        rows = self._state.runs.values()
+        return any(row.workflow_id == workflow_id and not row.run.has_ended for row in rows)
+
+    def _without_run(self) -> list[tuple[str, StuckRow, datetime]]:
+        return [
+            (workflow_id, row, row.since)
+            for workflow_id, row in self._state.stuck_workflows.items()
+            if row.since is not None and not self._has_open_run(workflow_id)
+        ]

@@ -1,4 +1,4 @@
-"""Which open runs are stuck, because the code of their workflow cannot go on."""
+"""Which open runs and workflows are stuck, because the code of the workflow cannot go on."""
 
 from datetime import datetime
 from typing import Final
@@ -8,6 +8,8 @@ from activityctl.adapters.postgres.runs.guarded_begin import IS_AT_WORK
 from activityctl.domain.values.ids import RunId, SubscriptionId
 from activityctl.ports import StuckSummary, StuckWorkflow
 
+_WITHOUT_RUN: Final = """s.since IS NOT NULL AND NOT EXISTS (
+        SELECT FROM runs r WHERE r.workflow_id = s.workflow_id AND r.ended_at IS NULL)"""
 _IDLE: Final = f"""
     SELECT s.workflow_id, max(s.stuck_since) AS since, min(s.created_at) AS began_at
     FROM runs s WHERE s.ended_at IS NULL AND s.stuck_since IS NOT NULL
@@ -16,7 +18,42 @@ _IDLE: Final = f"""
         CROSS JOIN (SELECT clock_timestamp() AS at) k
         WHERE r.workflow_id = s.workflow_id AND r.ended_at IS NULL AND a.ended_at IS NULL
             AND {IS_AT_WORK})
-    GROUP BY s.workflow_id"""
+    GROUP BY s.workflow_id
+    UNION ALL
+    SELECT s.workflow_id, s.since, s.began_at FROM stuck_workflows s WHERE {_WITHOUT_RUN}"""
+_MARK: Final = """
+    WITH old AS (
+        SELECT id, stuck_since FROM runs
+        WHERE workflow_id = %(workflow)s AND ended_at IS NULL FOR UPDATE),
+    without_run AS (
+        INSERT INTO stuck_workflows AS s (workflow_id, began_at, since, reason)
+        SELECT %(workflow)s, %(now)s, %(now)s, %(reason)s WHERE NOT EXISTS (SELECT FROM old)
+        ON CONFLICT (workflow_id) DO UPDATE
+        SET since = coalesce(s.since, excluded.since), reason = excluded.reason),
+    forgotten AS (
+        DELETE FROM stuck_workflows
+        WHERE since IS NULL AND began_at < %(now)s - interval '1 day'
+            AND workflow_id <> %(workflow)s)
+    UPDATE runs r SET stuck_since = coalesce(r.stuck_since, %(now)s), stuck_reason = %(reason)s
+    FROM old WHERE r.id = old.id
+    RETURNING r.id, r.subscription_id, old.stuck_since IS NULL AS is_new"""
+_CLEAR: Final = """
+    WITH gone AS (
+        DELETE FROM stuck_workflows WHERE workflow_id = %(workflow)s AND NOT %(is_replaced)s),
+    replaced AS (
+        UPDATE stuck_workflows SET since = NULL
+        WHERE workflow_id = %(workflow)s AND %(is_replaced)s)
+    UPDATE runs SET stuck_since = NULL, stuck_reason = NULL
+    WHERE workflow_id = %(workflow)s AND stuck_since IS NOT NULL AND ended_at IS NULL
+    RETURNING id, subscription_id"""
+_SUMMARY: Final = f"""
+    SELECT count(*) AS n, min(since) AS since, (array_agg(reason ORDER BY since DESC))[1] AS reason
+    FROM (
+        SELECT stuck_since, stuck_reason FROM runs
+        WHERE ended_at IS NULL AND stuck_since IS NOT NULL
+        UNION ALL
+        SELECT s.since, s.reason FROM stuck_workflows s WHERE {_WITHOUT_RUN}
+    ) stuck (since, reason)"""
 
 
 class PostgresStuckRuns:
@@ -28,51 +65,38 @@ class PostgresStuckRuns:
     async def mark_stuck(
         self, workflow_id: str, reason: str, now: datetime
     ) -> list[tuple[RunId, SubscriptionId]]:
-        """Mark the open runs of the workflow; return those that were not marked before."""
+        """Mark the open runs of the workflow; return those that were not marked before.
+
+        A workflow without an open run is marked itself.
+        """
         rows = await self._database.fetch(
-            """UPDATE runs r SET stuck_since = coalesce(r.stuck_since, %(now)s),
-                   stuck_reason = %(reason)s
-               FROM (SELECT id, stuck_since FROM runs
-                     WHERE workflow_id = %(workflow)s AND ended_at IS NULL FOR UPDATE) AS old
-               WHERE r.id = old.id
-               RETURNING r.id, r.subscription_id, old.stuck_since IS NULL AS is_new""",
-            workflow=workflow_id,
-            reason=to_storable_text(reason),
-            now=now,
+            _MARK, workflow=workflow_id, reason=to_storable_text(reason), now=now
         )
         return [(row["id"], row["subscription_id"]) for row in rows if row["is_new"]]
 
-    async def clear_stuck(self, workflow_id: str) -> list[tuple[RunId, SubscriptionId]]:
-        """Unmark the runs of the workflow; return those that were marked and are open."""
-        rows = await self._database.fetch(
-            """UPDATE runs SET stuck_since = NULL, stuck_reason = NULL
-               WHERE workflow_id = %(workflow)s AND stuck_since IS NOT NULL
-                 AND ended_at IS NULL
-               RETURNING id, subscription_id""",
-            workflow=workflow_id,
-        )
+    async def clear_stuck(
+        self, workflow_id: str, *, is_replaced: bool = False
+    ) -> list[tuple[RunId, SubscriptionId]]:
+        """Unmark the workflow and its runs; return those that were marked and are open."""
+        rows = await self._database.fetch(_CLEAR, workflow=workflow_id, is_replaced=is_replaced)
         return [(row["id"], row["subscription_id"]) for row in rows]
 
     async def stuck_workflows(self) -> list[str]:
-        """Return the ids of the workflows of all stuck runs."""
+        """Return the ids of the workflows that are stuck, with and without runs."""
         rows = await self._database.fetch(
-            """SELECT DISTINCT workflow_id FROM runs
-               WHERE ended_at IS NULL AND stuck_since IS NOT NULL"""
+            """SELECT workflow_id FROM runs WHERE ended_at IS NULL AND stuck_since IS NOT NULL
+               UNION SELECT workflow_id FROM stuck_workflows WHERE since IS NOT NULL"""
         )
         return [row["workflow_id"] for row in rows]
 
     async def idle(self) -> list[StuckWorkflow]:
-        """Return the workflows of stuck runs that have no attempt at work in a living worker."""
+        """Return the stuck workflows that have no attempt at work in a living worker."""
         rows = await self._database.fetch(_IDLE)
         return [StuckWorkflow(row["workflow_id"], row["since"], row["began_at"]) for row in rows]
 
     async def summary(self) -> StuckSummary | None:
         """Return how many runs are stuck; None if there are none."""
-        row = await self._database.fetch_one(
-            """SELECT count(*) AS n, min(stuck_since) AS since,
-                   (array_agg(stuck_reason ORDER BY stuck_since DESC))[1] AS reason
-               FROM runs WHERE ended_at IS NULL AND stuck_since IS NOT NULL"""
-        )
+        row = await self._database.fetch_one(_SUMMARY)
         if row is None or not row["n"]:
             return None
         return StuckSummary(row["n"], row["since"], row["reason"])

@@ -81,3 +81,16 @@ class LateRunTable(SQLModel, table=True):
     subscription_id: str = text_column(ForeignKey("subscriptions.id"))
     late_by: datetime = moment_column()
     noticed_at: datetime = moment_column()
+
+
+class StuckWorkflowTable(SQLModel, table=True):
+    """A workflow whose code cannot go on, and that has no open run.
+
+    `began_at` is when it was found first; `since` is None after it was replaced.
+    """
+
+    __tablename__: ClassVar[Any] = "stuck_workflows"
+    workflow_id: str = text_column(key=True)
+    began_at: datetime = moment_column()
+    since: datetime | None = moment_column(nullable=True)
+    reason: str = text_column()
