@@ -16,6 +16,7 @@ from activityctl.domain.runs.metrics_snapshot import (
     SCHEDULE_STATUSES,
     SUBSCRIPTION_STATUSES,
     MetricsSnapshot,
+    bounded,
     complete,
 )
 from activityctl.domain.runs.worker import COUNTS_AS_ALIVE
@@ -40,7 +41,7 @@ class _SnapshotCollector(Collector):
         yield from self._events()
         yield from self._schedules()
         yield from self._breakers()
-        yield self._late_runs()
+        yield from self._by_subscription()
         figures = self._figures
         yield _labelled(
             "subscriptions",
@@ -58,19 +59,28 @@ class _SnapshotCollector(Collector):
             "Open dead letters: what failed for good and nobody has retried or discarded.",
             sum(figures.dead_letters.values()),
         )
-        yield _labelled(
-            "dead_letters_open",
-            "Open dead letters by subscription; a subscription without any is absent.",
-            "subscription",
-            figures.dead_letters,
-        )
 
-    def _late_runs(self) -> Metric:
-        return _labelled(
+    def _by_subscription(self) -> Iterator[Metric]:
+        figures = self._figures
+        ended = GaugeMetricFamily(
+            "activityctl_runs_ended",
+            "Ended runs created within the last 24 hours, by subscription and status.",
+            labels=["subscription", "status"],
+        )
+        for key, count in bounded(
+            {(*key,): count for key, count in figures.ended_runs.items()}
+        ).items():
+            ended.add_metric(key, count)
+        yield ended
+        yield _of_subscriptions(
             "runs_late",
             "Deadlines of an slo that were missed within the last 24 hours, by subscription.",
-            "subscription",
-            self._figures.late_runs,
+            figures.late_runs,
+        )
+        yield _of_subscriptions(
+            "dead_letters_open",
+            "Open dead letters by subscription; a subscription without any is absent.",
+            figures.dead_letters,
         )
 
     def _breakers(self) -> Iterator[Metric]:
@@ -153,6 +163,11 @@ class _SnapshotCollector(Collector):
 
 def _gauge(name: str, text: str, value: float) -> Metric:
     return GaugeMetricFamily(f"activityctl_{name}", text, value=value)
+
+
+def _of_subscriptions(name: str, text: str, counts: Mapping[str, int]) -> Metric:
+    few = bounded({(key,): count for key, count in counts.items()})
+    return _labelled(name, text, "subscription", {key: count for (key,), count in few.items()})
 
 
 def _labelled(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:

@@ -83,6 +83,11 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     ),
     "logs": ("looking.logs", "Looking", "Print or follow the log of subscriptions or a run."),
     "next": ("looking.next", "Looking", "Show when a subscription fires next, and what it skips."),
+    "metrics": (
+        "looking.metrics",
+        "Looking",
+        "Print a dashboard and alerts for the Prometheus metrics.",
+    ),
     "wait": ("looking.wait", "Looking", "Wait until a run has ended."),
     "guide": ("looking.guide", "Looking", "Read the documentation, page by page."),
     "trigger": ("acting.trigger", "Acting", "Run a subscription now."),

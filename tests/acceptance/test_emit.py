@@ -280,7 +280,7 @@ def test_for_many_events_a_summary_is_printed_and_refused_events_are_listed(shel
         "<stdin>:1701:1:",
         "<stdin>:2502:1:",
     ]
-    listed = shell.json("get", "events", "--limit", "3")["items"]
+    listed = shell.json("get", "events", "--source", "/t", "--limit", "3")["items"]
     assert [item["id"] for item in listed] == [f"{start}-{number}" for number in (2499, 2498, 2497)]
 
 

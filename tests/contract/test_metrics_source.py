@@ -62,6 +62,7 @@ async def test_runs_of_the_last_day_and_open_ones_are_counted(
         await make_run(key, at=now - age, status=status)
     figures = await ports.metrics.snapshot()
     assert figures.runs == {"succeeded": 2, "running": 1, "failed": 1}
+    assert figures.ended_runs == {("mine", "succeeded"): 2, ("mine", "failed"): 1}
 
 
 async def test_due_firings_are_counted_with_the_time_of_the_oldest(

@@ -104,5 +104,6 @@ async def test_a_cycle_ends_after_the_most_hops_with_an_error_that_shows_it(port
         RunStatus.FAILED,
     ]
     assert "this is probably a cycle: ping -> pong -> ping;" in str(runs[-1].reason)
-    events = await ports.events.events(Selection(limit=100))
+    stored = await ports.events.events(Selection(limit=100))
+    events = [each for each in stored if not each.document["type"].startswith("activityctl.")]
     assert len(events) == MAX_HOPS + 1, "the sent event, and one for each hop"

@@ -69,6 +69,11 @@ class MemoryMetricsSource:
                 for name, noted in state.late_runs.values()
                 if noted.noticed_at >= now - RUNS_COUNTED_FOR
             ),
+            ended_runs=Counter(
+                (row.run.subscription, row.run.status.value)
+                for row in state.runs.values()
+                if row.run.ended_at is not None and row.run.created_at >= now - RUNS_COUNTED_FOR
+            ),
             held_tasks=sum(not self._state.tasks[key].task.has_ended for key in self._state.holds),
             workers=sum(
                 abs(now - row.seen_at) <= COUNTS_AS_ALIVE for row in state.workers.values()

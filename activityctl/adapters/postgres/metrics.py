@@ -12,9 +12,15 @@ from activityctl.domain.runs.metrics_snapshot import (
 from activityctl.domain.runs.worker import COUNTS_AS_ALIVE
 
 _COUNT_ALL: Final = f"""
-    WITH counted AS (
-        SELECT 'runs' AS what, status AS of, count(*) AS count FROM runs
-        WHERE created_at >= now() - %(runs)s OR ended_at IS NULL GROUP BY status
+    WITH recent AS (
+        SELECT subscription_id, status, ended_at IS NOT NULL AS has_ended, count(*) AS count
+        FROM runs WHERE created_at >= now() - %(runs)s OR ended_at IS NULL
+        GROUP BY subscription_id, status, has_ended),
+    counted AS (
+        SELECT 'runs' AS what, status AS of, sum(count) AS count FROM recent GROUP BY status
+        UNION ALL
+        SELECT 'ended', s.name || '/' || recent.status, recent.count FROM recent
+        JOIN subscriptions s ON s.id = recent.subscription_id WHERE recent.has_ended
         UNION ALL
         SELECT 'firings', state, count(*) FROM (
             SELECT CASE WHEN fires_at IS NULL THEN 'held'
@@ -62,6 +68,11 @@ _COUNT_ALL: Final = f"""
          WHERE outcome = 'error' AND created_at >= now() - %(runs)s) AS filter_errors"""
 
 
+def _split(key: str) -> tuple[str, str]:
+    name, _, status = key.partition("/")
+    return name, status
+
+
 class PostgresMetricsSource:
     """Implements the MetricsSource port."""
 
@@ -89,6 +100,7 @@ class PostgresMetricsSource:
             subscriptions=counts.get("subscriptions", {}),
             workers=row["workers"],
             dead_letters=counts.get("letters", {}),
+            ended_runs={_split(key): count for key, count in counts.get("ended", {}).items()},
             late_runs=counts.get("late", {}),
             breakers=counts.get("breakers", {}),
             breaker_openings=row["breaker_openings"],

@@ -1,5 +1,6 @@
 """MetricsSnapshot: counts at one moment, for metrics and `status`."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,6 +18,10 @@ OVERDUE_AFTER: Final = timedelta(seconds=10)
 WAITS_TOO_LONG: Final = timedelta(seconds=60)
 """When a due firing waits longer than this, no worker seems to start firings."""
 
+MOST_SUBSCRIPTIONS: Final = 100
+"""How many subscriptions a metric names."""
+OTHER_SUBSCRIPTIONS: Final = "_other"
+"""Stands for all other subscriptions; no name begins like this."""
 SCHEDULE_STATUSES: Final = ("active", "paused", "pending", "error")
 FIRING_STATES: Final = ("due", "later", "held")
 LIVING: Final = (SubscriptionStatus.ACTIVE, SubscriptionStatus.PAUSED)
@@ -53,6 +58,8 @@ class MetricsSnapshot:
     """How often breakers have opened, summed over all of them."""
     late_runs: Mapping[str, int] = field(default_factory=dict)
     """Deadlines of an slo that were missed in the last day, by the name of the subscription."""
+    ended_runs: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """Ended runs created in the last day, by the name of their subscription and by status."""
     held_tasks: int = 0
     """Tasks that wait for a breaker or a limit."""
     unrouted_events: int = 0
@@ -73,6 +80,23 @@ class MetricsSnapshot:
         """How long the oldest unrouted event has waited; 0 when there is none."""
         oldest = self.oldest_unrouted_at
         return timedelta(0) if oldest is None else max(timedelta(0), self.counted_at - oldest)
+
+
+def bounded(counts: Mapping[tuple[str, ...], int]) -> dict[tuple[str, ...], int]:
+    """Return the counts of the MOST_SUBSCRIPTIONS with the highest ones, and the sums of others.
+
+    The first part of a key is the name of a subscription; the others are OTHER_SUBSCRIPTIONS. So
+    a metric has a limited number of series, however many subscriptions there are.
+    """
+    totals: Counter[str] = Counter()
+    for (name, *_), count in counts.items():
+        totals[name] += count
+    ordered = sorted(totals, key=lambda name: (-totals[name], name))
+    shown = frozenset(ordered[:MOST_SUBSCRIPTIONS])
+    kept: Counter[tuple[str, ...]] = Counter()
+    for (name, *rest), count in sorted(counts.items()):
+        kept[(name if name in shown else OTHER_SUBSCRIPTIONS, *rest)] += count
+    return dict(kept)
 
 
 def complete(counts: Mapping[str, int], keys: tuple[str, ...]) -> dict[str, int]:

@@ -1,11 +1,21 @@
 """The metrics that Prometheus reads."""
 
+import json
+import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from importlib.resources import files
 
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from activityctl.api.metrics import exposition
-from activityctl.domain.runs.metrics_snapshot import MetricsSnapshot
+from activityctl.domain.runs.metrics_snapshot import (
+    BREAKER_STATUSES,
+    RUN_STATUSES,
+    SUBSCRIPTION_STATUSES,
+    MetricsSnapshot,
+)
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 FIGURES = MetricsSnapshot(
@@ -27,8 +37,13 @@ FIGURES = MetricsSnapshot(
     breaker_openings=10,
     held_tasks=11,
     late_runs={"c": 3},
+    ended_runs={("a", "succeeded"): 12, ("a", "missed"): 1, ("b", "failed"): 13},
 )
-BY_SUBSCRIPTION = {"activityctl_dead_letters_open", "activityctl_runs_late"}
+BY_SUBSCRIPTION = {
+    "activityctl_dead_letters_open",
+    "activityctl_runs_late",
+    "activityctl_runs_ended",
+}
 NOTHING = MetricsSnapshot(NOW, {}, {}, None, {}, 0, 0, None, {}, 0, {})
 BY_STATUS = {
     "activityctl_runs": {
@@ -78,6 +93,8 @@ def test_every_figure_has_its_metric():
     letters = {"a": 4, "b": 2}
     expected |= {("activityctl_dead_letters_open", name): n for name, n in letters.items()}
     expected[("activityctl_runs_late", "c")] = 3
+    ended = {"succeededa": 12, "misseda": 1, "failedb": 13}
+    expected |= {("activityctl_runs_ended", key): n for key, n in ended.items()}
     assert samples(FIGURES) == expected
 
 
@@ -93,3 +110,68 @@ def test_each_metric_has_its_type_and_help():
     counters = [family.name for family in families if family.type == "counter"]
     assert counters == ["activityctl_schedule_restarts", "activityctl_breaker_openings"]
     assert {family.type for family in families} == {"counter", "gauge"}
+
+
+def test_a_metric_by_subscription_names_a_hundred_and_sums_the_others():
+    ended = {(f"s{n}", status): n for n in range(300) for status in ("succeeded", "failed")}
+    found = samples(replace(NOTHING, ended_runs=ended, late_runs=dict.fromkeys(map(str, ended), 1)))
+    of_runs = {key: count for (name, key), count in found.items() if name.endswith("_ended")}
+    assert len(of_runs) == 202
+    assert of_runs["failed_other"] == sum(range(200))
+    assert of_runs["succeededs299"] == 299
+    late = [count for (name, _), count in found.items() if name.endswith("_late")]
+    assert (len(late), sum(late)) == (101, 600)
+
+
+def served() -> dict[str, tuple[str, ...]]:
+    """The names and the labels of the metrics."""
+    families = text_string_to_metric_families(exposition(FIGURES).decode())
+    return {
+        sample.name: tuple(sorted(sample.labels))
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_the_guide_has_a_row_for_each_metric_with_its_labels():
+    page = files("activityctl.guide").joinpath("monitoring.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(activityctl_\w+)(?:\{([\w,]+)\})?` \|", page, re.MULTILINE)
+    assert len(rows) == len(served())
+    assert {
+        name: tuple(sorted(filter(None, labels.split(",")))) for name, labels in rows
+    } == served()
+    alerts = yaml.safe_load(template("alerts.yaml"))["groups"][0]["rules"]
+    assert re.findall(r"^\| `(Activityctl\w+)`", page, re.MULTILINE) == [
+        rule["alert"] for rule in alerts
+    ]
+
+
+def template(name: str) -> str:
+    return files("activityctl.cli").joinpath("templates", name).read_text("utf-8")
+
+
+def queries() -> list[str]:
+    """Every PromQL query of the dashboard and of the alerts."""
+    dashboard = json.loads(template("dashboard.json"))
+    rules = yaml.safe_load(template("alerts.yaml"))["groups"][0]["rules"]
+    panels = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    variables = [each["query"] for each in dashboard["templating"]["list"]]
+    return [*panels, *variables[1:], *(rule["expr"] for rule in rules)]
+
+
+def test_the_dashboard_and_the_alerts_name_only_what_is_served():
+    used: set[str] = set()
+    for query in queries():
+        names = re.findall(r"activityctl_\w+", query)
+        assert names, query
+        assert query.count("(") == query.count(")"), query
+        used |= set(names)
+        for name, labels in re.findall(r"(activityctl_\w+)\{([^}]*)\}", query):
+            asked = set(re.findall(r"(\w+)[=!]", labels))
+            assert asked <= set(served()[name]), query
+        for labels, name in re.findall(r"by \((\w+)\) \((activityctl_\w+)", query):
+            assert labels in served()[name], query
+        for status in re.findall(r'status[=!]~?"([^"]+)"', query):
+            known = {*RUN_STATUSES, *BREAKER_STATUSES, *SUBSCRIPTION_STATUSES}
+            assert set(status.split("|")) <= known, query
+    assert used == set(served())
