@@ -34,7 +34,7 @@ from support.worker import working
 FULL = os.environ.get("DRILL_FULL") == "1"
 SETS = 60 if FULL else 10
 EVENTS = 4_000 if FULL else 160
-PATIENCE = 300 if FULL else 90
+PATIENCE = 600 if FULL else 90
 _RUNS = """
     SELECT s.name, r.definition, r.trigger, r.firing_key, r.due_at, r.params, r.status, r.reason,
         r.events, v.definition AS of, v.spec ->> 'description' AS description
@@ -136,7 +136,7 @@ class ApplyDrill:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(500)
+@pytest.mark.timeout(900)
 async def test_each_run_is_wholly_of_one_apply(settings: Settings, ports: wiring.Ports) -> None:
     drill = ApplyDrill(ports, settings, random.Random(seed()))
     async with working(settings):
