@@ -47,6 +47,7 @@ from activityctl.ports.schedules import (
 from activityctl.ports.secrets import Destination, FoundSecret, ResolveSecret, SecretReader
 from activityctl.ports.signals import LOG_CHANNEL, WORK_CHANNEL, Signals, Work, Workers
 from activityctl.ports.sql import SqlBounds, SqlClient, SqlCommand, SqlResult
+from activityctl.ports.storage import Storage, StorageReport
 from activityctl.ports.stuck import StuckRuns, StuckSummary, StuckWorkflow
 from activityctl.ports.tasks import (
     ContextSource,
@@ -144,6 +145,8 @@ __all__ = [
     "SqlCommand",
     "SqlResult",
     "StartedFiring",
+    "Storage",
+    "StorageReport",
     "StuckRuns",
     "StuckSummary",
     "StuckWorkflow",

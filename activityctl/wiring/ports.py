@@ -28,6 +28,7 @@ from activityctl.ports import (
     RunStore,
     ScheduleRegister,
     Signals,
+    Storage,
     StuckRuns,
     Timetable,
     UnfinishedWork,
@@ -228,6 +229,13 @@ class Ports:
         from activityctl.adapters.postgres.restores import PostgresRestores
 
         return PostgresRestores(self._database)
+
+    @cached_property
+    def storage(self) -> Storage:
+        """The version and the sizes of the database."""
+        from activityctl.adapters.postgres.storage import PostgresStorage
+
+        return PostgresStorage(self._database)
 
     @cached_property
     def purge(self) -> Purge:

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,27 @@ apiVersion: activityctl/v1
 kind: Subscription
 metadata: {name: note}
 spec: {activity: note}
+"""
+
+
+BREAKS = """
+apiVersion: activityctl/v1
+kind: ActivityDefinition
+metadata: {name: breaks}
+spec:
+  triggers: [{name: yearly, cron: {schedule: "0 0 1 1 *"}}]
+  pauseAfter: {failures: 1}
+  tasks: [{name: one, command: {argv: ["false"]}}]
+---
+apiVersion: activityctl/v1
+kind: Subscription
+metadata: {name: breaks}
+spec: {activity: breaks}
+---
+apiVersion: activityctl/v1
+kind: Subscription
+metadata: {name: waits}
+spec: {activity: breaks}
 """
 
 
@@ -97,7 +120,56 @@ def test_a_frozen_worker_is_silent_and_waiting_firings_are_reported(own: Any):
         assert "firings due and not started: 1, the oldest for 2m" in shown
         checks = {check["name"]: check for check in own.json("doctor", code=1)["checks"]}
         assert (checks["worker"]["state"], checks["firings"]["state"]) == ("failed", "failed")
-        assert Path(checks["firings"]["hint"].removeprefix("read ")).exists()
+        assert Path(checks["firings"]["hint"].removeprefix("tail -n 50 ")).exists()
+
+
+_STAGED = """
+    INSERT INTO workers (id, host, pid, version, started_at, seen_at)
+    VALUES ('old', 'elsewhere', 7, '0.0.1', now(), now());
+    INSERT INTO breakers (name, status, changed_at, probes, succeeded, openings)
+    VALUES ('crm', 'open', now(), '{}', 0, 1);
+    INSERT INTO late_runs (run_id, deadline, subscription_id, late_by, noticed_at)
+    SELECT 'gone', 'start', id, now(), now() FROM subscriptions WHERE name = 'breaks';
+    UPDATE schedules SET next_at = now() - interval '1 minute';
+"""
+
+
+def test_each_finding_names_a_command_that_runs(own: Any):
+    (own.folder / "breaks.yaml").write_text(BREAKS)
+    own("apply", "-f", "breaks.yaml")
+    own("trigger", "breaks", code=1)
+    (own.home / "keys").mkdir(mode=0o700, exist_ok=True)
+    schedule = own.json("get", "schedules")["items"][0]
+    parts = own.json("status")["components"]
+    address = next(part["address"] for part in parts if part["name"] == "temporal")
+    temporal = Path(sys.executable).with_name("temporal")
+    with frozen(own, "worker"):
+        with psycopg.connect(database_url(own), autocommit=True) as connection:
+            connection.execute(_STAGED)
+            subprocess.run(
+                [temporal, "schedule", "delete", "--address", address, "-s", schedule["id"]],
+                check=True,
+                capture_output=True,
+            )
+            connection.execute(
+                "UPDATE workers SET seen_at = clock_timestamp() + interval '9 s' WHERE id = 'old'"
+            )
+            checks = {check["name"]: check for check in own.json("doctor", code=1)["checks"]}
+            connection.execute("DELETE FROM workers WHERE id = 'old'; DELETE FROM breakers")
+        states_of = {name: check["state"] for name, check in checks.items()}
+        assert [states_of[name] for name in ("recovery", "schedules")] == ["failed", "failed"]
+        warned = ("dead letters", "breakers", "late runs", "auto-pause", "versions")
+        assert [states_of[name] for name in warned] == ["warning"] * 5
+        assert {states_of["clock"], states_of["retention"], states_of["keys"]} == {"ok"}
+        assert checks["recovery"]["found"].startswith("1 schedule differs")
+        for name in (*warned[:4], "recovery"):
+            words = checks[name]["hint"].split()
+            assert words.pop(0) == "activityctl"
+            own(*words)
+        healed = {check["name"]: check for check in own.json("doctor", code=1)["checks"]}
+        assert healed["recovery"]["state"] == "ok"
+    for name in ("breaks", "waits"):
+        own("delete", "sub", name, "--yes")
 
 
 def test_doctor_reports_a_schema_of_another_version(own: Any):

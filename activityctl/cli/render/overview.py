@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from activityctl.domain.runs.metrics_snapshot import (
     FIRING_STATES,
+    RUN_STATUSES,
     SCHEDULE_STATUSES,
     WAITS_TOO_LONG,
     complete,
@@ -48,9 +49,7 @@ def print_overview(console: "Console", found: Overview) -> None:
             f"firings due and not started: {due}, the oldest for {lag}; run activityctl doctor"
         )
     _print_failures(console, found)
-    if count := figures.runs.get(RunStatus.CANCELLING, 0):
-        runs = count_noun(count, "run", "runs")
-        console.print(f"{runs} cancelling; run activityctl get runs --status cancelling")
+    _print_runs(console, figures.runs)
     _print_letters(console, figures.dead_letters)
     if figures.unrouted_events:
         lag = _whole_seconds(figures.event_lag)
@@ -68,6 +67,17 @@ def print_overview(console: "Console", found: Overview) -> None:
         since = format_timestamp(subscription.paused_at)
         reason = escape_controls(subscription.pause_reason or "").replace("\n", "\\n")
         console.print(f"paused after failures: {subscription.name} since {since}: {reason}")
+
+
+def _print_runs(console: "Console", counts: Mapping[str, int]) -> None:
+    for status in (RunStatus.FAILED, RunStatus.TIMED_OUT):
+        if count := counts.get(status, 0):
+            runs, how = count_noun(count, "run", "runs"), status.replace("_", " ")
+            command = f"activityctl get runs --status {status} --since 1d"
+            console.print(f"{runs} {how} within a day; run {command}", soft_wrap=True)
+    if count := counts.get(RunStatus.CANCELLING, 0):
+        runs = count_noun(count, "run", "runs")
+        console.print(f"{runs} cancelling; run activityctl get runs --status cancelling")
 
 
 def _print_letters(console: "Console", open_letters: Mapping[str, int]) -> None:
@@ -118,6 +128,11 @@ def schedules_view(found: Overview) -> View:
         "restarts": figures.restarts,
         "lastRestartAt": format_timestamp(figures.restarted_at),
     }
+
+
+def runs_view(found: Overview) -> View:
+    """Return the runs by status: all open ones, and those of the last day that have ended."""
+    return complete(found.figures.runs, RUN_STATUSES)
 
 
 def firings_view(found: Overview) -> View:

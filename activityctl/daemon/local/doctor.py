@@ -1,61 +1,69 @@
 """Check everything that a daemon or worker needs: programs, servers, schema, a worker."""
 
 import asyncio
-import os
-import shutil
+import shlex
 import socket
-import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Final, Literal
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Protocol
 
 import psutil
 
 from activityctl import wiring
-from activityctl.daemon.local import embedded_postgres, embedded_temporal
-from activityctl.daemon.local.own_files import require_own_folder
+from activityctl.daemon.local import judgements
+from activityctl.daemon.local.check import Check
+from activityctl.daemon.local.machine_checks import machine_checks
 from activityctl.daemon.local.state import lock_is_held
 from activityctl.daemon.local.supervised_process import log_path
-from activityctl.domain.runs.metrics_snapshot import WAITS_TOO_LONG
+from activityctl.domain.gitops.drift import StoredSchedule
 from activityctl.domain.tasks.strategy_wait import STRATEGY_WAIT
-from activityctl.domain.values.duration import format_duration
 from activityctl.domain.values.plurals import count_noun
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ActivityctlError
+from activityctl.operations.looking.overview import auto_paused
 from activityctl.operations.looking.secret_users import live_users
+from activityctl.operations.runs.recover import Recovered
 from activityctl.settings import Settings
+from activityctl.version import VERSION
 
-_DISK_NEEDED: Final = 500 * 1024 * 1024
-_LOGS_NEEDED: Final = 1024 * 1024
+if TYPE_CHECKING:
+    from temporalio.client import Client
+
 _CHECK_SECONDS: Final = 9.0
 _TASKS_LOOKED_AT: Final = 1_000
-_SECOND: Final = timedelta(seconds=1)
+_CONNECTIONS: Final = 4
 _SLOW_SECONDS: Final = 0.1
 """A round trip to Postgres that takes longer is told."""
-
-State = Literal["ok", "warning", "failed", "skipped"]
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """The result of one check; `hint` is the next step for a warning or a failure."""
-
-    name: str
-    state: State
-    found: str
-    hint: str | None = None
+_SILENCE: Final = "no answer in time"
 
 
-async def run_checks(settings: Settings) -> list[Check]:
-    """Run all checks; a failed check does not stop the others. Takes some seconds at most."""
-    checks = [_home(settings.home), _disk(settings.home), _code(), _ai()]
+class Compared(Protocol):
+    """In what Temporal differs from Postgres."""
+
+    @property
+    def lost(self) -> Recovered:
+        """The runs and firings that Temporal does not know."""
+        ...
+
+    @property
+    def schedules(self) -> Sequence[StoredSchedule]:
+        """The schedules that it does not have, or has otherwise."""
+        ...
+
+
+Compare = Callable[[wiring.Ports, "Client"], Awaitable[Compared]]
+
+
+async def run_checks(settings: Settings, compare: Compare) -> list[Check]:
+    """Run all checks; a failed check does not stop the others. Takes some seconds at most.
+
+    `compare` finds in what Temporal differs from Postgres, and changes nothing.
+    """
+    checks = machine_checks(settings.home, has_servers=settings.uses_local_daemon)
     if settings.uses_local_daemon:
-        checks += [_embedded_postgres(), _embedded_temporal()]
         if not lock_is_held(settings.home):
             return [*checks, Check("daemon", "failed", "not running", "activityctl up -d")]
         checks.append(Check("daemon", "ok", f"runs for {settings.home}"))
@@ -64,18 +72,70 @@ async def run_checks(settings: Settings) -> list[Check]:
         _guarded(settings, "postgres", lambda: _postgres(settings)),
         _guarded(settings, "schema", lambda: _schema(settings)),
         _guarded(settings, "worker", lambda: _worker(settings)),
-        _guarded(settings, "firings", lambda: _firings(settings)),
         _guarded(settings, "runs", lambda: _runs(settings)),
-        _guarded(settings, "schedules", lambda: _schedules(settings)),
         _guarded(settings, "temporal", lambda: _temporal(settings)),
-        _guarded(settings, "recovery", lambda: _recovery(settings)),
+        _guarded(settings, "recovery", lambda: _recovery(settings, compare)),
         _guarded(settings, "restore", lambda: _restore(settings)),
         _guarded(settings, "transport", lambda: _transport(settings)),
         _guarded(settings, "commands", lambda: _commands(settings)),
         _guarded(settings, "secrets", lambda: _secrets(settings)),
+        _guarded(settings, "keys", lambda: _keys(settings)),
         _guarded(settings, "strategies", lambda: _strategies(settings)),
     )
-    return [*checks, *servers]
+    return [*checks, *without_echoes([*servers, *await _figures(settings)])]
+
+
+def without_echoes(checks: Sequence[Check]) -> list[Check]:
+    """Return the checks; those that fail only because Postgres does are skipped."""
+    cause = next((check for check in checks if check.name == "postgres"), None)
+    if cause is None or cause.state != "failed":
+        return list(checks)
+    return [
+        replace(check, state="skipped", found="needs Postgres", hint=None)
+        if check is not cause and check.state == "failed" and check.found in {cause.found, _SILENCE}
+        else check
+        for check in checks
+    ]
+
+
+async def _figures(settings: Settings) -> list[Check]:
+    """Judge what Postgres counts; by one connection, because there is much to read."""
+    found: list[Check] = []
+
+    async def read() -> Check:
+        async with wiring.open_ports(settings) as ports:
+            figures = await ports.metrics.snapshot()
+            log = _worker_log(settings)
+            found.append(judgements.firings(figures, await ports.outbox.failing(), log))
+            found.append(judgements.schedules(figures, log))
+            found.append(judgements.dead_letters(figures))
+            found.append(judgements.breakers(figures))
+            found.append(judgements.late_runs(figures))
+            found.append(judgements.auto_paused(await auto_paused(ports.catalog, figures)))
+            alive = await ports.workers.alive()
+            found.append(judgements.versions(VERSION, alive, _restart(settings)))
+            keeps_events = not settings.event_retention
+            report = await ports.storage.report()
+            found.append(judgements.retention(report, settings.retention, keeps_events))
+            before = _now()
+            server = await ports.workers.server_time()
+            return judgements.clock(before + (_now() - before) / 2 - server)
+
+    last = await _guarded(settings, "figures", read)
+    return [*found, last]
+
+
+def _restart(settings: Settings) -> str:
+    if settings.uses_local_daemon:
+        return "activityctl down && activityctl up -d"
+    return f"restart those workers with activityctl {VERSION}, or install their version here"
+
+
+async def _keys(settings: Settings) -> Check:
+    """Check that the keys of this machine can be read."""
+    stores = wiring.open_keys(settings)
+    place = await stores.check()
+    return Check("keys", "ok", f"{count_noun(len(stores.known()), 'key')}; new ones go to {place}")
 
 
 async def _secrets(settings: Settings) -> Check:
@@ -102,64 +162,6 @@ def _load_clients() -> None:
     import activityctl.adapters.temporal.client  # noqa: F401  # loaded, not used
 
 
-def _home(home: Path) -> Check:
-    python = f"Python {sys.version.split()[0]}"
-    folder = home if home.exists() else _existing_parent(home)
-    if home.exists():
-        try:
-            require_own_folder(home.resolve())
-        except ActivityctlError as error:
-            return Check("home", "failed", str(error), error.hint)
-    if os.access(folder, os.W_OK):
-        return Check("home", "ok", f"{home} ({python})")
-    return Check("home", "failed", f"{folder} cannot be written", "set ACTIVITYCTL_HOME")
-
-
-def _disk(home: Path) -> Check:
-    logs = shutil.disk_usage(_existing_parent(home / "logs")).free
-    if logs < _LOGS_NEEDED:
-        hint = f"free space for {home / 'logs'}; the daemon runs, but cannot write its logs"
-        return Check("disk", "failed", f"{logs // 1024**2} MiB free for the logs", hint)
-    free = shutil.disk_usage(_existing_parent(home)).free
-    text = f"{free // 1024**2} MiB free"
-    if free >= _DISK_NEEDED:
-        return Check("disk", "ok", text)
-    return Check("disk", "failed", text, f"free {_DISK_NEEDED // 1024**2} MiB for {home}")
-
-
-def _existing_parent(path: Path) -> Path:
-    return next(folder for folder in (path, *path.parents) if folder.exists())
-
-
-def _code() -> Check:
-    """Say whether tasks of the kind `code` can run here; most installations need none."""
-    libraries = {"Python": "pydantic_monty", "JavaScript": "py_mini_racer"}
-    here = [name for name, module in libraries.items() if find_spec(module) is not None]
-    found = " and ".join(here) or "not installed; code tasks need activityctl[code]"
-    return Check("code", "ok", found)
-
-
-def _ai() -> Check:
-    """Say whether tasks of the kind `ai` can run here; most installations need none."""
-    here = [name for name in ("openai", "anthropic") if find_spec(name) is not None]
-    found = " and ".join(here) or "not installed; ai tasks need activityctl[ai]"
-    return Check("ai", "ok", found)
-
-
-def _embedded_postgres() -> Check:
-    try:
-        return Check("embedded postgres", "ok", str(embedded_postgres.find_binaries()))
-    except ActivityctlError as error:
-        return Check("embedded postgres", "failed", str(error), error.hint)
-
-
-def _embedded_temporal() -> Check:
-    try:
-        return Check("embedded temporal", "ok", str(embedded_temporal.find_binary()))
-    except ActivityctlError as error:
-        return Check("embedded temporal", "failed", str(error), error.hint)
-
-
 async def _guarded(settings: Settings, name: str, check: Callable[[], Awaitable[Check]]) -> Check:
     try:
         async with asyncio.timeout(_CHECK_SECONDS):
@@ -169,7 +171,7 @@ async def _guarded(settings: Settings, name: str, check: Callable[[], Awaitable[
         hint = _server_hint(settings, name) if is_circular else error.hint
         return Check(name, "failed", str(error), hint)
     except TimeoutError:
-        return Check(name, "failed", "no answer in time", _server_hint(settings, name))
+        return Check(name, "failed", _SILENCE, _server_hint(settings, name))
 
 
 def _server_hint(settings: Settings, name: str) -> str:
@@ -179,7 +181,7 @@ def _server_hint(settings: Settings, name: str) -> str:
             "start the server if it does not run, or correct its address: activityctl config show"
         )
     server = name if name in {"postgres", "temporal", "worker"} else "postgres"
-    return f"read {log_path(settings.home, server)}"
+    return _show_log(settings, server)
 
 
 async def _postgres(settings: Settings) -> Check:
@@ -216,20 +218,6 @@ async def _schema(settings: Settings) -> Check:
     return Check("schema", "failed", found, hint)
 
 
-async def _firings(settings: Settings) -> Check:
-    async with wiring.open_ports(settings) as ports:
-        figures = await ports.metrics.snapshot()
-        failing = await ports.outbox.failing()
-    if failing is not None:
-        found = f"{failing.count} could not be started: {failing.last_error}"
-        return Check("firings", "failed", found, _worker_log(settings))
-    due, lag = figures.firings.get("due", 0), figures.due_lag
-    if lag <= WAITS_TOO_LONG:
-        return Check("firings", "ok", f"{due} due")
-    found = f"{due} due, the oldest for {format_duration(lag // _SECOND * _SECOND)}"
-    return Check("firings", "failed", found, _worker_log(settings))
-
-
 async def _runs(settings: Settings) -> Check:
     async with wiring.open_ports(settings) as ports:
         stuck = await ports.stuck_runs.summary()
@@ -237,15 +225,6 @@ async def _runs(settings: Settings) -> Check:
         return Check("runs", "ok", "none is stuck")
     found = f"{count_noun(stuck.count, 'run is', 'runs are')} stuck: {stuck.last_reason}"
     return Check("runs", "failed", found, "run a worker of the version that began them")
-
-
-async def _schedules(settings: Settings) -> Check:
-    async with wiring.open_ports(settings) as ports:
-        refused = (await ports.metrics.snapshot()).schedules.get("error", 0)
-    if not refused:
-        return Check("schedules", "ok", "Temporal refuses none")
-    found = f"Temporal refuses {count_noun(refused, 'schedule', 'schedules')}"
-    return Check("schedules", "failed", found, "activityctl get schedules")
 
 
 async def _strategies(settings: Settings) -> Check:
@@ -263,8 +242,12 @@ async def _strategies(settings: Settings) -> Check:
 
 def _worker_log(settings: Settings) -> str:
     if settings.uses_local_daemon:
-        return f"read {log_path(settings.home, 'worker')}"
+        return _show_log(settings, "worker")
     return "read the worker's log"
+
+
+def _show_log(settings: Settings, component: str) -> str:
+    return f"tail -n 50 {shlex.quote(str(log_path(settings.home, component)))}"
 
 
 async def _worker(settings: Settings) -> Check:
@@ -299,22 +282,27 @@ def _is_of_root(pid: int) -> bool:
 
 
 async def _temporal(settings: Settings) -> Check:
-    await wiring.connect_temporal(settings)
-    return Check("temporal", "ok", f"answers at {settings.temporal_address}")
-
-
-async def _recovery(settings: Settings) -> Check:
-    """Compare the open runs with Temporal. While it does not answer, its own check says so."""
-    from activityctl.operations.runs.recover import Recovery
+    from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 
     client = await wiring.connect_temporal(settings)
-    async with wiring.open_ports(settings) as ports:
-        starter = wiring.build_starter(client)
-        lost = await Recovery(
-            ports.unfinished, ports.stuck_runs, starter, ports.logbook, _now
-        ).find()
-    if lost.is_empty:
-        return Check("recovery", "ok", "Temporal knows every open run")
+    info = await client.workflow_service.get_system_info(GetSystemInfoRequest())
+    found = f"version {info.server_version} answers at {settings.temporal_address}"
+    return Check("temporal", "ok", found)
+
+
+async def _recovery(settings: Settings, compare: Compare) -> Check:
+    """Compare the open runs and the schedules with Temporal, which its own check asks."""
+    client = await wiring.connect_temporal(settings)
+    async with wiring.open_ports(settings, pool_size=_CONNECTIONS) as ports:
+        compared = await compare(ports, client)
+    lost = compared.lost
+    if lost.is_empty and not compared.schedules:
+        return Check("recovery", "ok", "Temporal knows every open run, and has each schedule")
+    if compared.schedules:
+        differ = count_noun(len(compared.schedules), "schedule differs", "schedules differ")
+        found = f"{differ} in Temporal from what was applied"
+        if lost.is_empty:
+            return Check("recovery", "failed", found, "activityctl recover")
     runs = count_noun(len(lost.runs), "open run has", "open runs have")
     firings = count_noun(len(lost.firings), "started firing has", "started firings have")
     found = f"{runs} no workflow in Temporal, {firings} no run"
@@ -338,7 +326,7 @@ async def _restore(settings: Settings) -> Check:
     found += f"{latest.taken_at:%Y-%m-%d %H:%M} UTC"
     if latest.settled_at is None:
         found += ", and no worker has brought Temporal together with it yet"
-        return Check("restore", "warning", found, "start a worker, or: activityctl recover")
+        return Check("restore", "warning", found, "activityctl recover")
     count = count_noun(latest.ended_count, "workflow", "workflows")
     return Check("restore", "ok", f"{found}; ended {count} of Temporal that it does not know")
 

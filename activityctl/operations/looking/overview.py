@@ -82,7 +82,7 @@ async def overview(
     ]
     return Overview(
         figures,
-        await _auto_paused(catalog, figures),
+        await auto_paused(catalog, figures),
         tuple(unreadable),
         await outbox.failing(),
         await troubles_of(workers),
@@ -90,7 +90,8 @@ async def overview(
     )
 
 
-async def _auto_paused(catalog: Catalog, figures: MetricsSnapshot) -> tuple[Subscription, ...]:
+async def auto_paused(catalog: Catalog, figures: MetricsSnapshot) -> tuple[Subscription, ...]:
+    """Return the subscriptions that paused themselves and are not resumed."""
     if not figures.subscriptions.get(SubscriptionStatus.PAUSED):
         return ()
     paused = await catalog.subscriptions(
