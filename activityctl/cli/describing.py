@@ -2,6 +2,7 @@
 
 from urllib.parse import quote
 
+from activityctl.cli.render.story.page import Page
 from activityctl.cli.render.story.page_html import page_html
 from activityctl.cli.render.story.page_text import print_heading, print_page, print_title
 from activityctl.cli.render.story.run_page import run_page
@@ -47,6 +48,11 @@ def _show_run(session: Session, view: View, shape: str, *, timeline: bool) -> No
         print_timeline(session.out, times)
     else:
         print_page(session.out, page)
+
+
+def page_of_run(session: Session, view: View) -> Page:
+    """Return the page of a run from its JSON view."""
+    return run_page(view, _temporal_page(session, view["workflow"]))
 
 
 def _temporal_page(session: Session, workflow: str | None) -> str | None:

@@ -88,6 +88,11 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "Looking",
         "Print a dashboard and alerts for the Prometheus metrics.",
     ),
+    "top": (
+        "looking.top",
+        "Looking",
+        "Watch workers, queues, runs, failures and breakers.",
+    ),
     "wait": ("looking.wait", "Looking", "Wait until a run has ended."),
     "guide": ("looking.guide", "Looking", "Read the documentation, page by page."),
     "trigger": ("acting.trigger", "Acting", "Run a subscription now."),

@@ -1,8 +1,9 @@
-"""The port of the facts of a subscription that a person who is called asks for first."""
+"""The port of what a person who is called asks first: of a subscription, and of everything."""
 
 from datetime import datetime
 from typing import Protocol
 
+from activityctl.domain.runs.at_work import AtWork
 from activityctl.domain.runs.subscription_facts import SubscriptionFacts
 
 
@@ -13,4 +14,12 @@ class Facts(Protocol):
         self, subscription_id: str, now: datetime, paused_at: datetime | None = None
     ) -> SubscriptionFacts:
         """Return the facts of this moment; `paused_at` is when it was paused, if it is."""
+        ...
+
+    async def at_work(self, text: str | None = None) -> AtWork:
+        """Return what is going on, without the workers; only runs that have the text are listed.
+
+        The text is looked for in the id of the run and in the names of its subscription,
+        definition and trigger.
+        """
         ...

@@ -91,6 +91,26 @@ async def test_who_paused_it_is_known(ports: wiring.Ports, mine: Subscription, n
     assert found.paused_by == "ana"
 
 
+async def test_what_is_at_work_is_told(
+    ports: wiring.Ports, make_run: MakeRun, mine: Subscription, now
+):
+    running = await make_run("open", at=now - MINUTE)
+    stuck = await make_run("stuck", at=now - 2 * MINUTE, tasks=0)
+    failed = await make_run("bad", at=now - 3 * MINUTE, status=RunStatus.FAILED, reason="no")
+    await make_run("long ago", at=now - timedelta(hours=5), status=RunStatus.TIMED_OUT)
+    await make_run("good", at=now - MINUTE, status=RunStatus.SUCCEEDED)
+    await ports.outbox.add([FiringRequest(mine.id, "manual", "due", now)], now - MINUTE)
+    found = await ports.facts.at_work()
+    assert [run.id for run in found.runs] == [stuck.id, running.id, failed.id]
+    assert [run.task for run in found.runs] == [None, "note", None]
+    assert (found.runs[0].subscription, found.runs[2].reason) == (mine.name, "no")
+    assert (found.open_runs, found.failed_hour, found.failed_day) == ({"running": 2}, 1, 2)
+    assert (found.firings, found.unrouted_events, found.held_tasks) == ({"due": 1}, 0, 0)
+    assert [run.id for run in (await ports.facts.at_work(failed.id[:20])).runs] == [failed.id]
+    assert (await ports.facts.at_work("MINE")).runs == found.runs
+    assert (await ports.facts.at_work("nothing")).runs == []
+
+
 def test_the_rate_counts_only_what_was_tried():
     figures = RunFigures({"succeeded": 9, "timed_out": 1, "skipped": 50, "cancelled": 3})
     assert figures.success_rate == 0.9

@@ -1,4 +1,4 @@
-"""What `describe subscription` reads does not grow with the number of runs, letters and firings."""
+"""What `describe subscription` and `top` read does not grow with the number of runs."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from activityctl.adapters.postgres.runs.at_work import AT_WORK_QUERIES
 from activityctl.adapters.postgres.runs.facts import FACT_QUERIES
 from activityctl.domain.runs.subscription_facts import NEWEST
 from support.plans import scans
@@ -73,11 +74,25 @@ def test_each_fact_of_a_subscription_is_read_by_an_index(
         "within": timedelta(minutes=1),
     }
     for (name, query), owner in product(FACT_QUERIES.items(), ("mine", "other")):
-        explained = filled.execute(
-            b"EXPLAIN (ANALYZE, FORMAT JSON) " + query.encode(), {**values, "owner": owner}
-        ).fetchone()
-        assert explained is not None
-        for scan in scans(explained[0][0]["Plan"]):
-            removed = scan.get("Rows Removed by Filter", 0)
-            read = (scan["Actual Rows"] + removed) * scan["Actual Loops"]
-            assert read <= max(MOST.get(name, FEW_ROWS), FEW_ROWS), (name, scan)
+        for scan in _scans(filled, query, {**values, "owner": owner}):
+            assert _read(scan) <= max(MOST.get(name, FEW_ROWS), FEW_ROWS), (name, scan)
+    for name, query in AT_WORK_QUERIES.items():
+        for scan in _scans(filled, query, {"text": None}):
+            assert _read(scan) <= MOST.get(name, FEW_ROWS), (name, scan)
+
+
+def _scans(
+    connection: psycopg.Connection[Any], query: str, values: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    explained = connection.execute(
+        b"EXPLAIN (ANALYZE, FORMAT JSON) " + query.encode(), values
+    ).fetchone()
+    assert explained is not None
+    return scans(explained[0][0]["Plan"])
+
+
+def _read(scan: dict[str, Any]) -> float:
+    read: float = (scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0)) * scan[
+        "Actual Loops"
+    ]
+    return read

@@ -5,10 +5,12 @@ import os
 import pty
 import re
 import select
+import struct
 import subprocess
 import termios
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 _ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
 
@@ -57,10 +59,27 @@ class Conversation:
         os.close(theirs)
         self._seen = 0
         self.shown = ""
+        self.raw = b""
 
     def type(self, text: str) -> None:
         """Type the text and Enter; `\\x03` alone is Ctrl-C."""
         os.write(self._ours, text.encode() + (b"" if text == "\x03" else b"\n"))
+
+    def press(self, keys: str) -> None:
+        """Press keys, without Enter."""
+        os.write(self._ours, keys.encode())
+
+    def resize(self, columns: int, lines: int) -> None:
+        """Give the terminal this size; the command hears of it."""
+        fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    def send(self, number: int) -> None:
+        """Send a signal to the command."""
+        self._process.send_signal(number)
+
+    def modes(self) -> list[Any]:
+        """Return the modes of the terminal, such as whether it echoes what is typed."""
+        return termios.tcgetattr(self._ours)
 
     def answers(self, question: str, text: str, seconds: float = 60) -> None:
         """Wait until the question is shown after the last one, and type the text."""
@@ -92,5 +111,6 @@ class Conversation:
             chunk = os.read(self._ours, 65_536)
         except OSError:  # Linux: the other end is closed
             return False
+        self.raw += chunk
         self.shown += _ESCAPE.sub("", chunk.decode("utf-8", "replace"))
         return bool(chunk)

@@ -5,8 +5,10 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from activityctl.adapters.memory.runs.at_work import read_at_work
 from activityctl.adapters.memory.runs.letters import list_letters
 from activityctl.adapters.memory.state import FiringRow, MemoryState
+from activityctl.domain.runs.at_work import AtWork
 from activityctl.domain.runs.dead_letter import ANY_LETTER
 from activityctl.domain.runs.lateness import NotedLateness
 from activityctl.domain.runs.latest_run import LatestRun
@@ -77,6 +79,10 @@ class MemoryFacts:
             latest_late=tuple(late[:FEW]),
             paused_by=None if paused_at is None else self._paused_by(subscription_id, paused_at),
         )
+
+    async def at_work(self, text: str | None = None) -> AtWork:
+        """Return what is going on, without the workers; only runs that have the text are listed."""
+        return read_at_work(self._state, text)
 
     def _runs(self, owner: str) -> list[Run]:
         rows = self._state.runs.values()

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from activityctl.adapters.postgres.database import Database
+from activityctl.adapters.postgres.database import Database, to_storable_text
 from activityctl.adapters.postgres.letter_status import LAST_ACTION, LETTER_STATUS
+from activityctl.adapters.postgres.runs.at_work import read_at_work
 from activityctl.adapters.postgres.runs.guarded_begin import IS_WAITING
+from activityctl.domain.runs.at_work import AtWork
 from activityctl.domain.runs.lateness import Deadline, NotedLateness
 from activityctl.domain.runs.latest_run import LatestRun
 from activityctl.domain.runs.run import RunStatus
@@ -139,6 +141,11 @@ class PostgresFacts:
                 for name, query in FACT_QUERIES.items()
             }
         return _facts_of({name: await cursor.fetchall() for name, cursor in cursors.items()})
+
+    async def at_work(self, text: str | None = None) -> AtWork:
+        """Return what is going on, without the workers; only runs that have the text are listed."""
+        async with self._database.connection() as connection:
+            return await read_at_work(connection, to_storable_text(text))
 
 
 def _facts_of(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> SubscriptionFacts:

@@ -194,6 +194,11 @@ class RunTable(SQLModel, table=True):
         ),
         Index("runs_replay_of_index", "replay_of", postgresql_where=text("replay_of IS NOT NULL")),
         Index(
+            "runs_failed_time_index",
+            "created_at",
+            postgresql_where=text("status IN ('failed', 'timed_out')"),
+        ),
+        Index(
             "runs_failed_index",
             "subscription_id",
             "created_at",
