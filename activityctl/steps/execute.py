@@ -31,7 +31,6 @@ from activityctl.ports import (
     Logbook,
     RunStore,
     SecretReader,
-    TaskCall,
 )
 from activityctl.steps.attempts import RunningAttempts, write_safely
 from activityctl.steps.failed_attempts import FailedAttempts, note_about_wait
@@ -42,6 +41,7 @@ from activityctl.steps.limited import TimeUsed, execute_limited
 from activityctl.steps.lost_attempts import told_loss
 from activityctl.steps.record import RecordStep
 from activityctl.steps.strategies import Strategies
+from activityctl.steps.task_calls import TaskCalls, attempt_entry
 from activityctl.workflows.calls import Orders, TaskOrder
 
 _LOG = logging.getLogger(__name__)
@@ -84,6 +84,7 @@ class ExecuteStep:
         self._used: dict[str, TimeUsed] = {}
         self._known: dict[str, KnownRun | None] = {}
         self._attempts = RunningAttempts(self._is_wanted)
+        self._calls = TaskCalls(runs, logbook, recorder.decide, clock)
 
     @activity.defn(name="execute")
     async def execute(self, order: TaskOrder) -> Orders:
@@ -131,7 +132,9 @@ class ExecuteStep:
             return await self._not_begun(order)
         task = begun.task
         if begun.lost_worker is not None:
-            await write_safely(self._logbook.append([self._lost_entry(begun, order)]))
+            message, facts = told_loss(begun, self._worker)
+            entry = self._entry(task, order, "warning", message, facts)
+            await write_safely(self._logbook.append([entry]))
         if order.takes_next:
             return await self._execute_lane(task, order)
         self._begun[order.task_id], self._used[task.id] = task, used
@@ -267,7 +270,7 @@ class ExecuteStep:
                 parse_body(executor, task.input),
                 order,
                 self._used[task.id].budget(order),
-                partial(self._call, task, order, held),
+                partial(self._calls.make, task, order, held),
             )
         except TaskError as error:
             raise held.masked(error) from None  # the cause may quote a secret
@@ -280,43 +283,6 @@ class ExecuteStep:
             raise held.masked(failure) from None
         skipped = None if outcome.skipped is None else held.mask.text(outcome.skipped)
         return ExecutorOutcome(held.mask.json(outcome.output), skipped=skipped)
-
-    def _call(
-        self,
-        task: TaskInstance,
-        order: TaskOrder,
-        held: HeldSecrets,
-        seconds: float,
-        progress: Callable[[], None],
-    ) -> TaskCall:
-        async def log(level: Level, message: str, metadata: Mapping[str, JsonValue]) -> None:
-            shown, facts = held.mask.text(message), held.mask.json(dict(metadata))
-            entry = self._entry(task, order, level, shown, facts)
-            await write_safely(self._logbook.append([entry]))
-
-        async def stopped(output: JsonValue, last_lines: str) -> None:
-            message = f"task {address_of(task)} attempt {task.attempts} was stopped"
-            message += f": {held.mask.text(last_lines)}" if last_lines else ""
-            output = held.mask.json(output)
-            facts = {"output": logged_output(output)}
-            entry = self._entry(task, order, "warning", message, facts)
-            await write_safely(self._runs.keep_output(task.id, output, entry))
-
-        return TaskCall(
-            run_id=task.run_id,
-            task_id=task.id,
-            name=task.name,
-            index=task.index,
-            attempt=task.attempts,
-            idempotency_key=task.idempotency_key or task.id,
-            timeout_seconds=seconds,
-            log=log,
-            stopped=stopped,
-            progress=progress,
-            secret=held.resolve,
-            mask=held.mask,
-            decide=self._recorder.decide,
-        )
 
     async def _failed(self, task: TaskInstance, order: TaskOrder, error: TaskError) -> Orders:
         """Record the failure; raise it while the retry policy allows another attempt."""
@@ -359,10 +325,6 @@ class ExecuteStep:
             task,
         )
 
-    def _lost_entry(self, begun: BegunAttempt, order: TaskOrder) -> LogEntry:
-        message, facts = told_loss(begun, self._worker)
-        return self._entry(begun.task, order, "warning", message, facts)
-
     def _entry(
         self,
         task: TaskInstance,
@@ -371,14 +333,7 @@ class ExecuteStep:
         message: str,
         metadata: Mapping[str, JsonValue],
     ) -> LogEntry:
-        facts = {
-            "task": task.name,
-            "index": task.index,
-            "taskId": task.id,
-            "attempt": task.attempts,
-            **metadata,
-        }
-        return LogEntry(order.subscription_id, task.run_id, message, level, self._clock(), facts)
+        return attempt_entry(task, order, level, message, self._clock(), metadata)
 
 
 def parse_body(executor: Executor, rendered: JsonValue) -> object:
