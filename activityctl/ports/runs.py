@@ -121,12 +121,19 @@ class RunStore(Protocol):
         ...
 
     async def begin_attempt(
-        self, task_id: str, now: datetime, worker: str, *, reads_run: bool = False
+        self,
+        task_id: str,
+        now: datetime,
+        worker: str,
+        *,
+        reads_run: bool = False,
+        lane: str | None = None,
     ) -> BegunAttempt | None:
         """Mark the task as running and count the attempt.
 
-        If the task is the first of a lane, that is the open instance of the lane. Return None if it
-        has ended, or if its run does not start tasks any more.
+        If the task is the first of a lane, that is the open task of the lane. Return None if it
+        has ended, or if its run does not start tasks any more. With `lane`, the task becomes part
+        of that lane; None if it is not pending.
         """
         ...
 

@@ -25,7 +25,11 @@ _CHECK_EVERY: Final = 2.0
 class _Attempt:
     """An attempt at work: its task in the event loop, and how many calls wait for it."""
 
-    def __init__(self, work: asyncio.Task[Orders]) -> None:
+    def __init__(self, call: str, work: asyncio.Task[Orders]) -> None:
+        self.call = call
+        """The id of the task with which it began."""
+        self.carries = call
+        """The id of the task that it carries out now."""
         self.work = work
         self.calls = 0
         self.watch: asyncio.Task[None] | None = None
@@ -76,6 +80,16 @@ class RunningAttempts:
         finally:
             attempt.calls -= 1
 
+    def carries(self, call: str, task_id: str) -> None:
+        """Note that the attempt with which the call began is at this task now.
+
+        A call for that task waits for it too, as one for the first task does.
+        """
+        if (attempt := self._attempts.get(call)) is not None:
+            self._leave(attempt)
+            self._attempts.setdefault(task_id, attempt)
+            attempt.carries = task_id
+
     def stop(self, task_ids: Iterable[str]) -> None:
         """Cancel the attempts of these tasks, those that are at work in this process.
 
@@ -87,15 +101,16 @@ class RunningAttempts:
 
     async def close(self) -> None:
         """Cancel the attempts that are still at work, and wait until they have ended."""
-        works = [attempt.work for attempt in self._attempts.values()]
+        works = {attempt.work for attempt in self._attempts.values()}
         for work in works:
             work.cancel()
         await asyncio.gather(*works, return_exceptions=True)
 
     def _start(self, task_id: str, body: Coroutine[Any, Any, Orders]) -> _Attempt:
-        attempt = self._attempts[task_id] = _Attempt(asyncio.create_task(body))
+        attempt = self._attempts[task_id] = _Attempt(task_id, asyncio.create_task(body))
 
         def forget(work: asyncio.Task[Orders]) -> None:
+            self._leave(attempt)
             del self._attempts[task_id]
             if attempt.watch is not None:
                 attempt.watch.cancel()
@@ -104,6 +119,12 @@ class RunningAttempts:
 
         attempt.work.add_done_callback(forget)
         return attempt
+
+    def _leave(self, attempt: _Attempt) -> None:
+        """Forget which task the attempt is at, unless that is the first one."""
+        if attempt.carries != attempt.call and self._attempts.get(attempt.carries) is attempt:
+            del self._attempts[attempt.carries]
+        attempt.carries = attempt.call
 
     async def _cancelled(self, task_id: str, attempt: _Attempt) -> Orders:
         """End the attempt, or leave it at work, by the reason of a cancellation of its call."""
@@ -116,7 +137,7 @@ class RunningAttempts:
                 return await attempt.work
         if attempt.watch is None and not attempt.work.done():
             _LOG.warning("attempt taken for lost is still at work", extra={"task": task_id})
-            attempt.watch = asyncio.create_task(self._watch(task_id, attempt))
+            attempt.watch = asyncio.create_task(self._watch(attempt.call, attempt))
         raise asyncio.CancelledError
 
     async def _watch(self, task_id: str, attempt: _Attempt) -> None:

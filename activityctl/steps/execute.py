@@ -3,7 +3,8 @@
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -20,7 +21,7 @@ from activityctl.domain.values.failure_kind import Tries, reason_of
 from activityctl.domain.values.finding import findings_of
 from activityctl.domain.values.log import Level, LogEntry
 from activityctl.domain.values.model import JsonValue
-from activityctl.errors import TaskError
+from activityctl.errors import ActivityctlError, TaskError
 from activityctl.ports import (
     BegunAttempt,
     Executor,
@@ -33,12 +34,14 @@ from activityctl.ports import (
     SecretReader,
 )
 from activityctl.steps.attempts import RunningAttempts, write_safely
+from activityctl.steps.chain_call import ChainCall
 from activityctl.steps.failed_attempts import FailedAttempts, note_about_wait
 from activityctl.steps.guarding import Guarding
 from activityctl.steps.held_secrets import NO_SECRETS, HeldSecrets
 from activityctl.steps.lane_call import LaneCall
 from activityctl.steps.limited import TimeUsed, execute_limited
 from activityctl.steps.lost_attempts import told_loss
+from activityctl.steps.orders import order_of
 from activityctl.steps.record import RecordStep
 from activityctl.steps.strategies import Strategies
 from activityctl.steps.task_calls import TaskCalls, attempt_entry
@@ -137,12 +140,7 @@ class ExecuteStep:
             await write_safely(self._logbook.append([entry]))
         if order.takes_next:
             return await self._execute_lane(task, order)
-        self._begun[order.task_id], self._used[task.id] = task, used
-        self._known[task.id] = begun.known
-        try:
-            return await self._execute_begun(task, order)
-        finally:
-            del self._begun[order.task_id], self._used[task.id], self._known[task.id]
+        return await self._execute_chain(begun, order, used)
 
     async def _begin(self, order: TaskOrder, used: TimeUsed) -> BegunAttempt | None:
         if order.is_guarded:
@@ -151,19 +149,69 @@ class ExecuteStep:
             order.task_id, self._clock(), self._worker, reads_run=not order.takes_next
         )
 
+    async def _execute_chain(self, begun: BegunAttempt, order: TaskOrder, used: TimeUsed) -> Orders:
+        """Execute a task, then those that follow it, as long as the call may go on."""
+        call = ChainCall(order)
+        if begun.task.id != order.task_id:  # the call is repeated, and had taken this one
+            order, used = await self._order_of(begun.task, order), TimeUsed(begun.task)
+        while True:
+            with self._at_work(call.lane, begun.task, used):
+                self._known[begun.task.id] = begun.known
+                orders = await self._execute_begun(begun.task, order)
+            following = call.follower(orders)
+            if following is None:
+                return call.told(orders)
+            order = following
+            try:
+                taken = await self._take(order, call.lane)
+            except ActivityctlError as error:
+                _LOG.warning("the workflow has to begin a task: %s", error)
+                return call.told(orders)
+            if taken is None:
+                return call.told(await self._not_begun(order))
+            begun, used = taken, TimeUsed(taken.task)
+            call.note(order)
+
+    async def _take(self, order: TaskOrder, lane: str) -> BegunAttempt | None:
+        """Begin the next task of a call; None if it may not begin."""
+        self._attempts.carries(lane, order.task_id)
+        return await self._runs.begin_attempt(
+            order.task_id, self._clock(), self._worker, reads_run=True, lane=lane
+        )
+
+    async def _order_of(self, task: TaskInstance, order: TaskOrder) -> TaskOrder:
+        """Return the order for a task that a call has taken after the one of its own order."""
+        state = await self._failures.written(lambda: self._runs.load(order.run_id), task)
+        return replace(order, task_id=task.id) if state is None else order_of(state, task)
+
     async def _execute_lane(self, task: TaskInstance, order: TaskOrder) -> Orders:
         """Execute an instance of a large forEach, then those that its lane takes after it."""
         call = LaneCall(self._lanes, order, self._worker, self._clock)
         following: TaskInstance | None = task
         while following is not None:
-            task = self._begun[order.task_id] = following
-            self._lane_calls[task.id], self._used[task.id] = call, TimeUsed(task)
-            try:
+            task = following
+            with self._at_work(order.task_id, task, TimeUsed(task)):
+                self._lane_calls[task.id] = call
                 orders = await self._execute_begun(task, replace(order, task_id=task.id))
-            finally:
-                del self._begun[order.task_id], self._lane_calls[task.id], self._used[task.id]
             following = call.take_next()
         return orders
+
+    @contextmanager
+    def _at_work(self, call: str, task: TaskInstance, used: TimeUsed) -> Iterator[None]:
+        """Note that the call carries out the task, while the block runs."""
+        self._attempts.carries(call, task.id)
+        self._begun[call], self._used[task.id] = task, used
+        try:
+            yield
+        finally:
+            del self._begun[call], self._used[task.id]
+            self._known.pop(task.id, None)
+            self._lane_calls.pop(task.id, None)
+
+    def _task_at_work(self, task_id: str) -> TaskInstance | None:
+        """Return the task that a call for this task carries out here."""
+        others = (task for task in self._begun.values() if task.id == task_id)
+        return self._begun.get(task_id) or next(others, None)
 
     async def _end(
         self,
@@ -212,7 +260,7 @@ class ExecuteStep:
 
     async def _is_wanted(self, task_id: str) -> bool:
         """Return whether the run and the task are open and no other worker has begun the task."""
-        begun = self._begun.get(task_id)
+        begun = self._task_at_work(task_id)
         if begun is None:
             return True
         state = await self._runs.load(begun.run_id)
@@ -222,7 +270,7 @@ class ExecuteStep:
         return present is not None and not present.has_ended and present.attempts == begun.attempts
 
     async def _warn_joined(self, order: TaskOrder) -> None:
-        task = self._begun.get(order.task_id)
+        task = self._task_at_work(order.task_id)
         if task is None:
             return
         message = (

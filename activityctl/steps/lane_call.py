@@ -72,10 +72,11 @@ class LaneCall:
         goes_on = (
             self._begun < INSTANCES_PER_CALL
             and not self._order.is_guarded  # each attempt has to pass its breaker and limit
-            and not _worker_stops()
+            and not worker_stops()
         )
         return LaneEnd(ended, entry, TaskId(self._order.task_id), self._worker, goes_on)
 
 
-def _worker_stops() -> bool:
+def worker_stops() -> bool:
+    """Return whether the worker of this call is about to end."""
     return activity.in_activity() and activity.is_worker_shutdown()

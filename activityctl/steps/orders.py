@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.task_template import TaskTemplate
 from activityctl.domain.manifests.task_tree import template_path, templates_by_path
-from activityctl.domain.runs import rounds
-from activityctl.domain.runs.run import Decision, Run, TaskInstance, TaskStatus
+from activityctl.domain.runs import lanes, rounds
+from activityctl.domain.runs.run import Decision, Run, RunState, TaskInstance, TaskStatus
 from activityctl.workflows.calls import Orders, TaskOrder
 
 
@@ -42,6 +42,11 @@ def with_waits(
     return replace(orders, has_waiting=bool(waiting), settle_in_seconds=seconds)
 
 
+def order_of(state: RunState, task: TaskInstance) -> TaskOrder:
+    """Return the order to execute the task of the run."""
+    return _order(state.run, task, templates_by_path(state.spec)[template_path(task.name)])
+
+
 def _order(run: Run, task: TaskInstance, template: TaskTemplate) -> TaskOrder:
     limits = template.timeout
     not_before = rounds.begins_at(template, task) if task.status is TaskStatus.PENDING else None
@@ -57,7 +62,7 @@ def _order(run: Run, task: TaskInstance, template: TaskTemplate) -> TaskOrder:
         max_age_seconds=_seconds(template.retry.max_age),
         is_guarded=task.guard is not None,
         is_limited=task.guard is not None and task.guard.limit is not None,
-        takes_next=task.lane is not None,
+        takes_next=lanes.goes_on(template, task),
         not_before=None if not_before is None else not_before.isoformat(),
         is_group=task.is_container,
         strategy=_strategy(task),

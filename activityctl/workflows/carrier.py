@@ -11,6 +11,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
+    from activityctl.domain.runs.chains import TIME_PER_CALL
     from activityctl.domain.runs.lanes import INSTANCES_PER_CALL
     from activityctl.domain.runs.stopping import STOPS_WITHIN
     from activityctl.domain.timing.firing import FiringRef
@@ -187,7 +188,8 @@ class RunCarrier:
         return await workflow.execute_activity(
             calls.execute,
             order,
-            start_to_close_timeout=limit * instances,
+            # A call goes on with tasks that have the same limit at most, as long as it is young.
+            start_to_close_timeout=limit * instances + TIME_PER_CALL,
             schedule_to_start_timeout=timedelta(seconds=wait) if wait else None,
             # The step keeps this limit itself; this is for a worker that is lost or missing.
             schedule_to_close_timeout=(
@@ -235,6 +237,7 @@ class RunCarrier:
         if start and self._is_stopping:  # the tasks of its end, which have no deadline
             self._is_stopping, self._deadline = False, None
         for orders in answers:
+            self._ordered.update(orders.done)
             self._note_waits(orders)
         if any(orders.lifts_deadline for orders in answers):
             self._deadline = None

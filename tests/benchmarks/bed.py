@@ -45,10 +45,11 @@ async def servers(home: Path) -> AsyncIterator[Mapping[str, str]]:
 
 
 @asynccontextmanager
-async def worker_of(home: Path, ports: wiring.Ports) -> AsyncIterator[int]:
-    """Run our worker; yield its process id."""
+async def worker_of(home: Path, ports: wiring.Ports, before: str = "") -> AsyncIterator[int]:
+    """Run our worker; yield its process id. `before` is Python that it executes at first."""
     environment = {**os.environ, "ACTIVITYCTL_ALLOW_COMMANDS": "true"}
-    command = [sys.executable, "-m", "activityctl", "--home", str(home), "worker"]
+    program = f"{before}\nfrom activityctl.__main__ import main\nmain()"
+    command = [sys.executable, "-c", program, "--home", str(home), "worker"]
     with (home / "worker.log").open("wb") as log:
         worker = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:

@@ -32,6 +32,23 @@ async def test_saving_a_task_keeps_the_attempts_counted_meanwhile(
     assert (found.attempts, found.started_at) == (1, now)
 
 
+async def test_a_call_that_takes_a_task_begins_it_only_once(
+    ports: wiring.Ports, make_run: MakeRun, now: datetime
+):
+    run = await make_run("k")
+    (task,) = (await state_of(ports, run)).tasks
+    taken = await ports.runs.begin_attempt(task.id, now, "here", lane="first")
+    assert taken is not None
+    assert (taken.task.lane, taken.task.attempts) == ("first", 1)
+    assert await ports.runs.begin_attempt(task.id, now, "there", lane="other") is None
+    again = await ports.runs.begin_attempt("first", now, "there")
+    assert again is not None
+    assert (again.task.id, again.task.lane, again.task.attempts) == (task.id, "first", 2)
+    assert again.lost_worker == "here"
+    (lost, _) = await ports.run_lists.attempts([task.id])
+    assert str(lost.outcome) == "lost"
+
+
 async def test_each_begun_attempt_is_counted(ports: wiring.Ports, make_run: MakeRun, now: datetime):
     run = await make_run("k")
     (task,) = (await state_of(ports, run)).tasks

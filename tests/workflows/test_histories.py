@@ -114,7 +114,18 @@ WAITS = {
         ]
     }
 }
-SCENARIOS = {**SCENARIOS, "batch-waiting": SCENARIOS["batch"], **FLOW, **LOOKUPS, **WAITS}
+CHAINS = {
+    "chain": {
+        "tasks": [
+            {"name": "a", **TRUE},
+            {"name": "b", "needs": ["a"], **TRUE},
+            {"name": "c", "needs": ["b"], **TRUE},
+            {"name": "d", "needs": ["b"], **TRUE},
+            {"name": "e", "needs": ["c", "d"], **TRUE},
+        ]
+    }
+}
+SCENARIOS = {**SCENARIOS, "batch-waiting": SCENARIOS["batch"], **FLOW, **LOOKUPS, **WAITS, **CHAINS}
 BATCH_SECONDS = (0, 1, 60, 0, 1)
 """How long the runs of the batch sleep; the longest one is cancelled."""
 

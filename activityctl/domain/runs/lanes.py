@@ -30,12 +30,25 @@ def with_lanes(template: TaskTemplate, instances: list[TaskInstance]) -> list[Ta
     return [replace(task, lane=task.id) if task.id in first else task for task in instances]
 
 
+def leads(task: TaskInstance) -> bool:
+    """Return whether the instance is the first of a lane."""
+    return task.lane == task.id
+
+
 def may_be_ordered(task: TaskInstance) -> bool:
     """Return whether the workflow has to start the pending instance: it is the first of a lane."""
-    return task.status is TaskStatus.PENDING and task.lane == task.id
+    return task.status is TaskStatus.PENDING and leads(task)
+
+
+def goes_on(template: TaskTemplate, task: TaskInstance) -> bool:
+    """Return whether a call for the instance goes on with others of its forEach."""
+    return task.lane is not None and template.for_each is not None and (task.of or 0) >= LANES_FROM
 
 
 def carried_by(tasks: Iterable[TaskInstance], task_id: str) -> TaskInstance | None:
-    """Return the task that a call for this task carries out now: the open one of its lane."""
+    """Return the task that a call for this task carries out now: the open one of its lane.
+
+    Tasks that follow one another in one call have a lane too; see `chains`.
+    """
     found = [task for task in tasks if task_id in (task.id, task.lane)]
     return next((task for task in found if not task.has_ended), found[0] if found else None)

@@ -209,8 +209,8 @@ class TaskInstance:
     attempt_at: datetime | None = None
     """When the attempt began that is at work; None before, between and after attempts."""
     lane: TaskId | None = None
-    """The instance of a large forEach with which the call began that carries this one out; None
-    until a call has taken it, and for all other tasks. See `lanes`."""
+    """The task with which the call began that carries this one out after others; None until a call
+    has taken it, and for all other tasks. See `lanes` and `chains`."""
     waits_until: datetime | None = None
     """When the wait of the task ends by itself; None if it does not, or if the task never waits."""
     completed_by: str | None = None

@@ -169,7 +169,7 @@ class Spawning:
         In a forEach with lanes it is the first of each lane; a worker takes the others by itself.
         """
         found = self.rows.instances(template, block.prefix + template.name)
-        if any(task.lane for task in found):
+        if any(lanes.leads(task) for task in found):
             self._start += [task for task in found if lanes.may_be_ordered(task)]
             return
         most = template.most_parallel

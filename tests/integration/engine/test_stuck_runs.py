@@ -130,9 +130,16 @@ async def test_a_stuck_run_goes_on_in_a_new_workflow_and_repeats_nothing(
     ports, effects = engine.ports, tmp_path / "effects"
     async with working(settings):
         slow = "!trigger.payload.quick"
+        by_workflow = {"total": "1h"}  # without it, the call of the first task would begin it
         tasks = [
             shell(f"sleep 3; echo one >> {effects}", name="one", when=slow),
-            shell(f"echo two >> {effects}", name="two", needs=["one"], when=slow),
+            shell(
+                f"echo two >> {effects}",
+                name="two",
+                needs=["one"],
+                when=slow,
+                timeout=by_workflow,
+            ),
         ]
         await engine.apply({"tasks": tasks})
         run_id = await engine.fire(quick=False)

@@ -6,10 +6,26 @@ from datetime import datetime
 from activityctl.adapters.memory.state import MemoryState, stored_text
 from activityctl.domain.runs.run import TaskInstance, TaskStatus
 from activityctl.domain.tasks.attempt import Attempt, AttemptOutcome
+from activityctl.domain.values.ids import TaskId
+
+
+def begun(task: TaskInstance, now: datetime, worker: str, lane: str | None) -> TaskInstance:
+    """Return the task with another attempt that begins now, in this lane if there is one."""
+    return replace(
+        task,
+        status=TaskStatus.RUNNING,
+        attempts=task.attempts + 1,
+        started_at=task.started_at or now,
+        worker=stored_text(worker),
+        attempt_at=now,
+        reason=None,
+        lane=task.lane if lane is None else TaskId(lane),
+    )
 
 
 def begin_attempt(state: MemoryState, task: TaskInstance, now: datetime) -> None:
-    """Record that an attempt has begun."""
+    """Record that an attempt has begun; one before it that is still open is lost."""
+    end_attempt(state, task.id, AttemptOutcome.LOST, now)
     state.attempts[task.id, task.attempts] = Attempt(task.id, task.attempts, task.worker, now)
 
 

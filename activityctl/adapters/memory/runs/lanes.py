@@ -7,7 +7,6 @@ from activityctl.adapters.memory.runs.attempts import begin_attempt, end_attempt
 from activityctl.adapters.memory.state import MemoryState, TaskRow, stored_json, stored_text
 from activityctl.domain.runs import lanes
 from activityctl.domain.runs.run import RunStatus, TaskInstance, TaskStatus
-from activityctl.domain.tasks.attempt import AttemptOutcome
 from activityctl.domain.values.credentials import mask_credentials
 from activityctl.ports import LaneEnd, LaneTurn
 
@@ -61,7 +60,6 @@ class MemoryLanes:
             started_at=chosen.started_at or end.task.ended_at,
             attempt_at=end.task.ended_at,
         )
-        end_attempt(self._state, begun.id, AttemptOutcome.LOST, begun.attempt_at)
         begin_attempt(self._state, begun, begun.attempt_at or self._state.clock())
         self._put(begun)
         return begun

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 
-from activityctl.adapters.memory.runs.attempts import begin_attempt, end_attempt, outcome_of
+from activityctl.adapters.memory.runs.attempts import begin_attempt, begun, end_attempt, outcome_of
 from activityctl.adapters.memory.runs.gates import begun_run
 from activityctl.adapters.memory.runs.locked_run import MemoryLockedRun
 from activityctl.adapters.memory.runs.notices import write_notices
@@ -190,7 +190,13 @@ class MemoryRunStore:
             end_attempt(self._state, task.id, AttemptOutcome.STOPPED, now)
 
     async def begin_attempt(
-        self, task_id: str, now: datetime, worker: str, *, reads_run: bool = False
+        self,
+        task_id: str,
+        now: datetime,
+        worker: str,
+        *,
+        reads_run: bool = False,
+        lane: str | None = None,
     ) -> BegunAttempt | None:
         """Mark the task as running and count the attempt; None when it may not begin."""
         tasks = [found.task for found in self._state.tasks.values()]
@@ -198,21 +204,13 @@ class MemoryRunStore:
         row = self._state.tasks[carried.id] if carried else None
         if row is None or row.task.ended_at is not None:
             return None
-        if self._state.runs[row.task.run_id].run.status is not RunStatus.RUNNING:
+        is_running = self._state.runs[row.task.run_id].run.status is RunStatus.RUNNING
+        if not is_running or (lane is not None and row.task.status is not TaskStatus.PENDING):
             return None
-        task = replace(
-            row.task,
-            status=TaskStatus.RUNNING,
-            attempts=row.task.attempts + 1,
-            started_at=row.task.started_at or now,
-            worker=stored_text(worker),
-            attempt_at=now,
-            reason=None,
-        )
+        task = begun(row.task, now, worker, lane)
         self._state.tasks[task.id] = replace(row, task=task)
-        if (lost_since := row.task.attempt_at) is not None:
-            end_attempt(self._state, task_id, AttemptOutcome.LOST, now)
         begin_attempt(self._state, task, now)
+        lost_since = row.task.attempt_at
         lost_worker = row.task.worker if lost_since is not None else None
         state = await self.load(task.run_id) if reads_run else None
         known = KnownRun(state, self._state.runs[task.run_id]) if state else None

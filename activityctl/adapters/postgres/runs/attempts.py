@@ -25,16 +25,18 @@ RECORD_BEGUN: Final = """
 BEGIN_ATTEMPT: Final = f"""
     WITH begun AS (
         UPDATE tasks t SET status = 'running', attempts = t.attempts + 1, worker = %(worker)s,
-            started_at = coalesce(t.started_at, %(now)s), attempt_at = %(now)s, reason = NULL
+            started_at = coalesce(t.started_at, %(now)s), attempt_at = %(now)s, reason = NULL,
+            lane = coalesce(%(lane)s, t.lane)
         FROM tasks old JOIN runs r ON r.id = old.run_id
         WHERE t.id = coalesce((SELECT o.id FROM tasks o WHERE o.lane = %(id)s
                 AND o.ended_at IS NULL ORDER BY o.index LIMIT 1), %(id)s)
             AND old.id = t.id AND t.ended_at IS NULL AND r.status = 'running'
+            AND (%(lane)s::text IS NULL OR old.status = 'pending')
         RETURNING {TASK_COLUMNS}, old.attempt_at AS lost_since,
             CASE WHEN old.attempt_at IS NOT NULL THEN old.worker END AS lost_worker),
     {RECORD_BEGUN}
     SELECT * FROM begun"""
-"""Takes `id`, `now` and `worker`. Returns no row if the attempt may not begin."""
+"""Takes `id`, `now`, `worker` and `lane`. Returns no row if the attempt may not begin."""
 
 _FAIL: Final = """
     WITH failed AS (

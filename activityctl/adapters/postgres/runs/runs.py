@@ -239,10 +239,16 @@ class PostgresRunStore:
             return await abandon_run(connection, run_id, status, reason, now)
 
     async def begin_attempt(
-        self, task_id: str, now: datetime, worker: str, *, reads_run: bool = False
+        self,
+        task_id: str,
+        now: datetime,
+        worker: str,
+        *,
+        reads_run: bool = False,
+        lane: str | None = None,
     ) -> BegunAttempt | None:
         """Mark the task as running and count the attempt; None when it may not begin."""
-        values = {"id": task_id, "now": now, "worker": to_storable_text(worker)}
+        values = {"id": task_id, "now": now, "worker": to_storable_text(worker), "lane": lane}
         known = None
         async with self._database.one_trip() as connection:
             begun = await connection.execute(BEGIN_ATTEMPT.encode(), values)
