@@ -5,7 +5,7 @@ from typing import Final, Self
 
 from pydantic import Field, ValidationInfo, model_validator
 
-from activityctl.domain.tasks.breaker import BreakerPolicy
+from activityctl.domain.tasks.guard import BreakerField, LimitField
 from activityctl.domain.tasks.retry import RetryPolicy
 from activityctl.domain.values.duration import LimitDuration
 from activityctl.domain.values.model import JsonValue, Kinded, Name, is_written
@@ -45,18 +45,8 @@ class ContextTemplate(Kinded):
         examples=[{"active": False}],
     )
 
-    breaker: BreakerPolicy | None = Field(
-        default=None,
-        description="A circuit breaker that leaves a failing neighbour alone; it is shared with "
-        "the tasks and sources that have the same host or name. Default: none.",
-        examples=[{"openFor": "1m"}],
-    )
-    limit: Name | None = Field(
-        default=None,
-        description="The name of a limit that the definition declares in `limits`. An attempt "
-        "begins when the limit has room. Default: none.",
-        examples=["crm"],
-    )
+    breaker: BreakerField = None
+    limit: LimitField = None
 
     @model_validator(mode="after")
     def _ends_in_time(self, info: ValidationInfo) -> Self:

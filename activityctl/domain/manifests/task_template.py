@@ -4,8 +4,8 @@ from typing import Final
 
 from pydantic import Field
 
-from activityctl.domain.tasks.breaker import BreakerPolicy
 from activityctl.domain.tasks.engine_kinds import ENGINE_KINDS
+from activityctl.domain.tasks.guard import BreakerField, LimitField
 from activityctl.domain.tasks.repeat import Repeat
 from activityctl.domain.tasks.retry import RetryPolicy
 from activityctl.domain.tasks.time_limits import TaskTimeout
@@ -121,18 +121,8 @@ class TaskTemplate(Kinded):
     switch: Switch | None = Field(
         default=None, description="Makes the task a choice: the first case that holds runs."
     )
-    breaker: BreakerPolicy | None = Field(
-        default=None,
-        description="A circuit breaker that leaves a failing destination alone. `{}` takes the "
-        "defaults. Default: none.",
-        examples=[{"openFor": "1m"}],
-    )
-    limit: Name | None = Field(
-        default=None,
-        description="The name of a limit that the definition declares in `limits`. An attempt "
-        "begins when the limit has room. Default: none.",
-        examples=["crm"],
-    )
+    breaker: BreakerField = None
+    limit: LimitField = None
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -2,18 +2,40 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
+
+from pydantic import Field
 
 from activityctl.domain.tasks.breaker import BreakerPolicy
 from activityctl.domain.tasks.limit import Limit
 from activityctl.domain.tasks.model_address import AI, base_url_of
 from activityctl.domain.values.ids import canonical_json
-from activityctl.domain.values.model import JsonValue, canonical
+from activityctl.domain.values.model import JsonValue, Name, canonical
 
 HTTP: Final = "http"
 KINDS_WITH_HOST: Final = frozenset({AI, HTTP})
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
+
+BreakerField = Annotated[
+    BreakerPolicy | None,
+    Field(
+        description="A circuit breaker that leaves a failing destination alone; it is shared with "
+        "the tasks and context sources that have the same host or name. `{}` takes the defaults. "
+        "Default: none.",
+        examples=[{"openFor": "1m"}],
+    ),
+]
+"""The field `breaker` of tasks and of context sources."""
+LimitField = Annotated[
+    Name | None,
+    Field(
+        description="The name of a limit that the definition declares in `limits`. An attempt "
+        "begins when the limit has room. Default: none.",
+        examples=["crm"],
+    ),
+]
+"""The field `limit` of tasks and of context sources."""
 
 
 @dataclass(frozen=True, slots=True)
