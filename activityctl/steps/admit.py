@@ -47,10 +47,11 @@ from activityctl.ports import (
     SecretReader,
     Timetable,
 )
+from activityctl.steps.asking import HELD
 from activityctl.steps.attempts import RunningAttempts, write_safely
 from activityctl.steps.deciding import Deciding
 from activityctl.steps.give_up import GiveUp
-from activityctl.steps.guarded_lookups import HELD, GuardedLookups
+from activityctl.steps.guarded_lookups import GuardedLookups
 from activityctl.steps.held_secrets import NO_SECRETS
 from activityctl.steps.orders import orders_of, with_waits
 from activityctl.steps.read_ahead import ReadAhead

@@ -1,34 +1,27 @@
 """Guarding: begins the attempts that a breaker or a limit may hold up, and tells the breaker."""
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Final
 
 from temporalio import activity
-from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activityctl.domain.runs.run import TaskInstance
-from activityctl.domain.tasks.breaker import LEASE, BreakerStatus, is_fault
+from activityctl.domain.tasks.breaker import LEASE, is_fault
 from activityctl.domain.tasks.failure import failure_of
 from activityctl.domain.tasks.next_attempt import TimeBudget
 from activityctl.domain.tasks.retry import chance_of
-from activityctl.domain.values.json_form import format_timestamp
 from activityctl.domain.values.log import Level, LogEntry
 from activityctl.domain.values.model import JsonValue
-from activityctl.errors import ActivityctlError, TaskError
-from activityctl.ports import BegunAttempt, BreakerChange, Guards, Hold, Logbook
+from activityctl.errors import TaskError
+from activityctl.ports import BegunAttempt, Guards, Hold, Logbook
+from activityctl.steps.asking import Asker, Asking, held_by
 from activityctl.steps.attempts import write_safely
 from activityctl.workflows.calls import TaskOrder
 
-_LOG = logging.getLogger(__name__)
-_WAITED_HERE: Final = 1.0
-"""Seconds. A shorter wait keeps the call; during a longer one no worker is busy with the task."""
 
-
-class Guarding:
-    """Asks breakers and limits for one worker."""
+class Guarding(Asking):
+    """Asks breakers and limits before each attempt of a task."""
 
     def __init__(
         self,
@@ -38,11 +31,7 @@ class Guarding:
         clock: Callable[[], datetime],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._guards = guards
-        self._logbook = logbook
-        self._worker = worker
-        self._clock = clock
-        self._sleep = sleep
+        super().__init__(guards, logbook, worker, clock, sleep)
         self._probes: set[str] = set()
 
     async def begin(
@@ -53,50 +42,32 @@ class Guarding:
         Raise TaskError if the task is not to wait, or would wait too long. If it has to wait for
         more than a second, raise the error after which Temporal calls again at the right time.
         """
-        waited = 0.0
-        while True:
-            answer = await self._guards.begin(
+        asker = self._asker(order)
+
+        async def check(hold: Hold) -> None:
+            if (refusal := budget().refusal(timedelta(seconds=hold.seconds))) is not None:
+                await self._guards.forget(order.task_id)
+                message = f"would wait too long for {held_by(hold)}: {refusal}"
+                raise TaskError(message, code="held", retryable=False)
+
+        begun = await self._wait_until_begun(
+            asker,
+            lambda: self._guards.begin(
                 order.task_id,
                 self._clock(),
                 self._worker,
                 is_limited=order.is_limited,
                 lease=timedelta(seconds=order.start_to_close_seconds) + LEASE,
                 chance=chance_of(order.task_id, activity.info().attempt),
-            )
-            if not isinstance(answer, Hold):
-                if answer is not None and answer.is_probe:
-                    self._probes.add(answer.task.id)
-                    text = f"task {answer.task.name} probes whether the destination works again"
-                    await self._log(order, "info", text, {})
-                return answer
-            await self._check(answer, order, budget())
-            if answer.is_new:
-                facts = {"waitsFor": answer.name, "until": format_timestamp(answer.until)}
-                await self._log(
-                    order, "info", f"task {answer.task} waits for {held_by(answer)}", facts
-                )
-            waited += answer.seconds
-            if waited > _WAITED_HERE:
-                raise ApplicationError(
-                    "the task waits for a breaker or a limit",
-                    type="held",
-                    next_retry_delay=timedelta(seconds=max(answer.seconds, 0.001)),
-                    category=ApplicationErrorCategory.BENIGN,
-                )
-            await self._sleep(answer.seconds)
-
-    async def _check(self, hold: Hold, order: TaskOrder, budget: TimeBudget) -> None:
-        """Raise TaskError if the task is not to wait."""
-        if hold.fails:
-            why = f": {hold.reason}" if hold.reason else ""
-            raise TaskError(
-                f"breaker {hold.name} is open{why}", code="breaker_open", retryable=False
-            )
-        if (refusal := budget.refusal(timedelta(seconds=hold.seconds))) is not None:
-            await self._guards.forget(order.task_id)
-            raise TaskError(
-                f"would wait too long for {held_by(hold)}: {refusal}", code="held", retryable=False
-            )
+            ),
+            lambda hold: f"task {hold.task}",
+            check,
+        )
+        if begun is not None and begun.is_probe:
+            self._probes.add(begun.task.id)
+            text = f"task {begun.task.name} probes whether the destination works again"
+            await asker.log("info", text, {})
+        return begun
 
     async def settle(
         self,
@@ -117,48 +88,13 @@ class Guarding:
         fault: bool | None = None if failure else False
         if isinstance(failure, TaskError):
             fault = is_fault(failure_of(failure, task.attempts))
-        try:
-            change = await self._guards.settle(task, is_fault=fault)
-        except ActivityctlError as error:
-            _LOG.warning("a breaker was not told: %s", error, extra={"task": task.id})
-            return
-        if change is not None:
-            level, message, facts = transition(change)
-            _LOG.warning(message, extra={"task": task.id, "run": task.run_id})
-            await self._log(order, level, message, facts)
+        await self._tell(self._asker(order), self._guards.settle(task, is_fault=fault))
 
-    async def _log(
-        self, order: TaskOrder, level: Level, message: str, metadata: Mapping[str, JsonValue]
-    ) -> None:
-        facts = {"taskId": order.task_id, **metadata}
-        entry = LogEntry(order.subscription_id, order.run_id, message, level, self._clock(), facts)
-        await write_safely(self._logbook.append([entry]))
+    def _asker(self, order: TaskOrder) -> Asker:
+        async def log(level: Level, message: str, metadata: dict[str, JsonValue]) -> None:
+            facts = {"taskId": order.task_id, **metadata}
+            now = self._clock()
+            entry = LogEntry(order.subscription_id, order.run_id, message, level, now, facts)
+            await write_safely(self._logbook.append([entry]))
 
-
-def held_by(hold: Hold) -> str:
-    """Return what holds up a task or a lookup, for people."""
-    if not hold.is_breaker:
-        return f"limit {hold.name}"
-    why = f": {hold.reason}" if hold.reason else ""
-    return f"breaker {hold.name}, which is open{why}"
-
-
-def transition(change: BreakerChange) -> tuple[Level, str, dict[str, JsonValue]]:
-    """Return the log entry about a change of a breaker: level, message, facts."""
-    after = change.after
-    facts: dict[str, JsonValue] = {
-        "breaker": after.name,
-        "before": change.before.status.value,
-        "after": after.status.value,
-        "openUntil": format_timestamp(after.open_until),
-    }
-    message = f"breaker {after.name} {_VERBS[after.status]}"
-    message += f": {after.reason}" if after.reason else ""
-    return ("info" if after.status is BreakerStatus.CLOSED else "warning"), message, facts
-
-
-_VERBS: Final[Mapping[BreakerStatus, str]] = {
-    BreakerStatus.CLOSED: "closed",
-    BreakerStatus.OPEN: "opened",
-    BreakerStatus.HALF_OPEN: "is half-open",
-}
+        return Asker("task", {"task": order.task_id, "run": order.run_id}, log)
