@@ -32,6 +32,7 @@ def _show_run(session: Session, view: View, shape: str, *, timeline: bool) -> No
     page = run_page(
         view,
         _temporal_page(session, view["workflow"]),
+        moment=format_timestamp(moment),
         **({} if shape == "text" else {"most_lines": _MOST_LINES_IN_A_FILE}),
     )
     times = timeline_of(view, moment)

@@ -20,21 +20,28 @@ from activityctl.domain.values.json_form import View
 _SHORT: int = 8
 
 
-def run_page(view: View, temporal_page: str | None, *, most_lines: int = 12) -> Page:
+def run_page(
+    view: View,
+    temporal_page: str | None,
+    *,
+    most_lines: int = 12,
+    moment: str | None = None,
+) -> Page:
     """Return the page of a run from its JSON view.
 
-    `temporal_page` is the address of the run's workflow in Temporal's web page, if that runs.
+    `temporal_page` is the address of the run's workflow in Temporal's web page, if that runs. With
+    `moment`, the time stamp of now, what is open says for how long.
     """
     return Page(
         title=f"run {view['id']}",
         status="stuck" if view["stuck"] else str(view["status"]),
-        facts=tuple(_facts(view, temporal_page)),
-        sections=tuple(_sections(view, most_lines)),
+        facts=tuple(_facts(view, temporal_page, moment)),
+        sections=tuple(_sections(view, most_lines, moment)),
         next_steps=tuple(_next_steps(view)),
     )
 
 
-def _facts(view: View, temporal_page: str | None) -> Iterator[tuple[str, Line]]:
+def _facts(view: View, temporal_page: str | None, moment: str | None) -> Iterator[tuple[str, Line]]:
     if view["reason"]:
         yield "why", line(str(view["reason"]), str(view["status"]))
     if view["stuck"]:
@@ -49,6 +56,8 @@ def _facts(view: View, temporal_page: str | None) -> Iterator[tuple[str, Line]]:
     if view["endedAt"]:
         took = duration(view["startedAt"], view["endedAt"])
         yield "ended", line(f"{local_time(view['endedAt'])}, it took {took}")
+    elif moment and view["startedAt"]:
+        yield "open", line(f"for {duration(view['startedAt'], moment)}")
     if view["replayOf"]:
         yield "replay of", line(f"run {view['replayOf']}")
     for replay in view.get("replays") or ():
@@ -68,7 +77,7 @@ def _started(view: View) -> str:
     return f"{local_time(view['startedAt'])}, {late} after it was due"
 
 
-def _sections(view: View, most_lines: int) -> Iterator[Section]:
+def _sections(view: View, most_lines: int, moment: str | None) -> Iterator[Section]:
     for event in view["events"]:
         title = f"event {event.get('type', '')} from {event.get('source', '')}"
         yield from value_section(title, event, most_lines)
@@ -77,7 +86,7 @@ def _sections(view: View, most_lines: int) -> Iterator[Section]:
         yield from value_section(shown, view[title], most_lines)
     if rules := tuple(_rule_line(rule) for rule in view["rules"]):
         yield Section("rules", rules)
-    if tasks := tuple(task_lines(view["tasks"])):
+    if tasks := tuple(task_lines(view["tasks"], moment)):
         yield Section("tasks", tasks)
     if view["log"]:
         yield Section("log, last lines", tuple(_log_line(entry) for entry in view["log"]))

@@ -33,15 +33,20 @@ def visible_tasks(tasks: Sequence[View]) -> tuple[list[View], dict[str, int]]:
     return shown, left_out
 
 
-def task_lines(tasks: Sequence[View]) -> Iterator[Line]:
-    """Yield a line for each task, then its error or reason, then its attempts if it had trouble."""
+def task_lines(tasks: Sequence[View], moment: str | None = None) -> Iterator[Line]:
+    """Yield a line for each task, then its error or reason, then its attempts if it had trouble.
+
+    With the time stamp of now, an open task says for how long it has been at work.
+    """
     shown, left_out = visible_tasks(tasks)
     names = ["  " * task["depth"] + _name(task) for task in shown]
     name_width = column_width(names, _WIDEST_NAME)
     kind_width = column_width([str(task["kind"]) for task in shown], 12)
     for name, task in zip(names, shown, strict=True):
         status = str(task["status"])
-        took = duration(task["startedAt"], task["endedAt"])
+        is_open = task["endedAt"] is None and status in {"running", "waiting"}
+        took = duration(task["startedAt"], moment if is_open else task["endedAt"])
+        so_far = " so far" if is_open and took != "-" else ""
         attempts = f"  {task['attempts']} attempts" if task["attempts"] > 1 else ""
         yield Line(
             (
@@ -49,7 +54,7 @@ def task_lines(tasks: Sequence[View]) -> Iterator[Line]:
                 (f"{name:<{name_width}}  ", ""),
                 (f"{task['kind']:<{kind_width}}  ", "dim"),
                 (f"{status:<9}", status),
-                (f"  {took:>6}{attempts}", ""),
+                (f"  {took:>6}{so_far}{attempts}", ""),
             ),
             indent=4,
         )
