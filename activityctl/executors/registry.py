@@ -20,6 +20,7 @@ from activityctl.executors.python import PythonExecutor
 from activityctl.executors.runs import RunsSource
 from activityctl.executors.sql import SqlExecutor, SqlSource
 from activityctl.executors.state import StateSource
+from activityctl.executors.webhook import WebhookExecutor
 from activityctl.ports import ContextSource, Executor
 
 TASK_KINDS: Final[Mapping[str, type[Executor]]] = {
@@ -31,6 +32,7 @@ TASK_KINDS: Final[Mapping[str, type[Executor]]] = {
     HttpExecutor.kind: HttpExecutor,
     PythonExecutor.kind: PythonExecutor,
     SqlExecutor.kind: SqlExecutor,
+    WebhookExecutor.kind: WebhookExecutor,
 }
 CONTEXT_KINDS: Final[Mapping[str, type[ContextSource]]] = {
     EnvSource.kind: EnvSource,

@@ -17,6 +17,15 @@ from activityctl.ports.guards import (
     LookupEnd,
 )
 from activityctl.ports.histories import Histories
+from activityctl.ports.hooks import (
+    ContractSignatures,
+    HookEnd,
+    HookLedger,
+    HookOwner,
+    HookRow,
+    Relay,
+    RelayRequest,
+)
 from activityctl.ports.keys import KeyReader
 from activityctl.ports.lanes import LaneEnd, Lanes, LaneTurn
 from activityctl.ports.lateness import Lateness
@@ -86,6 +95,7 @@ __all__ = [
     "ChainNodes",
     "Claim",
     "ContextSource",
+    "ContractSignatures",
     "DeadLetters",
     "Decide",
     "Destination",
@@ -102,6 +112,10 @@ __all__ = [
     "Guards",
     "Histories",
     "Hold",
+    "HookEnd",
+    "HookLedger",
+    "HookOwner",
+    "HookRow",
     "JsonValue",
     "KeyReader",
     "KnownRun",
@@ -126,6 +140,8 @@ __all__ = [
     "Place",
     "PostponedFiring",
     "Purge",
+    "Relay",
+    "RelayRequest",
     "Replays",
     "ResolveSecret",
     "Restore",

@@ -14,6 +14,7 @@ from activityctl.ports import (
     Facts,
     Gates,
     Guards,
+    HookLedger,
     Lanes,
     Lateness,
     Logbook,
@@ -82,6 +83,13 @@ class Ports:
         from activityctl.adapters.postgres.runs.guards import PostgresGuards
 
         return PostgresGuards(self._database)
+
+    @cached_property
+    def hooks(self) -> HookLedger:
+        """Triggers of executors."""
+        from activityctl.adapters.postgres.runs.hooks import PostgresHookLedger
+
+        return PostgresHookLedger(self._database)
 
     @cached_property
     def letters(self) -> DeadLetters:

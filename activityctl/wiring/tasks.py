@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from activityctl.domain.cel.evaluator import evaluating_with
-from activityctl.ports import ContextSource, Executor
+from activityctl.ports import ContextSource, Executor, KeyReader
 from activityctl.settings import Settings
 from activityctl.wiring.ports import Ports
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from activityctl.adapters.evaluator.pool import EvaluatorPool
     from activityctl.domain.manifests.checks import Kinds
+    from activityctl.executors.hook_client import HookClient
     from activityctl.executors.http_client import HttpClient
 
 Executors = Mapping[str, Executor]
@@ -30,7 +31,9 @@ def known_kinds() -> "Kinds":
 
 
 @asynccontextmanager
-async def open_executors(settings: Settings, ports: Ports) -> AsyncIterator[Executors]:
+async def open_executors(
+    settings: Settings, ports: Ports, keys: KeyReader
+) -> AsyncIterator[Executors]:
     """Create the executors of all task kinds, limited by the settings; close them at exit."""
     from activityctl.adapters.daemon_ports import DaemonPorts
     from activityctl.adapters.sql.client import DatabaseClient
@@ -43,6 +46,7 @@ async def open_executors(settings: Settings, ports: Ports) -> AsyncIterator[Exec
     from activityctl.executors.python import PythonExecutor
     from activityctl.executors.registry import added_task_kinds
     from activityctl.executors.sql import SqlExecutor
+    from activityctl.executors.webhook import WebhookExecutor
 
     built: dict[str, Executor] = {name: kind() for name, kind in added_task_kinds().items()}
     built["ai"] = AiExecutor(_model_transport(settings))
@@ -64,6 +68,7 @@ async def open_executors(settings: Settings, ports: Ports) -> AsyncIterator[Exec
         base_environment=settings.task_environment,
     )
     built["sql"] = SqlExecutor(DatabaseClient())
+    built["webhook"] = WebhookExecutor(hook_client(settings), ports.runs, ports.hooks, keys)
     try:
         yield built
     finally:
@@ -100,6 +105,19 @@ async def open_sources(
         yield built
     finally:
         await client.close()
+
+
+def hook_client(settings: Settings) -> "HookClient":
+    """Return what posts hooks to the addresses that the settings allow."""
+    from activityctl.adapters.daemon_ports import DaemonPorts
+    from activityctl.executors.hook_client import HookClient
+
+    return HookClient(
+        allow_http=settings.allow_http,
+        allowed_networks=settings.allowed_networks,
+        own_ports=frozenset(settings.own_ports),
+        listening=DaemonPorts(settings.home).listening,
+    )
 
 
 def _model_transport(settings: Settings) -> "httpx.AsyncBaseTransport":

@@ -142,7 +142,9 @@ async def print_overhead(settings: Settings, ports: wiring.Ports, seconds: float
     firing = FiringRequest(subscription.id, "manual", f"manual/{uuid.uuid4()}", now())
     await ports.outbox.add([firing], now())
     alone = []
-    async with wiring.open_executors(replace(settings, allow_commands=True), ports) as executors:
+    keys = wiring.open_keys(settings)
+    allowed = replace(settings, allow_commands=True)
+    async with wiring.open_executors(allowed, ports, keys) as executors:
         executor = executors["command"]
         body = executor.body.model_validate(BODY)
         deadline = time.perf_counter() + seconds

@@ -39,6 +39,7 @@ def test_all_samples_can_be_planned_together():
         "order-desk",
         "checkout",
         "tell-the-team",
+        "rebalancer-base",
     }
     assert set(manifests.calendars) == {"public-holidays"}
 

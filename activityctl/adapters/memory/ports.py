@@ -9,6 +9,7 @@ from activityctl.adapters.memory.metrics import MemoryMetricsSource
 from activityctl.adapters.memory.runs.facts import MemoryFacts
 from activityctl.adapters.memory.runs.gates import MemoryGates
 from activityctl.adapters.memory.runs.guards import MemoryGuards
+from activityctl.adapters.memory.runs.hooks import MemoryHookLedger
 from activityctl.adapters.memory.runs.lanes import MemoryLanes
 from activityctl.adapters.memory.runs.lateness import MemoryLateness
 from activityctl.adapters.memory.runs.letters import MemoryDeadLetters
@@ -36,6 +37,7 @@ from activityctl.ports import (
     Facts,
     Gates,
     Guards,
+    HookLedger,
     Lanes,
     Lateness,
     Logbook,
@@ -83,6 +85,7 @@ class MemoryPorts:
     lateness: Lateness
     facts: Facts
     notices: Notices
+    hooks: HookLedger
     starter: MemoryRunStarter = field(default_factory=MemoryRunStarter)
     schedule_client: MemoryScheduleClient = field(default_factory=MemoryScheduleClient)
 
@@ -115,4 +118,5 @@ def memory_ports(state: MemoryState | None = None) -> MemoryPorts:
         MemoryLateness(shared),
         MemoryFacts(shared),
         MemoryNotices(shared),
+        MemoryHookLedger(shared),
     )

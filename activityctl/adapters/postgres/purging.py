@@ -18,6 +18,7 @@ FREE_TEXTS: Final = {
     "dead_letters": ("reason",),
     "events": ("event_id", "source", "subject", "type"),
     "firings": ("error",),
+    "hooks": ("executed_request", "executed_response", "request", "response"),
     "letter_actions": ("actor", "reason"),
     "log_entries": ("message",),
     "runs": ("cancel_reason", "reason", "stuck_reason"),

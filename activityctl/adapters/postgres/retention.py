@@ -80,6 +80,7 @@ _REMOVE: Final[Mapping[RetainedKind, Sequence[str]]] = {
         *_TASKS,
         *_LETTERS,
         "DELETE FROM late_runs WHERE run_id = ANY(%(ids)s)",
+        "DELETE FROM hooks WHERE run_id = ANY(%(ids)s)",
         "DELETE FROM firings WHERE id = ANY(%(firings)s)",
         "DELETE FROM runs WHERE id = ANY(%(ids)s)",
     ),

@@ -54,8 +54,8 @@ TABLES: Final[Mapping[str, Rights]] = {
     "revisions": _rights(read="SELECT", plan="SELECT", apply="SELECT, INSERT", worker="SELECT"),
     "subscriptions": _rights(
         read="SELECT",
-        plan="SELECT (id, name, definition, params, triggers, labels, annotations, status, "
-        "created_at, updated_at, applyset, failures, paused_at)",
+        plan="SELECT (id, name, definition, params, triggers, account, labels, annotations, "
+        "status, created_at, updated_at, applyset, failures, paused_at)",
         apply="SELECT, INSERT, UPDATE",
         worker="SELECT, UPDATE (status, state, failures, pause_reason, paused_by_run, paused_at, "
         "updated_at)",
@@ -96,6 +96,8 @@ TABLES: Final[Mapping[str, Rights]] = {
     "log_entries": _rights(read="SELECT", apply="SELECT, INSERT", worker="SELECT, INSERT, DELETE"),
     "dead_letters": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, DELETE"),
     "letter_actions": _rights(read="SELECT", apply="SELECT, INSERT", worker="SELECT, DELETE"),
+    "hooks": _rights(read="SELECT", worker="SELECT, INSERT, UPDATE, DELETE"),
+    "hook_counts": _rights(read="SELECT", worker="SELECT, INSERT, UPDATE"),
     "late_runs": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, DELETE"),
     "notices": _rights(
         read="SELECT", apply="SELECT, INSERT", worker="SELECT, INSERT, UPDATE, DELETE"

@@ -28,11 +28,11 @@ TASK_COLUMNS = """t.id, t.run_id, t.name, t.index, t.of, t.phase, t.kind, t.stat
     t.input, t.output, t.error, t.reason, t.attempts, t.started_at, t.ended_at, t.worker,
     t.attempt_at, t.lane, t.waits_until, t.completed_by, t.code,
     t.guard, t.idempotency_key"""
-SUBSCRIPTION_COLUMNS = """s.id, s.name, s.definition, s.params, s.triggers, s.status,
-    s.created_at, s.updated_at, s.labels, s.annotations, s.state, s.applyset, s.failures,
+SUBSCRIPTION_COLUMNS = """s.id, s.name, s.definition, s.params, s.triggers, s.account,
+    s.status, s.created_at, s.updated_at, s.labels, s.annotations, s.state, s.applyset, s.failures,
     s.pause_reason, s.paused_at, s.paused_by_run"""
-PLANNED_SUBSCRIPTION_COLUMNS = """s.id, s.name, s.definition, s.params, s.triggers, s.status,
-    s.created_at, s.updated_at, s.labels, s.annotations, '{}'::jsonb AS state, s.applyset,
+PLANNED_SUBSCRIPTION_COLUMNS = """s.id, s.name, s.definition, s.params, s.triggers, s.account,
+    s.status, s.created_at, s.updated_at, s.labels, s.annotations, '{}'::jsonb AS state, s.applyset,
     s.failures, NULL AS pause_reason, s.paused_at, NULL AS paused_by_run"""
 """Without what runs have written: a login that only plans may not read that."""
 REVISION_COLUMNS = "v.id, v.definition, v.number, v.spec, v.created_at"
@@ -148,6 +148,7 @@ def subscription_of(row: Row) -> Subscription:
         updated_at=row["updated_at"],
         labels=row["labels"],
         annotations=row["annotations"],
+        account=row["account"],
         state=row["state"],
         applyset=row["applyset"],
         failures=row["failures"],

@@ -87,7 +87,8 @@ async def _work(
             _LOG.warning("the connection to %s is not safe: %s", name, problem)
         if settings.allow_commands and runs_as_root():
             _LOG.warning(COMMANDS_AS_ROOT)
-        executors = await stack.enter_async_context(wiring.open_executors(settings, ports))
+        keys = wiring.open_keys(settings, on_read=hide_secret)
+        executors = await stack.enter_async_context(wiring.open_executors(settings, ports, keys))
         evaluators = stack.enter_context(Evaluators())
         decide = evaluators.deciding
         clock = ServerClock(ports.workers.server_time, wall=_now)

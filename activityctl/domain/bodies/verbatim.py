@@ -21,6 +21,7 @@ WRITTEN_OUT: Final[Mapping[str, frozenset[str]]] = {
     "code": frozenset(),
     "python": frozenset({"strategy"}),
     "sql": frozenset({"connection", "statement", "statements"}),
+    "webhook": frozenset({"baseURL", "registryID", "executorAddress", "hmacKey"}),
 }
 """By kind, the fields in whose texts there may be no expression."""
 _CHOSEN: Final = "write out the fields: a value must not choose what runs"

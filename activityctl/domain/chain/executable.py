@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, assert_never
 
+from activityctl.domain.chain.address import ZERO_ADDRESS
 from activityctl.domain.chain.signatures import (
     checksum_address,
     hex_bytes,
@@ -17,7 +18,6 @@ from activityctl.domain.chain.signatures import (
 )
 from activityctl.domain.chain.typed_data import Digest, Fields, typed_data_digest
 
-ZERO_ADDRESS: Final = "0x" + 40 * "0"
 IS_VALID_SIGNATURE: Final = bytes.fromhex("1626ba7e")
 """The selector of `isValidSignature(bytes32,bytes)`, and what it returns (EIP-1271)."""
 LARGEST_DATA: Final = 128 * 1024

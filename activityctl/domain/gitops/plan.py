@@ -26,6 +26,7 @@ from activityctl.domain.manifests.subscription import (
     SubscriptionManifest,
     SubscriptionSpec,
     SubscriptionStatus,
+    account_of,
     effective_triggers,
 )
 from activityctl.domain.timing.alarm import Alarm, alarm_of
@@ -325,6 +326,7 @@ def live_document(subscription: Subscription) -> Document:
             activity=subscription.definition,
             params=subscription.params,
             triggers=subscription.triggers,
+            account=account_of(subscription),
         ),
     )
 

@@ -24,6 +24,7 @@ def subscription_view(subscription: Subscription) -> View:
         "pausedByRun": subscription.paused_by_run,
         "params": mask_literals(subscription.params, ("params",)),
         "triggers": mask_literals(subscription.triggers, ("triggers",)),
+        "account": subscription.account,
         "labels": subscription.labels,
         "annotations": subscription.annotations,
         "applyset": subscription.applyset,

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from activityctl.domain.chain.account import Account
 from activityctl.domain.manifests.definition import DefinitionSpec, TriggerTemplate
 from activityctl.domain.manifests.metadata import Metadata
 from activityctl.domain.values.ids import RunId, SubscriptionId
@@ -31,6 +32,13 @@ class SubscriptionSpec(Manifest):
         description="Changes of the definition's triggers, by trigger name. An entry has the "
         "fields to replace, under the kind of the trigger; null switches the trigger off.",
         examples=[{"nightly": {"cron": {"schedule": "0 4 * * *"}}, "heartbeat": None}],
+    )
+    account: Account | None = Field(
+        default=None,
+        description="The on-chain account that it works for. Tasks of the kind webhook need it.",
+        examples=[
+            {"chainId": 8453, "subAccountAddress": "0x8a17fe295bf517fbc148f565e5d6a2fe4f930cba"}
+        ],
     )
     paused: bool | None = Field(
         default=None,
@@ -85,6 +93,8 @@ class Subscription:
     updated_at: datetime
     labels: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
+    account: dict[str, JsonValue] | None = None
+    """The on-chain account, as it was written."""
     state: dict[str, JsonValue] = field(default_factory=dict)
     applyset: str | None = None
     """The apply set that it belongs to; pruning decides by this alone."""
@@ -94,6 +104,12 @@ class Subscription:
     paused_at: datetime | None = None
     paused_by_run: RunId | None = None
     """The run whose failure paused it; None if a person or a manifest paused it."""
+
+
+def account_of(subscription: Subscription) -> Account | None:
+    """Return the on-chain account of a stored subscription; None if it has none."""
+    written = subscription.account
+    return None if written is None else Account.model_validate(written)
 
 
 def effective_triggers(

@@ -25,9 +25,18 @@ def format_timestamp(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+_OF_HOOKS: Final = ("subAccountAddress", "chainId", "outputTxHash")
+"""What the entry of a hook has beside its metadata, as the Builder Kit's text wants it."""
+
+
 def log_view(entry: LogEntry) -> View:
-    """Return the JSON form of a log entry."""
+    """Return the JSON form of a log entry; that of a hook has the fields of the Builder Kit."""
+    of_hook: View = {}
+    if all(name in entry.metadata for name in ("request", "response", *_OF_HOOKS)):
+        of_hook = {name: entry.metadata[name] for name in _OF_HOOKS}
+        of_hook["subId"] = entry.subscription_id
     return {
+        **of_hook,
         "id": entry.id,
         "subscriptionId": entry.subscription_id,
         "runId": entry.run_id,

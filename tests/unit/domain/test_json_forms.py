@@ -170,6 +170,7 @@ def test_the_form_of_a_subscription():
         "pausedByRun": RUN.id,
         "params": {"p": 1},
         "triggers": {"beat": None},
+        "account": None,
         "labels": {"team": "a"},
         "annotations": {"note": "b"},
         "applyset": "shop",

@@ -135,6 +135,7 @@ def _write_subscription(
         updated_at=now,
         labels=dict(manifest.metadata.labels),
         annotations=dict(manifest.metadata.annotations),
+        account=None if spec.account is None else stored_json(canonical(spec.account)),
         state=present.state if present else {},
         applyset=applyset or (present.applyset if present else None),
     )

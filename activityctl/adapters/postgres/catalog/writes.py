@@ -185,19 +185,21 @@ async def _write_subscriptions(
         if change.kind == "Subscription" and change.action is not Action.DELETED
     ]
     await connection.execute(
-        """INSERT INTO subscriptions (id, name, definition, params, triggers, labels, annotations,
-               applyset, status, created_at, updated_at, paused_at)
-           SELECT x.id, x.name, x.definition, x.params, x.triggers, x.labels, x.annotations,
+        """INSERT INTO subscriptions (id, name, definition, params, triggers, account, labels,
+               annotations, applyset, status, created_at, updated_at, paused_at)
+           SELECT x.id, x.name, x.definition, x.params, x.triggers, x.account, x.labels,
+               x.annotations,
                %(applyset)s,
                coalesce(x.status, CASE WHEN NOT x.is_new THEN s.status END, 'active'),
                %(now)s, %(now)s, CASE x.status WHEN 'paused' THEN %(now)s::timestamptz END
            FROM jsonb_to_recordset(%(rows)s) AS x(id text, name text, definition text,
-               params jsonb, triggers jsonb, labels jsonb, annotations jsonb, status text,
-               is_new boolean)
+               params jsonb, triggers jsonb, account jsonb, labels jsonb,
+               annotations jsonb, status text, is_new boolean)
            LEFT JOIN subscriptions s ON s.id = x.id
            ON CONFLICT (id) DO UPDATE SET name = excluded.name, definition = excluded.definition,
-               params = excluded.params, triggers = excluded.triggers, labels = excluded.labels,
-               annotations = excluded.annotations, updated_at = excluded.updated_at,
+               params = excluded.params, triggers = excluded.triggers, account = excluded.account,
+               labels = excluded.labels, annotations = excluded.annotations,
+               updated_at = excluded.updated_at,
                applyset = coalesce(excluded.applyset, subscriptions.applyset),
                status = excluded.status,
                failures = CASE excluded.status
@@ -223,6 +225,7 @@ def _subscription_row(
         "definition": spec.activity,
         "params": spec.params,
         "triggers": spec.triggers,
+        "account": None if spec.account is None else canonical(spec.account),
         "labels": metadata.labels,
         "annotations": metadata.annotations,
         "status": {None: None, True: "paused", False: "active"}[spec.paused],

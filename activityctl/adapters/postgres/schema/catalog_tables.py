@@ -62,6 +62,7 @@ class SubscriptionTable(SQLModel, table=True):
     definition: str = text_column(ForeignKey("definitions.name"))
     params: dict[str, Any] = json_column()
     triggers: dict[str, Any] = json_column()
+    account: Any = json_column(nullable=True)
     labels: dict[str, Any] = json_column()
     annotations: dict[str, Any] = json_column()
     status: str = text_column()

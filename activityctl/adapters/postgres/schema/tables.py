@@ -10,6 +10,7 @@ from activityctl.adapters.postgres.schema import (
     columns,
     event_tables,
     guard_tables,
+    hook_tables,
     lock_tables,
     log_tables,
     notice_tables,
@@ -25,6 +26,7 @@ DECLARED = (
     guard_tables,
     log_tables,
     wait_tables,
+    hook_tables,
     lock_tables,
     notice_tables,
 )

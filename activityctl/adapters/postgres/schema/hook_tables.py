@@ -1,0 +1,44 @@
+"""The tables of the triggers of executors."""
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import ForeignKey, Index
+from sqlmodel import SQLModel
+
+from activityctl.adapters.postgres.schema.columns import (
+    json_column,
+    moment_column,
+    number_column,
+    text_column,
+)
+
+
+class HookTable(SQLModel, table=True):
+    """One trigger of an executor: what was sent, what came back, and what became of it."""
+
+    __tablename__: ClassVar[Any] = "hooks"
+    __table_args__ = (Index(None, "subscription_id", "created_at"), Index(None, "run_id"))
+    key: str = text_column(key=True)
+    subscription_id: str = text_column(ForeignKey("subscriptions.id"))
+    run_id: str = text_column()
+    request_id: str = text_column()
+    payload: Any = json_column()
+    created_at: datetime = moment_column()
+    request: str | None = text_column(nullable=True)
+    response: str | None = text_column(nullable=True)
+    answered_at: datetime | None = moment_column(nullable=True)
+    outcome: Any = json_column(nullable=True)
+    executed_request: str | None = text_column(nullable=True)
+    executed_response: str | None = text_column(nullable=True)
+    closed_at: datetime | None = moment_column(nullable=True)
+
+
+class HookCountTable(SQLModel, table=True):
+    """How many triggers of a subscription its executor has answered, and the last of them."""
+
+    __tablename__: ClassVar[Any] = "hook_counts"
+    subscription_id: str = text_column(ForeignKey("subscriptions.id"), key=True)
+    count: int = number_column()
+    last_at: datetime = moment_column()
+    last_request_id: str = text_column()

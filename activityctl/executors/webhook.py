@@ -1,0 +1,333 @@
+"""The `webhook` task: triggers an executor behind hooks and carries out what it answers.
+
+Each step is kept before the next one begins. So an attempt after a crash asks the executor only if
+it has not answered, with the same request id, and tells it the outcome until it has heard it.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Final
+
+from pydantic import BaseModel
+
+from activityctl.domain.chain.account import Account, subscription_object
+from activityctl.domain.chain.hook_log import hook_entry
+from activityctl.domain.chain.hook_outcome import (
+    SKIPPED,
+    HookError,
+    HookOutcome,
+    OutcomeKind,
+    failed,
+)
+from activityctl.domain.chain.hook_payloads import (
+    EXECUTED_PATH,
+    TRIGGER_PATH,
+    executed_payload,
+    payload_text,
+    request_id,
+    trigger_object,
+    trigger_payload,
+)
+from activityctl.domain.chain.hook_signatures import hmac_hex, webhook_headers
+from activityctl.domain.chain.keys import KeyKind
+from activityctl.domain.runs.run import RunState
+from activityctl.domain.values.untrusted import printable
+from activityctl.errors import (
+    ActivityctlError,
+    NotFoundError,
+    TaskError,
+    UnreachableError,
+)
+from activityctl.executors.hook_client import HookAnswer, HookClient
+from activityctl.executors.webhook_body import WebhookBody
+from activityctl.ports import (
+    ExecutorOutcome,
+    HookEnd,
+    HookLedger,
+    HookOwner,
+    HookRow,
+    KeyReader,
+    Relay,
+    RelayRequest,
+    RunStore,
+    TaskCall,
+)
+
+_OK: Final = frozenset({200})
+_HEARD: Final = frozenset({200, 404})
+_REFUSALS: Final = frozenset({400, 401, 403})
+"""Statuses of a service that may know only the former key; it is asked again with that one."""
+_NO_CONTENT: Final = 404
+
+
+class NoRelay:
+    """A worker that can send nothing yet: every call fails, and the executor is told so."""
+
+    async def execute(self, request: RelayRequest) -> HookOutcome:
+        """Return the failure."""
+        return failed(
+            HookError.RELAYER_MISSING,
+            f"the call to {request.executable.to} was not sent: this version of activityctl has no "
+            "relayer yet",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """One attempt: what is known of the trigger, and who signs."""
+
+    body: WebhookBody
+    call: TaskCall
+    keys: tuple[str, ...]
+    """The valid HMAC keys, the current one first."""
+    row: HookRow
+    deadline: float
+
+    @property
+    def seconds_left(self) -> float:
+        return max(self.deadline - time.monotonic(), 0.1)
+
+
+class WebhookExecutor:
+    """Output: `requestID`, `skip`, `outcome`, and the hash of a transaction if there is one."""
+
+    kind: ClassVar[str] = "webhook"
+    body: ClassVar[type[BaseModel]] = WebhookBody
+
+    def __init__(  # its ports
+        self,
+        client: HookClient,
+        runs: RunStore,
+        ledger: HookLedger,
+        keys: KeyReader,
+        relay: Relay | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._client = client
+        self._runs = runs
+        self._ledger = ledger
+        self._keys = keys
+        self._relay = relay or NoRelay()
+        self._clock = clock
+
+    async def execute(self, body: WebhookBody, call: TaskCall) -> ExecutorOutcome:
+        """Take the steps that are left. Raises TaskError for a failure, with a stable code."""
+        deadline = time.monotonic() + call.timeout_seconds
+        try:
+            exchange = await self._begin(body, call, deadline)
+            if exchange.row.response is None:
+                exchange = await self._trigger(exchange)
+            if exchange.row.outcome is None:
+                exchange = await self._carry_out(exchange)
+            if exchange.row.closed_at is None:
+                await self._end(exchange)
+        except UnreachableError as error:
+            raise TaskError(error.message, code="unreachable") from error
+        return _result(exchange.row)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._client.close()
+
+    async def _begin(self, body: WebhookBody, call: TaskCall, deadline: float) -> _Exchange:
+        state = await self._runs.load(call.run_id)
+        owner = None if state is None else await self._ledger.owner(state.run.subscription_id)
+        if state is None or owner is None:
+            message = f"run {call.run_id} does not exist any more"
+            raise TaskError(message, code="run_gone", retryable=False)
+        keys = await self._valid_keys(body.hmac_key, call)
+        run = state.run
+        key = request_id(call.idempotency_key, run.due_at)
+        row = HookRow(
+            call.idempotency_key,
+            run.subscription_id,
+            run.id,
+            key,
+            _payload(body, state, owner, key),
+            self._clock(),
+        )
+        return _Exchange(body, call, keys, await self._ledger.begin(row), deadline)
+
+    async def _valid_keys(self, name: str, call: TaskCall) -> tuple[str, ...]:
+        try:
+            held = await self._keys.read(name, KeyKind.HMAC)
+        except NotFoundError as error:
+            message = (
+                f"key {name} is missing on this worker; make it there: activityctl keys create "
+                f"{name} --kind hmac"
+            )
+            raise TaskError(message, code="key_missing", retryable=False) from error
+        except UnreachableError as error:
+            hint = f"; {error.hint}" if error.hint else ""
+            raise TaskError(f"{error.message}{hint}", code="key_unavailable") from error
+        except ActivityctlError as error:
+            raise TaskError(error.message, code="key_unusable", retryable=False) from error
+        for version in held.versions:
+            call.mask.add(version.secret)
+        return tuple(version.secret for version in held.valid(self._clock()))
+
+    async def _trigger(self, exchange: _Exchange) -> _Exchange:
+        from activityctl.domain.chain.hook_response import (
+            BadResponseError,
+            ExpectedResponse,
+            read_response,
+        )
+
+        answer = await self._post(exchange, TRIGGER_PATH, exchange.row.payload, _OK)
+        body = exchange.body
+        expected = ExpectedResponse(
+            exchange.row.request_id,
+            exchange.row.payload["params"]["subAccountAddress"],
+            exchange.row.payload["params"]["executorAddress"],
+            exchange.keys if body.verify_payload else None,
+            body.signatures,
+            int(self._clock().timestamp()),
+        )
+        outcome: HookOutcome | None
+        try:
+            task = read_response(answer.content, answer.headers, expected)
+            outcome = SKIPPED if task is None else None
+        except BadResponseError as error:
+            outcome = failed(error.error, exchange.call.mask.text(printable(str(error))))
+        text = _kept(answer, exchange)
+        row = await self._ledger.answered(exchange.row.key, text, outcome, self._clock())
+        return replace(exchange, row=row)
+
+    async def _carry_out(self, exchange: _Exchange) -> _Exchange:
+        from activityctl.domain.chain.hook_response import read_again
+
+        row = exchange.row
+        task = read_again((row.response or "").encode())
+        params = row.payload["params"]
+        request = RelayRequest(
+            row.request_id,
+            row.subscription_id,
+            params["chainID"],
+            params["subAccountAddress"],
+            params["executorAddress"],
+            task.executable,
+            task.executor_signature,
+        )
+        outcome = await self._relay.execute(request)
+        return replace(exchange, row=await self._ledger.decided(row.key, outcome))
+
+    async def _end(self, exchange: _Exchange) -> None:
+        """Tell the executor what became of its call, and keep what it says to that."""
+        row = exchange.row
+        sent, heard = None, None
+        if row.outcome is not None and row.outcome.kind is not OutcomeKind.SKIPPED:
+            payload = executed_payload(row.request_id, row.outcome)
+            answer = await self._post(exchange, EXECUTED_PATH, payload, _HEARD)
+            sent = payload_text(payload, _signature(exchange, exchange.keys[0], row.request_id))
+            heard = None if answer.status == _NO_CONTENT else _kept(answer, exchange)
+        at = self._clock()
+        assert row.outcome is not None  # noqa: S101 - decided before
+        entry = hook_entry(
+            subscription_id=row.subscription_id,
+            run_id=exchange.call.run_id,
+            task=exchange.call.name,
+            request=_sent(row),
+            response=row.response,
+            executed_response=heard,
+            outcome=row.outcome,
+            at=at,
+        )
+        await self._ledger.close(row.key, HookEnd(sent, heard, entry, at))
+
+    async def _post(
+        self,
+        exchange: _Exchange,
+        path: str,
+        payload: Mapping[str, Any],
+        accepted: frozenset[int],
+    ) -> HookAnswer:
+        """Send the request, signed with the current key, and with the former if that is refused.
+
+        A service that knows only one key is so understood at each moment of a rotation.
+        """
+        row, call = exchange.row, exchange.call
+        for number, key in enumerate(exchange.keys, start=1):
+            text = payload_text(payload, _signature(exchange, key, row.request_id))
+            if path == TRIGGER_PATH:
+                await self._ledger.sending(row.key, text)
+            headers = {
+                "Idempotency-Key": row.request_id,
+                "X-Activityctl-Run": call.run_id,
+                "X-Activityctl-Attempt": str(call.attempt),
+            }
+            if exchange.body.signatures.has_headers:
+                seconds = int(self._clock().timestamp())
+                headers |= webhook_headers(exchange.keys, row.request_id, seconds, text.encode())
+            try:
+                return await self._client.post(
+                    exchange.body.base_url + path,
+                    text,
+                    headers,
+                    accepted=accepted,
+                    seconds=exchange.seconds_left,
+                    mask=call.mask,
+                )
+            except TaskError as error:
+                if error.status not in _REFUSALS or number == len(exchange.keys):
+                    raise
+        raise AssertionError  # there is always a current key
+
+
+def _signature(exchange: _Exchange, key: str, text: str) -> str:
+    return hmac_hex(key, text) if exchange.body.signatures.has_field else ""
+
+
+def _payload(body: WebhookBody, state: RunState, owner: HookOwner, key: str) -> dict[str, Any]:
+    if owner.account is None:
+        message = (
+            f"subscription {state.run.subscription} has no account: add account with chainId and "
+            "subAccountAddress to it"
+        )
+        raise TaskError(message, code="account_missing", retryable=False)
+    run = state.run
+    subscription = subscription_object(
+        Account.model_validate(dict(owner.account)),
+        key=run.subscription_id,
+        registry_id=body.registry_id,
+        created_at=owner.created_at,
+        is_cancelled=owner.is_deleted,
+        params=run.params,
+    )
+    kinds = {trigger.name: trigger.kind for trigger in state.spec.triggers}
+    event = run.events[-1] if run.events else None
+    trigger = trigger_object(kinds.get(run.trigger), run.due_at, event)
+    return trigger_payload(key, owner.context, subscription, body.executor_address, trigger)
+
+
+def _sent(row: HookRow) -> Mapping[str, Any]:
+    """Return the request as it was sent last."""
+    sent: Mapping[str, Any] = row.payload if row.request is None else json.loads(row.request)
+    return sent
+
+
+def _kept(answer: HookAnswer, exchange: _Exchange) -> str:
+    """Return the text of the body, exactly, if it is UTF-8; without our keys, if it repeats one."""
+    return exchange.call.mask.text(answer.content.decode("utf-8", "replace"))
+
+
+def _result(row: HookRow) -> ExecutorOutcome:
+    outcome = row.outcome
+    assert outcome is not None  # noqa: S101 - the steps before have decided it
+    output = {
+        "requestID": row.request_id,
+        "skip": outcome.kind is OutcomeKind.SKIPPED,
+        "outcome": outcome.kind.value,
+        "transactionHash": outcome.transaction_hash,
+    }
+    match outcome.kind:
+        case OutcomeKind.SKIPPED:
+            return ExecutorOutcome(output, skipped="the executor has skipped this trigger")
+        case OutcomeKind.EXECUTED:
+            return ExecutorOutcome(output)
+        case OutcomeKind.FAILED:
+            raise TaskError(
+                outcome.message, code=outcome.error_type, retryable=False, output=output
+            )

@@ -1,0 +1,121 @@
+"""Ports of hooks: what is kept of each trigger, and what carries out an executable."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from activityctl.domain.chain.hook_outcome import HookOutcome
+from activityctl.domain.chain.hook_payloads import HookContext
+from activityctl.domain.values.log import LogEntry
+from activityctl.domain.values.model import JsonValue
+
+if TYPE_CHECKING:  # it loads the libraries of signatures
+    from activityctl.domain.chain.executable import Executable
+
+
+@dataclass(frozen=True, slots=True)
+class HookOwner:
+    """The subscription of a trigger, as it is now, and what its earlier triggers did."""
+
+    account: Mapping[str, JsonValue] | None
+    params: Mapping[str, JsonValue]
+    created_at: datetime
+    is_deleted: bool
+    context: HookContext
+
+
+@dataclass(frozen=True, slots=True)
+class HookRow:
+    """One trigger: what was sent, what came back, and what became of it."""
+
+    key: str
+    """The idempotency key of the task; a retry of a run has the key of its first run."""
+    subscription_id: str
+    run_id: str
+    request_id: str
+    payload: Mapping[str, Any]
+    """The request of the trigger without its signature: the same for all attempts."""
+    created_at: datetime
+    request: str | None = None
+    """The text that was sent last."""
+    response: str | None = None
+    """The text of the answer; None until the executor has answered. Then it is not asked again."""
+    outcome: HookOutcome | None = None
+    executed_request: str | None = None
+    executed_response: str | None = None
+    closed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HookEnd:
+    """What the executed hook gave, and the log entry of the whole."""
+
+    executed_request: str | None
+    """None if the executor is not told: it has skipped."""
+    executed_response: str | None
+    entry: LogEntry
+    at: datetime
+
+
+class HookLedger(Protocol):
+    """Keeps triggers, so that none is asked twice and none is forgotten."""
+
+    async def owner(self, subscription_id: str) -> HookOwner | None:
+        """Return the subscription; None if there is none."""
+        ...
+
+    async def begin(self, row: HookRow) -> HookRow:
+        """Keep a new trigger; return the one that was kept under its key before, if any."""
+        ...
+
+    async def sending(self, key: str, request: str) -> None:
+        """Keep what is about to be sent."""
+        ...
+
+    async def answered(
+        self, key: str, response: str, outcome: HookOutcome | None, at: datetime
+    ) -> HookRow:
+        """Keep the answer, and count the trigger of its subscription; a second one is ignored."""
+        ...
+
+    async def decided(self, key: str, outcome: HookOutcome) -> HookRow:
+        """Keep what became of it, before the executor is told; a second outcome is ignored."""
+        ...
+
+    async def close(self, key: str, end: HookEnd) -> None:
+        """Keep the end, and write its log entry, once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RelayRequest:
+    """An authentic call of an executor, to be checked, signed if need be, and sent."""
+
+    request_id: str
+    subscription_id: str
+    chain_id: int
+    account: str
+    executor: str
+    executable: "Executable"
+    executor_signature: str
+
+
+class Relay(Protocol):
+    """Carries out executables: policy, signature, simulation, sending, confirmation."""
+
+    async def execute(self, request: RelayRequest) -> HookOutcome:
+        """Return what became of the call.
+
+        The same request id is sent once, however often this is called. Raises TaskError for what
+        another attempt may mend; everything else is an outcome.
+        """
+        ...
+
+
+class ContractSignatures(Protocol):
+    """Asks contracts on chain whether a signature is theirs (EIP-1271)."""
+
+    async def is_valid(self, chain_id: int, contract: str, digest: bytes, signature: bytes) -> bool:
+        """Return what the contract says; False if it is none. Raises UnreachableError."""
+        ...
