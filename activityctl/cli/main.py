@@ -47,6 +47,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "Running it",
         "Bring the database's schema to the newest version, and create its roles.",
     ),
+    "executor": ("running.executor", "Running it", "Try out an executor's service."),
     "serve": ("running.serve", "Running it", "Serve the HTTP API on this machine."),
     "init": ("gitops.init", "Gitops", "Create a working folder with a sample and a CI workflow."),
     "validate": (

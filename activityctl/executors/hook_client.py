@@ -1,8 +1,7 @@
 """Posts hooks to executors' services, within limits; follows no redirect and judges no answer."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from activityctl.domain.values.destination import DestinationPolicy, Network
@@ -17,6 +16,7 @@ from activityctl.executors.response import (
     read_body,
     request_label,
 )
+from activityctl.ports import HookAnswer
 from activityctl.version import VERSION
 
 if TYPE_CHECKING:
@@ -27,15 +27,6 @@ if TYPE_CHECKING:
 DEADLINE_SECONDS: Final = 30.0
 """For one request, with headers and body of its response together."""
 _AT_ONCE: Final = 100
-
-
-@dataclass(frozen=True, slots=True)
-class HookAnswer:
-    """What a service answered: a status that was asked for, and its body."""
-
-    status: int
-    headers: Mapping[str, str]
-    content: bytes
 
 
 class HookClient:
@@ -61,7 +52,7 @@ class HookClient:
         text: str,
         headers: Mapping[str, str],
         *,
-        accepted: frozenset[int],
+        accepted: Container[int],
         seconds: float,
         mask: Mask,
     ) -> HookAnswer:
@@ -100,7 +91,7 @@ class HookClient:
         await self._transport.aclose()
 
     async def _exchange(
-        self, request: "httpx.Request", accepted: frozenset[int], mask: Mask
+        self, request: "httpx.Request", accepted: Container[int], mask: Mask
     ) -> HookAnswer:
         response = await self._transport.handle_async_request(request)
         try:

@@ -41,14 +41,15 @@ from activityctl.errors import (
     TaskError,
     UnreachableError,
 )
-from activityctl.executors.hook_client import HookAnswer, HookClient
 from activityctl.executors.webhook_body import WebhookBody
 from activityctl.ports import (
     ExecutorOutcome,
+    HookAnswer,
     HookEnd,
     HookLedger,
     HookOwner,
     HookRow,
+    HookSender,
     KeyReader,
     Relay,
     RelayRequest,
@@ -99,7 +100,7 @@ class WebhookExecutor:
 
     def __init__(  # its ports
         self,
-        client: HookClient,
+        client: HookSender,
         runs: RunStore,
         ledger: HookLedger,
         keys: KeyReader,

@@ -19,10 +19,12 @@ from activityctl.ports.guards import (
 from activityctl.ports.histories import Histories
 from activityctl.ports.hooks import (
     ContractSignatures,
+    HookAnswer,
     HookEnd,
     HookLedger,
     HookOwner,
     HookRow,
+    HookSender,
     Relay,
     RelayRequest,
 )
@@ -112,10 +114,12 @@ __all__ = [
     "Guards",
     "Histories",
     "Hold",
+    "HookAnswer",
     "HookEnd",
     "HookLedger",
     "HookOwner",
     "HookRow",
+    "HookSender",
     "JsonValue",
     "KeyReader",
     "KnownRun",

@@ -1,6 +1,6 @@
 """Ports of hooks: what is kept of each trigger, and what carries out an executable."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from activityctl.domain.chain.hook_outcome import HookOutcome
 from activityctl.domain.chain.hook_payloads import HookContext
 from activityctl.domain.values.log import LogEntry
+from activityctl.domain.values.masking import Mask
 from activityctl.domain.values.model import JsonValue
 
 if TYPE_CHECKING:  # it loads the libraries of signatures
@@ -85,6 +86,36 @@ class HookLedger(Protocol):
 
     async def close(self, key: str, end: HookEnd) -> None:
         """Keep the end, and write its log entry, once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HookAnswer:
+    """What a service answered: a status that was accepted, and its body."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+class HookSender(Protocol):
+    """Posts hooks to executors' services."""
+
+    async def post(
+        self,
+        url: str,
+        text: str,
+        headers: Mapping[str, str],
+        *,
+        accepted: Container[int],
+        seconds: float,
+        mask: Mask,
+    ) -> HookAnswer:
+        """Return the answer, if it has an accepted status; else raise TaskError."""
+        ...
+
+    async def close(self) -> None:
+        """Close every connection."""
         ...
 
 

@@ -40,6 +40,7 @@ from activityctl.wiring.tasks import (
     known_kinds,
     open_executors,
     open_sources,
+    unguarded_hook_client,
 )
 
 __all__ = [
@@ -72,6 +73,7 @@ __all__ = [
     "read_keystore",
     "read_secret",
     "take_backup",
+    "unguarded_hook_client",
     "unprotected_connections",
     "verify_backup",
 ]
