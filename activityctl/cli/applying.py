@@ -8,6 +8,7 @@ from activityctl import wiring
 from activityctl.cli.render.progress import on_interrupt_say_unknown, schedule_progress
 from activityctl.cli.server_time import server_clock
 from activityctl.cli.session import Session
+from activityctl.cli.told_waits import told_wait
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.gitops.plan import Wanted
 from activityctl.operations.gitops.apply import Applied
@@ -69,7 +70,7 @@ def apply_loaded(
     async def work(ports: Ports) -> Applied:
         clock = await server_clock(ports)
         with schedule_progress(session) as on_pending:
-            return await apply_manifests(
+            applying = apply_manifests(
                 manifests,
                 ports.catalog,
                 ports.register,
@@ -82,5 +83,6 @@ def apply_loaded(
                 on_pending=on_pending,
                 wait_without_worker=options.wait_without_worker,
             )
+            return await told_wait(session, ports, applying)
 
     return session.with_ports(work)

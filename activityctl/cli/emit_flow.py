@@ -11,6 +11,7 @@ from activityctl.cli.render.emit_report import EmitReport
 from activityctl.cli.render.emit_results import EventResultsView
 from activityctl.cli.render.output import Format
 from activityctl.cli.session import Session
+from activityctl.cli.told_waits import told_wait
 from activityctl.domain.events.emit_result import Emitted
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import UsageError, WaitTimeoutError
@@ -99,13 +100,14 @@ async def _wait_for_runs(
         "the events are stored; the worker continues with their runs", hint="activityctl get runs"
     )
     with session.status("waiting for the runs to end") as show:
-        aftermath = await await_events(
+        waiting = await_events(
             ports.events,
             ports.run_lists,
             [event.uid for event in emitted if event.uid is not None and event.problem is None],
             timeout_seconds=seconds,
             on_progress=show,
         )
+        aftermath = await told_wait(session, ports, waiting, "the events are stored")
     subscriptions = await ports.catalog.subscriptions(Selection(limit=_MOST_SUBSCRIPTIONS))
     names: dict[str, str] = {owner.id: owner.name for owner in subscriptions}
     return EventResultsView(aftermath, names, bool(await ports.workers.alive()))

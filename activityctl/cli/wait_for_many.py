@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from activityctl.cli.reachability import reaches_temporal
 from activityctl.cli.session import Session
+from activityctl.cli.told_waits import told_wait
 from activityctl.domain.runs.run import Run
 from activityctl.domain.values.ids import RunId
 from activityctl.domain.values.plurals import count_noun
@@ -52,12 +53,13 @@ def wait_for_many(
         if wait is False or (wait is None and not has_worker):
             return Waited()
         with session.status(f"0 of {len(run_ids):,} runs have ended") as update:
-            ended = await wait_for_runs(
+            waiting = wait_for_runs(
                 ports.run_lists,
                 run_ids,
                 seconds,
                 on_progress=lambda done, all_: update(f"{done:,} of {all_:,} runs have ended"),
             )
+            ended = await told_wait(session, ports, waiting, recorded)
         known = {run.id for run in ended}
         late = next((run_id for run_id in run_ids if run_id not in known), None)
         if late is None:

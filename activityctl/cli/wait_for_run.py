@@ -3,6 +3,7 @@
 from activityctl import wiring
 from activityctl.cli.reachability import reaches_temporal
 from activityctl.cli.session import Session
+from activityctl.cli.told_waits import told_wait
 from activityctl.domain.runs.run import Run
 from activityctl.operations.runs.wait import wait_for_run
 
@@ -12,10 +13,12 @@ async def wait_for_run_in_session(
 ) -> Run:
     """Return the run once it has ended; say on stderr what it waits for: a worker, or tasks.
 
+    Every five seconds, say what keeps the workers from their work, if it is known.
+
     WaitTimeoutError if it has not ended in time; for the reason, Temporal is asked whether it
     answers.
     """
-    return await wait_for_run(
+    waiting = wait_for_run(
         ports.run_lists,
         ports.workers,
         run_id,
@@ -23,3 +26,4 @@ async def wait_for_run_in_session(
         reaches_temporal=lambda: reaches_temporal(session),
         on_progress=lambda state: session.err.print(f"run/{run_id} {state}"),
     )
+    return await told_wait(session, ports, waiting, f"run/{run_id} goes on by itself")

@@ -60,6 +60,10 @@ class Workers(Protocol):
         """Return the time by Postgres' clock, UTC."""
         ...
 
+    async def require_space(self) -> None:
+        """Raise UnreachableError if the disk of Postgres is full: then workers cannot go on."""
+        ...
+
     async def leave(self, worker_id: str) -> None:
         """Record that this worker has stopped."""
         ...

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 
 from activityctl import wiring
+from activityctl.adapters.postgres.signals import _SORT_IN_FILE
 from activityctl.domain.gitops.plan import Plan
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import (
@@ -108,3 +109,13 @@ async def test_log_entries_of_a_locked_run_are_signalled_at_commit(
             await asyncio.sleep(0.1)
             assert not waiting.done()
         assert await waiting == run.subscription_id
+
+
+async def test_whether_the_disk_is_full_is_asked_with_a_file(ports: wiring.Ports):
+    await ports.workers.require_space()
+    if isinstance(ports, wiring.Ports):
+        database = ports.runs._database  # type: ignore[attr-defined]  # no port sends a statement
+        async with await database.dedicated() as connection:
+            await connection.execute("SET work_mem = '64kB'")
+            plan = await connection.execute(f"EXPLAIN ANALYZE {_SORT_IN_FILE}")
+            assert "Sort Method: external merge  Disk: " in str(await plan.fetchall())

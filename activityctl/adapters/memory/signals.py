@@ -62,6 +62,9 @@ class MemoryWorkers:
         """Return the time by the clock that all ports use."""
         return self._state.clock()
 
+    async def require_space(self) -> None:
+        """Do nothing: there is no disk."""
+
     async def leave(self, worker_id: str) -> None:
         """Record that this worker has stopped."""
         self._state.workers.pop(worker_id, None)

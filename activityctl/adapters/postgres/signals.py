@@ -1,11 +1,12 @@
 """Wake-up signals by NOTIFY and LISTEN, and the heartbeats of workers."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
@@ -59,6 +60,13 @@ async def _payloads(connection: Connection) -> AsyncIterator[str]:
             yield payload
 
 
+_SORT_IN_FILE: Final = """
+    SELECT max(number) FROM (
+        SELECT number FROM generate_series(1, 20000) AS number ORDER BY -number OFFSET 0) AS sorted
+"""
+"""It writes some hundred KB, more than its `work_mem`."""
+
+
 class PostgresWorkers:
     """Implements the Workers port."""
 
@@ -96,6 +104,14 @@ class PostgresWorkers:
         (row,) = await self._database.fetch("SELECT clock_timestamp() AS now")
         now: datetime = row["now"]
         return now
+
+    async def require_space(self) -> None:
+        """Raise UnreachableError if the disk is full; sorts in a file, which needs no right."""
+        async with self._database.connection() as connection:
+            with suppress(psycopg.errors.ConfigurationLimitExceeded):  # for temporary files
+                async with connection.begun():
+                    await connection.execute("SET LOCAL work_mem = '64kB'")
+                    await connection.execute(_SORT_IN_FILE)
 
     async def leave(self, worker_id: str) -> None:
         """Record that this worker has stopped."""

@@ -9,6 +9,7 @@ from activityctl.domain.runs.run import Run, RunStatus, TaskStatus
 from activityctl.domain.runs.stopping import waiting_text
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import WaitTimeoutError
+from activityctl.operations.looking.obstacles import obstacle_among
 from activityctl.ports import RunLists, Workers
 
 _FIRST_POLL: Final = 0.02
@@ -102,7 +103,8 @@ async def _find_obstacle(
     reaches_temporal: ReachabilityCheck,
 ) -> tuple[str, str | None]:
     """Return why the run has not ended, and a hint when the cause is outside the run."""
-    if not await workers.alive():
+    alive = await workers.alive()
+    if not alive:
         return f"{state}, no worker is running", "activityctl status"
     if not await reaches_temporal():
         return f"{state}, Temporal does not answer", "activityctl doctor"
@@ -110,5 +112,7 @@ async def _find_obstacle(
         accepted = await lists.accepted(Selection(run_id=run_id))
         if accepted and accepted[0].reason != WAITS_FOR_WORKER:
             return f"not started, {accepted[0].reason}", None
+        if (obstacle := obstacle_among(alive)) is not None:
+            return f"not started: {obstacle}", "activityctl doctor"
         return "not started, although a worker is running", "activityctl doctor"
     return (run.reason if run.status is RunStatus.QUEUED and run.reason else state), None

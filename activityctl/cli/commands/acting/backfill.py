@@ -31,6 +31,7 @@ from activityctl.cli.render.backfill_text import (
 )
 from activityctl.cli.render.output import check_format, print_json
 from activityctl.cli.session import Session, now
+from activityctl.cli.told_waits import told_wait
 from activityctl.domain.runs.backfill import BackfillProgress
 from activityctl.errors import UsageError
 from activityctl.operations.runs.backfill import (
@@ -172,7 +173,8 @@ def _follow(
         if seconds is None:
             return await progress_of(ports.backfills, started)
         with backfill_progress(session) as show:
-            return await follow(ports.backfills, started, timeout_seconds=seconds, on_progress=show)
+            waiting = follow(ports.backfills, started, timeout_seconds=seconds, on_progress=show)
+            return await told_wait(session, ports, waiting, "the backfill is recorded")
 
     session.set_interrupt_message(
         "the backfill is recorded and the worker continues with it; "

@@ -39,6 +39,7 @@ from activityctl.cli.render.progress import (
 )
 from activityctl.cli.server_time import server_clock
 from activityctl.cli.session import Session, now
+from activityctl.cli.told_waits import told_wait
 from activityctl.domain.gitops.history import Origin
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.gitops.plan import Action, Wanted
@@ -167,7 +168,7 @@ def _apply_reviewed(
         )
         on_interrupt_say_recorded(session)
         with schedule_progress(session) as on_pending:
-            return await wait_for_schedules(
+            waiting = wait_for_schedules(
                 plan,
                 ports.register,
                 ports.workers,
@@ -175,6 +176,7 @@ def _apply_reviewed(
                 on_pending=on_pending,
                 wait_without_worker=options.wait_without_worker,
             )
+            return await told_wait(session, ports, waiting, "the change is recorded")
 
     return session.with_ports(work)
 

@@ -25,6 +25,7 @@ from activityctl.cli.render.progress import (
 )
 from activityctl.cli.server_time import server_clock
 from activityctl.cli.session import Session
+from activityctl.cli.told_waits import told_wait
 from activityctl.domain.gitops.applyset import shorten_list
 from activityctl.domain.runs.json_form import run_view
 from activityctl.domain.values.plurals import count_noun
@@ -79,7 +80,7 @@ def delete(
         )
         on_interrupt_say_recorded(session)
         with schedule_progress(session) as on_pending:
-            return await wait_for_schedules(
+            waiting = wait_for_schedules(
                 plan,
                 ports.register,
                 ports.workers,
@@ -87,6 +88,7 @@ def delete(
                 on_pending=on_pending,
                 wait_without_worker=wait is True,
             )
+            return await told_wait(session, ports, waiting, "the change is recorded")
 
     preview = session.with_ports(look)
     if shape == "text" or not yes:

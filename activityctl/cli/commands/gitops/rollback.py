@@ -16,6 +16,7 @@ from activityctl.cli.render.apply_text import print_changes
 from activityctl.cli.render.progress import on_interrupt_say_recorded, on_interrupt_say_unknown
 from activityctl.cli.server_time import server_clock
 from activityctl.cli.session import Session
+from activityctl.cli.told_waits import told_wait
 from activityctl.operations.gitops.apply import Applied, wait_for_schedules
 from activityctl.operations.gitops.history import roll_back
 from activityctl.wiring import Ports
@@ -49,13 +50,14 @@ def rollback(
         on_interrupt_say_unknown(session)
         plan = await roll_back(ports.catalog, wanted, found, to, clock, session.origin)
         on_interrupt_say_recorded(session)
-        return await wait_for_schedules(
+        waiting = wait_for_schedules(
             plan,
             ports.register,
             ports.workers,
             timeout_seconds=seconds,
             wait_without_worker=wait is True,
         )
+        return await told_wait(session, ports, waiting, "the change is recorded")
 
     applied = session.with_ports(work)
     print_changes(session, applied.plan)
