@@ -14,12 +14,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +28,12 @@ import pytest
 from activityctl.daemon.local.embedded_postgres import processes_of
 from activityctl.domain.timing.misfires import MISFIRE_GRACE
 from support.drilled import Drill, Receiver, receiving, seed
+from support.outages import AT_THE_EDGE, Outage, Row, before_prevented, counted, grouped, meanwhile
 
 FULL = os.environ.get("DRILL_FULL") == "1"
 PATIENCE = 150.0
 SHORT_WINDOW = timedelta(seconds=10)
 JITTER = timedelta(seconds=2)
-AT_THE_EDGE = timedelta(seconds=2)
-"""A firing that is due this shortly after the start of an outage may have begun already."""
 START = timedelta(seconds=5)
 """How long a run that may start can take to begin on a busy machine."""
 
@@ -57,56 +54,15 @@ MISFIRES: Mapping[str, Mapping[str, Any]] = {
     "short": {"misfire": {"policy": "fire_all", "window": "10s"}},
     "jittered": {"misfire": {"policy": "skip"}, "jitter": "2s"},
 }
+HELD_UP = """
+    SELECT 1 FROM firings f LEFT JOIN runs r USING (subscription_id, trigger, firing_key)
+    WHERE r.id IS NULL AND f.created_at < now() - interval '5 seconds'"""
 RUNS = """
     SELECT r.id, s.name, r.trigger, r.due_at, r.status, r.reason, r.created_at, r.started_at,
         f.created_at AS fired_at, f.fires_at
     FROM runs r JOIN subscriptions s ON s.id = r.subscription_id
     LEFT JOIN firings f USING (subscription_id, trigger, firing_key)
     ORDER BY r.due_at"""
-
-
-@dataclass(frozen=True)
-class Outage:
-    """When a component was down and up again, and when all schedules fired again."""
-
-    name: str
-    down: datetime
-    up: datetime
-    recovered: datetime
-
-    def __str__(self) -> str:
-        away, back = self.up - self.down, self.recovered - self.up
-        return f"{self.name} for {away}, all fire again {back} later"
-
-
-@dataclass(frozen=True)
-class Row:
-    """A run with its firing, as stored in Postgres."""
-
-    id: str
-    name: str
-    trigger: str
-    due_at: datetime
-    status: str
-    reason: str | None
-    created_at: datetime
-    started_at: datetime | None
-    fired_at: datetime | None
-    fires_at: datetime | None
-
-    @property
-    def ran(self) -> bool:
-        return self.status == "succeeded"
-
-    @property
-    def decided_at(self) -> datetime:
-        """When its outcome was decided."""
-        return self.fired_at if self.fired_at and self.ran else self.created_at
-
-    @property
-    def was_prevented(self) -> bool:
-        """Whether it should have run, but an outage began before it started."""
-        return (self.reason or "").startswith("not started in time")
 
 
 class OutageDrill(Drill):
@@ -189,7 +145,8 @@ class OutageDrill(Drill):
         return all(name in latest and latest[name].due_at > moment for name in MISFIRES)
 
     def rest(self) -> None:
-        """Pause all subscriptions, and wait until every run has ended."""
+        """Wait for what the outages held up, pause all subscriptions, wait for the last runs."""
+        self.until(lambda: not self.fetch(HELD_UP), "what was held up has runs")
         for name in MISFIRES:
             self.command("pause", name)
         self.until(self._is_at_rest, "every run ends")
@@ -366,35 +323,3 @@ def check_what_get_shows(drill: OutageDrill, rows: Sequence[Row]) -> None:
         (row.id, row.status) for row in rows
     )
     assert all(run["dueAt"] and run["reason"] for run in shown if run["status"] == "missed")
-
-
-def grouped(rows: Sequence[Row]) -> Mapping[datetime, list[Row]]:
-    """Return the rows that were decided together, by the moment of the decision."""
-    groups = defaultdict(list)
-    for row in rows:
-        groups[row.decided_at].append(row)
-    return groups
-
-
-def before_prevented(rows: Sequence[Row]) -> set[str]:
-    """Return the ids of the rows whose next time was decided with them, but prevented later."""
-    return {earlier.id for earlier, later in pairwise(rows) if later.was_prevented}
-
-
-def meanwhile(rows: Sequence[Row], every: timedelta, outages: Sequence[Outage]) -> list[Row]:
-    """Return the rows that were due during an outage, but not the last of each outage."""
-    return [
-        row
-        for row in rows
-        for outage in outages
-        if outage.down + AT_THE_EDGE < row.due_at < outage.up - every
-    ]
-
-
-def counted(rows: Sequence[Row]) -> str:
-    statuses = Counter(row.status for row in rows)
-    lags = [row.started_at - row.fires_at for row in rows if row.started_at and row.fires_at]
-    latest = max(lags, default=timedelta(0)).total_seconds()
-    prevented = sum(row.was_prevented for row in rows)
-    late = f"the latest began {latest:.1f} s after its time"
-    return f"{dict(statuses)}, {prevented} not started in time; {late}"
