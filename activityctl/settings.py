@@ -61,6 +61,7 @@ LOCAL_RIGHTS: Final = {
 }
 """Settings of the local daemon's worker, unless the environment of `up` has other values."""
 ACTOR_VARIABLES: Final = ("ACTIVITYCTL_ACTOR", "GITHUB_ACTOR", "GITLAB_USER_LOGIN")
+_OTLP_VARIABLES: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 COMMIT_VARIABLES: Final = ("ACTIVITYCTL_SOURCE_COMMIT", "GITHUB_SHA", "CI_COMMIT_SHA")
 INHERITED: Final = (
     "PATH",
@@ -122,6 +123,8 @@ class Settings:
     """How long events are kept. Zero: for ever."""
     retention: str = ""
     """What is kept how long, such as `runs=90d,logs=30d/10000`. Empty: all is kept for ever."""
+    exports_traces: bool = False
+    """Whether OpenTelemetry's own variables name an endpoint; its SDK reads them by itself."""
     secrets_store: str = "auto"
     """Where `secrets set` keeps a value: `keyring`, `file`, or `auto`, which prefers the first."""
     secrets_folder: str | None = None
@@ -203,6 +206,7 @@ def load_settings(
         max_tasks=positive("max_tasks", sourced),
         event_retention=span("event_retention", sourced),
         retention=str(merged.get("retention") or ""),
+        exports_traces=_first(env, _OTLP_VARIABLES) is not None,
         secrets_store=choice("secrets_store", sourced, ("auto", "keyring", "file")),
         secrets_folder=merged.get("secrets_folder"),
         secrets_key_file=merged.get("secrets_key_file"),

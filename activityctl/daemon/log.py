@@ -11,6 +11,7 @@ from typing import Final, TextIO
 from activityctl.daemon.repeats import RepeatFilter
 from activityctl.domain.runs.worker import LoopTrouble
 from activityctl.domain.values.credentials import scrub
+from activityctl.domain.values.current_trace import CURRENT_TRACE
 from activityctl.domain.values.masking import Mask
 from activityctl.domain.values.untrusted import escape_controls, escape_line
 
@@ -40,6 +41,8 @@ class FieldFormatter(logging.Formatter):
         fields = "".join(
             f" {key}={_field(value)}" for key, value in record.__dict__.items() if key in _FIELDS
         )
+        if (trace := CURRENT_TRACE.get()) is not None:
+            fields += f" trace={trace}"
         message = escape_line(self.hidden(record.getMessage()))
         line = f"{moment[:-6]}Z {record.levelname} {message}{self.hidden(fields)}"
         if not record.exc_info:

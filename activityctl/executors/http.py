@@ -34,6 +34,7 @@ class HttpExecutor:
             call.secret,
             call.mask,
             call.decide,
+            call.outgoing,
         )
         return ExecutorOutcome(await self._client.send(body, made))
 
@@ -74,6 +75,7 @@ class HttpSource:
             call.secret,
             call.mask,
             call.decide,
+            call.outgoing,
         )
         output = await self._client.send(body, made)
         if body.result == "response":

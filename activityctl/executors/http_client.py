@@ -26,7 +26,7 @@ from activityctl.executors.response import (
     read_body,
     request_label,
 )
-from activityctl.ports import Decide, JsonValue, ResolveSecret
+from activityctl.ports import Decide, JsonValue, Outgoing, ResolveSecret, untraced
 
 if TYPE_CHECKING:
     import httpx
@@ -49,6 +49,7 @@ class HttpCall:
     secret: ResolveSecret
     mask: Mask
     decide: Decide
+    outgoing: Outgoing = untraced
 
 
 class HttpClient:
@@ -133,7 +134,7 @@ class HttpClient:
         try:
             async with asyncio.timeout(limit), self._slots:
                 if body.paginate is None:
-                    _, output = await self._exchange(first, body, call.mask)
+                    _, output = await self._traced(first, body, call)
                 else:
                     pages = Pages(body.paginate, call.decide)
                     output = await self._read_pages(first, body, letter, pages, call)
@@ -150,7 +151,7 @@ class HttpClient:
     ) -> dict[str, JsonValue]:
         request = first
         while True:
-            response, output = await self._exchange(request, body, call.mask)
+            response, output = await self._traced(request, body, call)
             await pages.add(response, output)
             page = await pages.next_page(response, output)
             if page is None:
@@ -178,6 +179,15 @@ class HttpClient:
             raise TaskError(message, code="invalid_request", retryable=False) from error
         content = await self._contents.make(asking, call.secret, host_of(page.url))
         return replace(letter, content=content)
+
+    async def _traced(
+        self, request: "httpx.Request", body: HttpBody, call: HttpCall
+    ) -> "tuple[httpx.Response, dict[str, JsonValue]]":
+        """Exchange with the header of the trace, unless the task has one of its own."""
+        async with call.outgoing(f"{request.method} {host_of(request.url)}") as header:
+            if header is not None:
+                request.headers.setdefault("traceparent", header)
+            return await self._exchange(request, body, call.mask)
 
     async def _exchange(
         self, request: "httpx.Request", body: HttpBody, mask: Mask

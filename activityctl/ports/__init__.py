@@ -76,6 +76,7 @@ from activityctl.ports.timetable import (
     OverdueSchedule,
     Timetable,
 )
+from activityctl.ports.tracing import NoSpans, Outgoing, SpanSink, untraced
 from activityctl.ports.waits import GivenAnswer, Waits
 
 __all__ = [
@@ -134,12 +135,14 @@ __all__ = [
     "LookupEnd",
     "ManifestSource",
     "MetricsSource",
+    "NoSpans",
     "NodeFaultError",
     "Notices",
     "Occurrence",
     "OldRows",
     "OpenResult",
     "Outbox",
+    "Outgoing",
     "OverdueSchedule",
     "Place",
     "PostponedFiring",
@@ -160,6 +163,7 @@ __all__ = [
     "SecretReader",
     "Signals",
     "SourceCall",
+    "SpanSink",
     "SqlBounds",
     "SqlClient",
     "SqlCommand",
@@ -179,4 +183,5 @@ __all__ = [
     "WaitsVersion",
     "Work",
     "Workers",
+    "untraced",
 ]

@@ -12,6 +12,7 @@ from activityctl.domain.values.masking import Mask
 from activityctl.domain.values.secret_ref import SecretRef
 from activityctl.errors import TaskError
 from activityctl.ports.secrets import Destination, ResolveSecret
+from activityctl.ports.tracing import Outgoing, untraced
 
 JsonValue = Any
 """A value made of None, bool, int, float, str, list and dict with str keys."""
@@ -76,6 +77,8 @@ class TaskCall:
     """
     decide: Decide = _decide_at_once
     """`await decide(evaluate, source, scope)` evaluates an expression."""
+    outgoing: Outgoing = untraced
+    """`async with outgoing(name) as header:` makes a call, with `traceparent: header` if given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,8 @@ class SourceCall:
     """`await secret(value, host=host)` returns the value of a `SecretText`, to be used at once."""
     mask: Mask = field(default_factory=Mask)
     """As that of a TaskCall. The value and the errors are masked before they are stored."""
+    outgoing: Outgoing = untraced
+    """As that of a TaskCall."""
 
 
 class ContextSource(Protocol):

@@ -57,6 +57,7 @@ from activityctl.steps.orders import orders_of, with_waits
 from activityctl.steps.read_ahead import ReadAhead
 from activityctl.steps.record import RecordStep
 from activityctl.steps.resolve import ContextLookup
+from activityctl.steps.tracing import Tracing
 from activityctl.workflows.calls import Orders
 
 _LOG = logging.getLogger(__name__)
@@ -83,6 +84,7 @@ class AdmitStep:
         logbook: Logbook | None = None,
         secrets: SecretReader = NO_SECRETS,
         guarded: GuardedLookups | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._runs = runs
         self._timetable = timetable
@@ -92,6 +94,7 @@ class AdmitStep:
         self._look_up_context = ContextLookup(
             sources, clock, self._decide, logbook, secrets, guarded=guarded
         )
+        self._look_up_context.tracing = tracing or Tracing(runs, clock)
         self._logbook = logbook
         self._lookups = RunningAttempts(self._is_wanted)
         self._give_up = GiveUp(runs, RecordStep(runs, clock, self._decide), clock)

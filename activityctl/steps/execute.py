@@ -45,6 +45,7 @@ from activityctl.steps.orders import order_of
 from activityctl.steps.record import RecordStep
 from activityctl.steps.strategies import Strategies
 from activityctl.steps.task_calls import TaskCalls, attempt_entry
+from activityctl.steps.tracing import Tracing
 from activityctl.workflows.calls import Orders, TaskOrder
 
 _LOG = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class ExecuteStep:
         lanes: Lanes,
         guards: Guards,
         secrets: SecretReader = NO_SECRETS,
+        tracing: Tracing | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """`worker` names this process in the log: host and pid."""
@@ -79,6 +81,7 @@ class ExecuteStep:
         self._tries = Tries()
         self._failures = FailedAttempts(runs, recorder.decide, self._tries, sleep)
         self._worker = worker
+        self._tracing = tracing or Tracing(runs, clock)
         self._lanes = lanes
         self._guarding = Guarding(guards, logbook, worker, clock, sleep)
         self._strategies = Strategies(runs, executors, clock)
@@ -87,7 +90,7 @@ class ExecuteStep:
         self._used: dict[str, TimeUsed] = {}
         self._known: dict[str, KnownRun | None] = {}
         self._attempts = RunningAttempts(self._is_wanted)
-        self._calls = TaskCalls(runs, logbook, recorder.decide, clock)
+        self._calls = TaskCalls(runs, logbook, recorder.decide, clock, self._tracing)
 
     @activity.defn(name="execute")
     async def execute(self, order: TaskOrder) -> Orders:
@@ -282,7 +285,9 @@ class ExecuteStep:
     async def _execute_begun(self, task: TaskInstance, order: TaskOrder) -> Orders:
         failure: TaskError | asyncio.CancelledError | None = None
         try:
-            outcome = await self._attempt(task, order)
+            outcome = await self._tracing.attempt(
+                task, self._known.get(task.id), lambda: self._attempt(task, order)
+            )
             return await self._failures.written(lambda: self._end_well(task, order, outcome), task)
         except TaskError as error:
             failure = error

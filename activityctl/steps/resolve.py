@@ -26,11 +26,20 @@ from activityctl.domain.tasks.retry import chance_of
 from activityctl.domain.values.failure_kind import is_outage
 from activityctl.domain.values.finding import findings_of
 from activityctl.errors import ActivityctlError, InvalidInputError, TaskError, UnreachableError
-from activityctl.ports import ContextSource, JsonValue, Logbook, SecretReader, SourceCall
+from activityctl.ports import (
+    ContextSource,
+    JsonValue,
+    Logbook,
+    Outgoing,
+    SecretReader,
+    SourceCall,
+    untraced,
+)
 from activityctl.steps.attempts import write_safely
 from activityctl.steps.deciding import Deciding
 from activityctl.steps.guarded_lookups import GuardedLookups
 from activityctl.steps.held_secrets import NO_SECRETS, HeldSecrets
+from activityctl.steps.tracing import Tracing
 
 _LOG = logging.getLogger(__name__)
 _EXTRA_SECONDS: Final = 0.5
@@ -76,6 +85,8 @@ class ContextLookup:
         self._sleep = sleep
         self._guarded = guarded
         self._held: dict[str, _HeldLookup] = {}
+        self.tracing: Tracing | None = None
+        """Gives the calls of sources their headers; None gives them none."""
 
     def is_held(self, run_id: str) -> bool:
         """Return whether a breaker or a limit has held up the lookup of the run here."""
@@ -144,8 +155,12 @@ class ContextLookup:
         lookup = None if guarded is None else guarded.of(run, template, body, limits)
         while True:
             seconds = template.timeout.total_seconds()
+            outgoing: Outgoing = untraced
+            if self.tracing is not None:
+                outgoing = self.tracing.of_lookup(run, template.name, attempt)
             call = SourceCall(
-                run, template.name, attempt, seconds, self._decide, held.resolve, held.mask
+                *(run, template.name, attempt, seconds, self._decide, held.resolve, held.mask),
+                outgoing=outgoing,
             )
             resolve = partial(self._attempt, source, typed, call)
             try:

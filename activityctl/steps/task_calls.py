@@ -11,6 +11,7 @@ from activityctl.ports import Logbook, RunStore, TaskCall
 from activityctl.steps.attempts import write_safely
 from activityctl.steps.deciding import Deciding
 from activityctl.steps.held_secrets import HeldSecrets
+from activityctl.steps.tracing import Tracing
 from activityctl.workflows.calls import TaskOrder
 
 
@@ -23,11 +24,13 @@ class TaskCalls:
         logbook: Logbook,
         decide: Deciding,
         clock: Callable[[], datetime],
+        tracing: Tracing,
     ) -> None:
         self._runs = runs
         self._logbook = logbook
         self._decide = decide
         self._clock = clock
+        self._tracing = tracing
 
     def make(
         self,
@@ -66,6 +69,7 @@ class TaskCalls:
             secret=held.resolve,
             mask=held.mask,
             decide=self._decide,
+            outgoing=self._tracing.of_task(task),
         )
 
 

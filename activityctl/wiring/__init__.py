@@ -40,6 +40,7 @@ from activityctl.wiring.tasks import (
     known_kinds,
     open_executors,
     open_sources,
+    open_spans,
     unguarded_hook_client,
 )
 
@@ -66,6 +67,7 @@ __all__ = [
     "open_ports",
     "open_secrets",
     "open_sources",
+    "open_spans",
     "parse_event_data",
     "parse_json",
     "read_event_data",

@@ -1,11 +1,19 @@
 """Creates what the tasks and expressions of runs need: executors, sources, evaluators."""
 
+import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from activityctl.domain.cel.evaluator import evaluating_with
-from activityctl.ports import ContextSource, Executor, HookSender, KeyReader
+from activityctl.ports import (
+    ContextSource,
+    Executor,
+    HookSender,
+    KeyReader,
+    NoSpans,
+    SpanSink,
+)
 from activityctl.settings import Settings
 from activityctl.wiring.ports import Ports
 
@@ -17,6 +25,7 @@ if TYPE_CHECKING:
     from activityctl.executors.hook_client import HookClient
     from activityctl.executors.http_client import HttpClient
 
+_LOG = logging.getLogger(__name__)
 Executors = Mapping[str, Executor]
 _CALLS_OF_TASKS = 100
 _CALLS_OF_SOURCES = 300
@@ -74,6 +83,26 @@ async def open_executors(
     finally:
         for executor in built.values():
             await executor.close()
+
+
+@contextmanager
+def open_spans(settings: Settings) -> Iterator[SpanSink]:
+    """Return what exports spans, if the environment names an endpoint; else what drops them."""
+    if not settings.exports_traces:
+        yield NoSpans()
+        return
+    from activityctl.adapters.otlp import OtlpSpans
+
+    try:
+        spans = OtlpSpans()
+    except ImportError:
+        _LOG.warning("traces are not exported: install activityctl[otel] where the worker runs")
+        yield NoSpans()
+        return
+    try:
+        yield spans
+    finally:
+        spans.close()
 
 
 @asynccontextmanager

@@ -26,6 +26,7 @@ HEAVY = (
     "keyring",
     "cryptography",
     "icalendar",
+    "opentelemetry.sdk",
     "jsonschema",
     "prometheus_client",
     "py_mini_racer",

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from temporalio.client import Client
-from temporalio.worker import Worker
+from temporalio.worker import Interceptor, Worker
 
 from activityctl import wiring
 from activityctl.adapters.postgres.schema.version import require_schema
@@ -21,6 +21,7 @@ from activityctl.daemon.protection import COMMANDS_AS_ROOT, runs_as_root
 from activityctl.daemon.worker.background import BackgroundLoops
 from activityctl.daemon.worker.evaluators import Evaluators
 from activityctl.daemon.worker.restoring import settle_restore, wait_for_restore
+from activityctl.daemon.worker.run_spans import RunSpans
 from activityctl.daemon.worker.server_clock import ServerClock
 from activityctl.daemon.worker.stopping import Stopping, stop_on_signals
 from activityctl.daemon.worker.stuck_runs import StuckRunWatch
@@ -31,6 +32,7 @@ from activityctl.steps.execute import ExecuteStep
 from activityctl.steps.guarded_lookups import GuardedLookups
 from activityctl.steps.record import RecordStep
 from activityctl.steps.settle import SettleStep
+from activityctl.steps.tracing import Tracing
 from activityctl.workflows.calls import CONTEXT_QUEUE, TASK_QUEUE
 from activityctl.workflows.run_activity import RunActivityWorkflow
 from activityctl.workflows.run_batch import RunBatchWorkflow
@@ -97,6 +99,7 @@ async def _work(
         sources = await stack.enter_async_context(wiring.open_sources(settings, ports))
         secrets = wiring.open_secrets(settings, on_read=hide_secret)
         name = f"worker {socket.gethostname()} pid {os.getpid()}"
+        tracing, interceptors = _open_tracing(settings, ports, clock, stack)
         admit = AdmitStep(
             ports.runs,
             ports.timetable,
@@ -107,6 +110,7 @@ async def _work(
             logbook=ports.logbook,
             secrets=secrets,
             guarded=GuardedLookups(ports.guards, ports.logbook, name, clock),
+            tracing=tracing,
         )
         stack.push_async_callback(admit.close)
         execute = ExecuteStep(
@@ -119,6 +123,7 @@ async def _work(
             lanes=ports.lanes,
             secrets=secrets,
             guards=ports.guards,
+            tracing=tracing,
         )
         recorder.stop_here = execute.stop
         stack.push_async_callback(execute.close)
@@ -141,8 +146,8 @@ async def _work(
             recorder.record,
             settle.settle,
         ]
-        worker = _temporal_worker(settings, client, activities, loops.stuck_runs)
-        lookups = _context_worker(client, admit)
+        worker = _temporal_worker(settings, client, activities, loops.stuck_runs, interceptors)
+        lookups = _context_worker(client, admit, interceptors)
         with _unanswered(stopping):
             async with worker, lookups, asyncio.TaskGroup() as group:
                 tasks = [group.create_task(loops.run(loop)) for loop in loops.loops]
@@ -162,6 +167,19 @@ async def _work(
             "the database is restored from a backup, so this worker has ended",
             hint="start it again: it waits until the restore is done",
         )
+
+
+def _open_tracing(
+    settings: Settings, ports: wiring.Ports, clock: ServerClock, stack: AsyncExitStack
+) -> tuple[Tracing, list[Interceptor]]:
+    """Return what traces attempts, and what looks for the ends of runs if spans are exported."""
+    sink = stack.enter_context(wiring.open_spans(settings))
+    tracing = Tracing(ports.runs, clock, sink)
+    if not sink.is_open:
+        return tracing, []
+    spans = RunSpans(tracing)
+    stack.push_async_callback(spans.close)
+    return tracing, [spans]
 
 
 @contextmanager
@@ -194,9 +212,11 @@ def _temporal_worker(
     client: Client,
     steps: Sequence[Callable[..., Any]],
     watch: StuckRunWatch,
+    interceptors: Sequence[Interceptor],
 ) -> Worker:
     return Worker(
         client,
+        interceptors=interceptors,
         task_queue=TASK_QUEUE,
         workflows=[RunActivityWorkflow, RunBatchWorkflow],
         activities=steps,
@@ -211,10 +231,13 @@ def _temporal_worker(
     )
 
 
-def _context_worker(client: Client, admit: AdmitStep) -> Worker:
+def _context_worker(
+    client: Client, admit: AdmitStep, interceptors: Sequence[Interceptor]
+) -> Worker:
     """Return what looks up contexts: on a queue of its own, apart from tasks and admissions."""
     return Worker(
         client,
+        interceptors=interceptors,
         task_queue=CONTEXT_QUEUE,
         activities=[admit.look_up],
         max_concurrent_activities=_LOOKUPS_AT_ONCE,

@@ -5,6 +5,7 @@ from typing import Final
 
 from activityctl.domain.runs.rule_values import rule_values, rule_view
 from activityctl.domain.runs.run import Run
+from activityctl.domain.runs.tracing import run_context
 from activityctl.domain.values.json_form import View, log_view
 from activityctl.domain.values.log import LogFilter
 from activityctl.domain.values.selection import Selection
@@ -33,6 +34,7 @@ class RunStory:
         return {
             **described,
             "revisionNumber": await self._revision_number(run),
+            "traceId": run_context(run).trace_id,
             "workflow": await self.lists.workflow_of(run.id),
             "events": [dict(event) for event in run.events],
             "rules": await self._rules(run),
