@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from activityctl import wiring
+from activityctl.domain.runs.auto_pause import StreakChange
 from activityctl.domain.runs.run import Run, RunStatus, TaskStatus
 from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.values.log import Cursor, LogFilter
@@ -42,6 +43,14 @@ async def test_an_abandoned_run_ends_with_its_open_tasks(
     )
     text = f"run {status.replace('_', ' ')}: it \ufffd cannot be stored"
     assert [(entry.level, entry.message) for entry in entries] == [("error", text)]
+    other = await make_run("other")
+    async with ports.runs.locked(other.id) as locked:
+        streak = StreakChange(has_failed=False, decided_at=later)
+        await locked.save(RunChange(other, streak=streak))
+    failed, recovered = await ports.notices.gather(timedelta(0), timedelta(0), 9)
+    told = {"run": run.id, "trigger": "manual", "status": status.value, "reason": letter.reason}
+    assert (failed.kind, failed.items) == ("failed", [told])
+    assert recovered.items[0]["failed"] == 1
 
 
 async def test_a_run_is_abandoned_as_cancelled_only_on_request(

@@ -89,6 +89,11 @@ class GatheredNotice:
     """Whether the definition has tasks for it."""
     batch: str
 
+    @property
+    def key(self) -> str:
+        """What no other notice of the subscription has, also not after a restore of a backup."""
+        return f"{self.kind}/{format_timestamp(self.at)}/{self.first_id}"
+
 
 def is_notice(trigger: str) -> bool:
     """Return whether runs of that trigger tell a notice; nothing is told of such a run."""
@@ -198,7 +203,7 @@ def notice_firing(notice: GatheredNotice) -> FiringRequest | None:
     return FiringRequest(
         notice.subscription_id,
         trigger,
-        f"{notice.kind}/{notice.first_id}",
+        notice.key,
         notice.at,
         payload_of(notice),
     )
@@ -209,7 +214,7 @@ def notice_event(notice: GatheredNotice) -> EventEnvelope:
     return envelope_of(
         {
             "specversion": "1.0",
-            "id": f"{notice.kind}/{notice.first_id}",
+            "id": notice.key,
             "source": f"/activityctl/{notice.subscription}",
             "type": _TYPES[notice.kind],
             "subject": notice.subscription,

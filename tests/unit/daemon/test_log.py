@@ -6,6 +6,7 @@ import sys
 from io import StringIO
 
 from activityctl.daemon.log import FieldFormatter, configure_logging, log_trouble
+from activityctl.domain.values.current_trace import CURRENT_TRACE
 
 FORGED = "x\n2026-01-01T00:00:00.000Z INFO forged\x1b[2J"
 
@@ -22,6 +23,13 @@ def test_a_message_and_its_fields_stay_on_one_line():
     assert "\x1b" not in line
     assert r"x\n2026-01-01T00:00:00.000Z INFO forged\x1b[2J" in line
     assert line.endswith(' task="a b=c" kind=http')
+
+
+def test_a_line_of_an_attempt_names_its_trace():
+    token = CURRENT_TRACE.set("4bf9")
+    assert FieldFormatter().format(record("x", task="a")).endswith(" x task=a trace=4bf9")
+    CURRENT_TRACE.reset(token)
+    assert "trace" not in FieldFormatter().format(record("x"))
 
 
 def test_the_lines_of_a_traceback_are_indented_and_escaped():

@@ -9,6 +9,8 @@ from activityctl.domain.runs.notices import (
     GatheredNotice,
     Notice,
     NoticeKind,
+    failed_notice,
+    is_notice,
     opened_notice,
     recovered_notice,
 )
@@ -40,6 +42,15 @@ def write_opened(state: MemoryState, run_id: str, change: BreakerChange) -> None
     )
     if row is not None and is_open and not was_open:
         _write(state, opened_notice(row.run.subscription_id, run_id, change.after))
+
+
+def tell_abandoned(state: MemoryState, run: Run) -> None:
+    """Write what has to be told of a run that was ended as failed without reading its data."""
+    if is_notice(run.trigger) or run.ended_at is None:
+        return
+    count_trouble(state, run.subscription_id, run.ended_at)
+    if not run.events:
+        write_notices(state, failed_notice(run, run.status, run.reason, run.ended_at))
 
 
 def count_trouble(state: MemoryState, subscription: str, at: datetime) -> None:

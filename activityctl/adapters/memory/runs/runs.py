@@ -11,7 +11,7 @@ from datetime import datetime
 from activityctl.adapters.memory.runs.attempts import begin_attempt, begun, end_attempt, outcome_of
 from activityctl.adapters.memory.runs.gates import begun_run
 from activityctl.adapters.memory.runs.locked_run import MemoryLockedRun
-from activityctl.adapters.memory.runs.notices import write_notices
+from activityctl.adapters.memory.runs.notices import tell_abandoned, write_notices
 from activityctl.adapters.memory.runs.replays import read_replayed
 from activityctl.adapters.memory.runs.run_ends import write_end
 from activityctl.adapters.memory.runs.streaks import with_subscription_facts, write_streak
@@ -174,6 +174,7 @@ class MemoryRunStore:
                 letter_id = ids.dead_letter_id(run_id)
                 letter = DeadLetter(letter_id, run.id, run.subscription_id, text or "", now)
                 self._state.dead_letters.setdefault(letter_id, letter)
+                tell_abandoned(self._state, run)
             message = end_message(status, text)
             entry = LogEntry(run.subscription_id, run_id, message, "error", now)
             self._state.write_log_entries([entry])

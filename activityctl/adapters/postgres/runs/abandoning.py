@@ -18,6 +18,7 @@ _ABANDON: Final = f"""
         WHERE id = %(id)s AND ended_at IS NULL
           AND (%(status)s::text <> 'cancelled' OR cancel_requested_at IS NOT NULL)
         RETURNING id, subscription_id, trigger,
+            trigger NOT IN ('onMissed', 'onRecovered') AS is_counted,
             events IS NULL AND trigger NOT IN ('onMissed', 'onRecovered') AS is_told),
     stopped AS (
         UPDATE tasks t SET status = 'cancelled', reason = %(reason)s, ended_at = %(now)s,
@@ -39,6 +40,10 @@ _ABANDON: Final = f"""
             'trigger', trigger, 'status', %(status)s::text, 'reason', %(reason)s::text)), 1,
             %(now)s
         FROM ended WHERE %(status)s::text IN ('failed', 'timed_out') AND is_told),
+    trouble AS (
+        INSERT INTO troubles (subscription_id, kind, count, created_at)
+        SELECT subscription_id, 'failed', 1, %(now)s FROM ended
+        WHERE %(status)s::text IN ('failed', 'timed_out') AND is_counted),
     entry AS (
         INSERT INTO log_entries (subscription_id, run_id, level, message, metadata, created_at)
         SELECT subscription_id, id, 'error', %(message)s, '{{}}'::jsonb, %(now)s FROM ended)

@@ -78,7 +78,7 @@ def test_other_triggers_run_what_the_definition_has():
 def test_the_same_notice_gives_the_same_firing_and_the_same_event():
     firing, event = notice_firing(gathered()), notice_event(gathered())
     assert firing is not None
-    assert (firing.trigger, firing.firing_key) == ("onMissed", "missed/7")
+    assert (firing.trigger, firing.firing_key) == ("onMissed", "missed/2026-05-01T12:00:00.000Z/7")
     assert firing.payload == {"count": 1, "missed": [ITEM]}
     assert event.document == notice_event(gathered(batch="other")).document
     assert (event.type, event.subject) == ("activityctl.run.missed", "mine")
