@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import pytest
+from psycopg import waiting
 
 from activityctl.adapters.postgres import kept_open, watched_connection
 from activityctl.adapters.postgres.database import Database
@@ -56,6 +57,27 @@ async def test_a_connection_that_is_left_in_pipeline_mode_is_not_used_again(
         async with database.connection() as connection:
             await connection.pipeline().__aenter__()
         assert await database.fetch("SELECT 1 AS one") == [{"one": 1}]
+
+
+async def test_a_block_that_is_cancelled_before_it_begins_leaves_pipeline_mode(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(waiting, "MAX_BUSY_TIME", 0)  # as if no wait had yielded lately
+    async with opened(database_url) as database, database.connection() as connection:
+
+        async def nested() -> None:
+            async with connection.pipeline(), connection.pipeline():
+                raise AssertionError
+
+        for yields in range(4):  # cancelled while it enters the first pipeline, or the second
+            task = asyncio.create_task(nested())
+            for _ in range(1 + yields):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            assert not connection.is_in_pipeline
+        row = await (await connection.execute("SELECT 1 AS one")).fetchone()
+        assert row == {"one": 1}
 
 
 async def test_a_pool_replaces_connections_that_died_silently(link: Link, database_url: str):

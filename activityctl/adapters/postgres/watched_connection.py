@@ -115,6 +115,26 @@ class WatchedConnection(psycopg.AsyncConnection[DictRow]):
         """Whether statements are gathered, so that their answers come later or never."""
         return self._pipeline is not None or self.pgconn.pipeline_status != PipelineStatus.OFF
 
+    @asynccontextmanager
+    async def pipeline(self) -> AsyncIterator[psycopg.AsyncPipeline]:
+        """Do the block in pipeline mode, and leave that mode whenever the block is broken off.
+
+        psycopg yields once after it has entered the mode, unless one of its waits has yielded in
+        the last 5 ms. Who is cancelled there leaves a pipeline that nobody ends, because its block
+        was never begun.
+        """
+        before = 0 if self._pipeline is None else self._pipeline.level
+        has_begun = False
+        try:
+            async with super().pipeline() as pipeline:
+                has_begun = True
+                yield pipeline
+        finally:
+            entered = self._pipeline
+            if not has_begun and entered is not None and entered.level > before:
+                entered._exit(None)  # noqa: SLF001  # what the end of the block would do
+                self._pipeline = entered if entered.level else None
+
     async def execute(self, *args: Any, **options: Any) -> psycopg.AsyncCursor[DictRow]:
         """Execute the statement; the first one of a transaction is sent with the BEGIN."""
         if not self._has_to_begin:
