@@ -5,7 +5,10 @@ Only the command line, the HTTP API and the steps turn them into texts, statuses
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final
+
+CANDIDATES_TOLD: Final = 5
+"""How many objects an error names when a reference means several."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -146,10 +149,27 @@ class ConflictError(ActivityctlError):
     code = "conflict"
     exit_code = 5
 
-    @classmethod
-    def ambiguous(cls, reference: str, kind: str) -> Self:
-        """Return the error for a reference that matches several objects; `kind` is a plural."""
-        return cls(f'"{reference}" matches several {kind}', hint="give more characters of the id")
+
+class AmbiguousError(ConflictError):
+    """The beginning of an id means several objects; the message names the first of them.
+
+    For the caller it is as if the object was not found, so it has that exit code.
+    """
+
+    code = "ambiguous"
+    exit_code = 4
+
+    def __init__(
+        self,
+        reference: str,
+        kind: str,
+        candidates: Sequence[str] = (),
+        *,
+        hint: str = "give more characters of the id",
+    ) -> None:
+        told = ": " + ", ".join(candidates[:CANDIDATES_TOLD]) if candidates else ""
+        more = " and more" if len(candidates) > CANDIDATES_TOLD else ""
+        super().__init__(f'"{reference}" matches several {kind}{told}{more}', hint=hint)
 
 
 class NotAllowedError(ActivityctlError):

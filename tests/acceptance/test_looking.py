@@ -29,6 +29,13 @@ metadata: {name: telling-two, labels: {tells: "yes"}}
 spec: {activity: telling}
 """
 
+LATER = """
+apiVersion: activityctl/v1
+kind: Subscription
+metadata: {name: telling-later, labels: {tells: "yes"}}
+spec: {activity: telling}
+"""
+
 
 @pytest.fixture(scope="module")
 def told(daemon, shell_at, tmp_path_factory):
@@ -110,8 +117,24 @@ def test_new_lines_of_all_that_are_followed_are_shown(told):
         following.stdout.readline()
         run = told("trigger", "telling-one", "--no-wait", "-o", "name").stdout.strip()
         view = json.loads(following.stdout.readline())
+        assert (view["subscription"], f"run/{view['runId']}") == ("telling-one", run)
+        (told.folder / "later.yaml").write_text(LATER)
+        told("apply", "-f", "later.yaml")
+        told("trigger", "telling-later", "--no-wait")
+        assert any('"telling-later"' in line for line in following.stdout)
         following.terminate()
-    assert (view["subscription"], f"run/{view['runId']}") == ("telling-one", run)
+    told("delete", "sub/telling-later", "--yes")
+
+
+def test_the_beginning_of_several_ids_tells_which_they_are(told):
+    for number in range(17):
+        told("trigger", "telling-one", "--no-wait", "--key", f"k{number}")
+    firsts = [view["id"][0] for view in told.json("get", "runs", "-s", "telling-one")["items"]]
+    shared = next(first for first in firsts if firsts.count(first) > 1)
+    for command in (("describe", "run"), ("logs",), ("cancel",), ("replay",), ("wait",)):
+        said = told(*command, f"run/{shared}" if command == ("logs",) else shared, code=4).stderr
+        assert f'"{shared}" matches several runs: {shared}' in said
+        assert "(telling-one, " in said
 
 
 def test_describe_tells_the_story_of_a_run(told):

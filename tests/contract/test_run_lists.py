@@ -17,7 +17,7 @@ from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
 from activityctl.domain.values.selection import Selection
-from activityctl.errors import ConflictError, NotFoundError
+from activityctl.errors import AmbiguousError, NotFoundError
 from support.gathering import emit, event
 
 MakeRun = Callable[..., Awaitable[Run]]
@@ -92,11 +92,13 @@ async def test_a_run_is_found_by_id_and_by_unique_prefix(ports: wiring.Ports, th
         assert await ports.run_lists.find_run(run.id[:13]) == run
 
 
-async def test_a_prefix_of_several_runs_is_a_conflict(ports: wiring.Ports, make_run: MakeRun):
+async def test_a_prefix_of_several_runs_tells_which_runs(ports: wiring.Ports, make_run: MakeRun):
     firsts = [(await make_run(f"k{number}", tasks=0)).id[0] for number in range(17)]
     shared = next(first for first in firsts if firsts.count(first) > 1)
-    with pytest.raises(ConflictError, match="several"):
+    with pytest.raises(AmbiguousError, match=f"several runs: {shared}.*mine, running") as caught:
         await ports.run_lists.find_run(shared)
+    assert caught.value.exit_code == 4
+    assert caught.value.message.count("mine, running") == min(firsts.count(shared), 5)
 
 
 @pytest.mark.parametrize("reference", ["", "%", "_", "\\", "nothing", "\0", "\udcff"])

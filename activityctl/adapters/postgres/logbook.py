@@ -11,6 +11,7 @@ import psycopg
 from activityctl.adapters.postgres.database import Connection, Database, to_jsonb, to_storable_text
 from activityctl.adapters.postgres.rows import log_entry_of
 from activityctl.domain.values.log import Cursor, LogEntry, LogFilter
+from activityctl.domain.values.search_text import required_text
 from activityctl.errors import UnstorableError, UsageError
 from activityctl.ports import LOG_CHANNEL
 
@@ -88,6 +89,7 @@ class PostgresLogbook:
             "limit": limit,
             "run": wanted.run_id,
             "text": wanted.text,
+            "required": required_text(wanted.text or ""),
             "task": wanted.task,
             "since": wanted.since,
             "until": wanted.until,
@@ -143,6 +145,8 @@ def _conditions(wanted: LogFilter) -> Iterator[str]:
     if wanted.task is not None:
         yield _IS_OF_TASK
     if wanted.text is not None:
+        # The second is dear; Postgres tries them in this order.
+        yield "strpos(message, %(required)s) > 0"
         yield "message ~ %(text)s"
 
 

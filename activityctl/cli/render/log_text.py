@@ -19,13 +19,25 @@ _WIDEST_NAME: Final = 24
 
 
 class LogLines:
-    """Prints entries, each with the name of its subscription if there are several."""
+    """Prints entries, each with the name of its subscription if there are several.
+
+    More names may be added meanwhile.
+    """
 
     def __init__(self, names: Mapping[str, str], shape: Format) -> None:
         self._names = names
         self._shape = shape
-        longest = max(map(len, names.values()), default=0)
-        self._width = min(longest, _WIDEST_NAME) if len(names) > 1 else 0
+        self._known = (0, 0)
+
+    @property
+    def _width(self) -> int:
+        """The width of the names; 0 if there is only one, which need not be said."""
+        count, width = self._known
+        if count != len(self._names):
+            count, longest = len(self._names), max(map(len, self._names.values()))
+            width = min(longest, _WIDEST_NAME) if count > 1 else 0
+            self._known = (count, width)
+        return width
 
     def view(self, entry: LogEntry) -> View:
         """Return the JSON form of the entry, with the name of its subscription."""

@@ -3,14 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 from activityctl.domain.events.parts import matches_glob
 from activityctl.domain.events.stored_event import ArrivedEvent
-from activityctl.errors import ConflictError, NotFoundError
-
-CANDIDATES_TOLD: Final = 5
-"""How many events an error names when a reference matches several."""
+from activityctl.errors import AmbiguousError, NotFoundError
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +53,16 @@ def resolve_event(reference: str, found: Sequence[ArrivedEvent]) -> ArrivedEvent
     """Return the event that the reference names, out of the events that it matches.
 
     An event whose uid (our id) is the reference comes before all others. Raises NotFoundError if
-    there is no event, ConflictError with the first candidates if there are several.
+    there is no event, AmbiguousError with the first candidates if there are several.
     """
     exact = [event for event in found if event.id == reference]
     if exact or len(found) == 1:
         return (exact or found)[0]
     if not found:
         raise NotFoundError("event", reference, hint="activityctl get events")
-    candidates = [
-        f"{event.document['id']} (uid {event.id[:8]})" for event in found[:CANDIDATES_TOLD]
-    ]
-    more = " and more" if len(found) > CANDIDATES_TOLD else ""
-    raise ConflictError(
-        f'"{reference}" matches several events: {", ".join(candidates)}{more}',
+    raise AmbiguousError(
+        reference,
+        "events",
+        [f"{event.document['id']} (uid {event.id[:8]})" for event in found],
         hint="give more of the id or of the uid; activityctl get events -o wide shows both",
     )

@@ -199,3 +199,11 @@ def replay_id(*arguments: str) -> str:
 def replay_key(replay: str, firing_key: str) -> str:
     """Return the firing key of a replayed event: the name of the replay, then its own key."""
     return f"{REPLAY_PREFIX}{replay}/{firing_key}"
+
+
+def distinct_beginnings(ids: Sequence[str], least: int = 8) -> list[str]:
+    """Return the beginnings of these different ids that are just long enough to tell them apart."""
+    size = least
+    while len({each[:size] for each in ids}) < len(set(ids)):
+        size += 1
+    return [each[:size] for each in ids]

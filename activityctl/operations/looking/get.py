@@ -31,7 +31,13 @@ from activityctl.domain.tasks.held_task import held_view
 from activityctl.domain.values.ids import canonical_json
 from activityctl.domain.values.json_form import View, format_timestamp
 from activityctl.domain.values.selection import Selection
-from activityctl.errors import ConflictError, NotFoundError, UsageError
+from activityctl.errors import (
+    CANDIDATES_TOLD,
+    AmbiguousError,
+    ConflictError,
+    NotFoundError,
+    UsageError,
+)
 from activityctl.operations.looking.filters import check_filters, given_filters
 from activityctl.operations.looking.kinds import Kind, singular
 from activityctl.operations.looking.limits import limit_views, waiting_tasks
@@ -242,14 +248,14 @@ class ObjectViews:
 
     async def _one(self, kind: Kind, name: str) -> View:
         """Return the object of that name; of a revision's or dead letter's owner the newest."""
-        found = await self.named(kind, name, Selection(limit=2))
+        found = await self.named(kind, name, Selection(limit=CANDIDATES_TOLD + 1))
         if not found:
             raise NotFoundError(singular(kind), name, hint=f"activityctl get {kind}")
         if len(found) > 1 and kind == "schedules":
             names = ", ".join(f"{view['subscription']}/{view['trigger']}" for view in found)
             raise ConflictError(f"{name} has several schedules", hint=f"name one, such as {names}")
         if len(found) > 1 and all(str(view.get("id", "")).startswith(name) for view in found):
-            raise ConflictError.ambiguous(name, kind)
+            raise AmbiguousError(name, kind, [str(view["id"]) for view in found])
         return found[0]
 
     async def _definitions(self, selection: Selection) -> list[View]:

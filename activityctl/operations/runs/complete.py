@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from activityctl.domain.manifests.param_defaults import fill_defaults
 from activityctl.domain.manifests.params import check_params, check_schema
+from activityctl.domain.runs.ambiguous import ambiguous_task
 from activityctl.domain.runs.run import TaskInstance, TaskStatus, address_of
 from activityctl.domain.runs.waiting import Answer
 from activityctl.domain.tasks.manual import MANUAL
@@ -13,7 +14,13 @@ from activityctl.domain.values.finding import Finding
 from activityctl.domain.values.json_form import format_timestamp
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.selection import Selection
-from activityctl.errors import ConflictError, InvalidInputError, NotFoundError, RefusedError
+from activityctl.errors import (
+    CANDIDATES_TOLD,
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    RefusedError,
+)
 from activityctl.operations.looking.kinds import name_of
 from activityctl.ports import GivenAnswer, RunLists, Waits
 
@@ -40,12 +47,12 @@ async def find_task(lists: RunLists, reference: str) -> TaskInstance:
         run = await lists.find_run(run_reference)
         tasks = await lists.tasks(Selection(run_id=run.id, limit=None))
         return _labelled(tasks, label, run.id)
-    found = await lists.tasks(Selection(name=name, limit=2)) if name else []
+    found = await lists.tasks(Selection(name=name, limit=CANDIDATES_TOLD + 1)) if name else []
     exact = [task for task in found if task.id == name]
     if not found:
         raise NotFoundError("task", reference, hint=_LIST)
     if len(found) > 1 and not exact:
-        raise ConflictError.ambiguous(reference, "tasks")
+        raise ambiguous_task(reference, found)
     return (exact or found)[0]
 
 

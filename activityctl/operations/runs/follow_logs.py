@@ -4,7 +4,8 @@ A notification only says when to read the table again; its content is not used.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Final
 
@@ -15,6 +16,7 @@ from activityctl.ports import LOG_CHANNEL, Logbook, Signals
 _PAGE: Final = 500
 _PAUSE: Final = 1.0
 """Seconds between two tries to reach a database that does not answer."""
+_ASKS_EVERY: Final = 1.0
 _HELD_BACK: Final = 0.02
 """Seconds until the next look, while an open transaction holds an entry back: nothing tells when
 it ends."""
@@ -43,6 +45,7 @@ async def follow_logs(
     tail: int | None = None,
     on_outage: Callable[[UnreachableError | None], None] = lambda _: None,
     has_ended: Callable[[], bool] = lambda: False,
+    ask_again: Callable[[], Awaitable[LogFilter]] | None = None,
     pause_seconds: float = _PAUSE,
 ) -> AsyncIterator[LogEntry]:
     """Yield every existing and every new entry, oldest first, each exactly once.
@@ -51,16 +54,21 @@ async def follow_logs(
     database stops answering, go on after the last entry when it answers again. Calls `on_outage`
     once with the error, and once with None when it answers again. Raises UnreachableError if it
     does not answer at the beginning.
+
+    `ask_again` says once a second what is wanted from then on, for example because a subscription
+    got a label; of what is new in it, the entries after the last one are yielded.
     """
     cursor: Cursor | None = None
+    asked = _Wanted(wanted, ask_again)
     is_out = False
     while not has_ended():
         try:
             async with signals.listening(LOG_CHANNEL) as payloads, _closed(payloads):
                 if cursor is None:
                     cursor = Cursor() if tail is None else await logbook.tail(wanted, tail)
-                waiting = _Waiting(wanted, payloads)
+                waiting = _Waiting(asked, payloads)
                 while not has_ended():
+                    wanted = await asked.now()
                     # Asked first: what commits after that has a notification, which waits.
                     is_held_back = await logbook.is_held_back(wanted)
                     entries, cursor = await logbook.page(wanted, cursor, limit=_PAGE)
@@ -84,10 +92,28 @@ def _closed(payloads: AsyncIterator[str]) -> AbstractAsyncContextManager[object]
     return aclosing(payloads)  # type: ignore[type-var]  # an async generator
 
 
+class _Wanted:
+    """What is wanted, which may change while the log is followed."""
+
+    def __init__(
+        self, wanted: LogFilter, ask_again: Callable[[], Awaitable[LogFilter]] | None
+    ) -> None:
+        self.latest = wanted
+        self._ask_again = ask_again
+        self._asked_at = time.monotonic()
+
+    async def now(self) -> LogFilter:
+        """Return what is wanted; ask again if the answer is older than a second."""
+        if self._ask_again is not None and time.monotonic() - self._asked_at >= _ASKS_EVERY:
+            self.latest = await self._ask_again()
+            self._asked_at = time.monotonic()
+        return self.latest
+
+
 class _Waiting:
     """Waits until it is time to look at the log again."""
 
-    def __init__(self, wanted: LogFilter, payloads: AsyncIterator[str]) -> None:
+    def __init__(self, wanted: _Wanted, payloads: AsyncIterator[str]) -> None:
         self._wanted = wanted
         self._payloads = payloads
         self._looks = 0
@@ -103,5 +129,5 @@ class _Waiting:
             return
         self._looks = 0
         async for payload in self._payloads:
-            if not payload or payload in self._wanted.subscription_ids:
+            if not payload or payload in self._wanted.latest.subscription_ids:
                 return

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
+from activityctl.domain.runs.ambiguous import ambiguous_letter
 from activityctl.domain.runs.dead_letter import (
     ANY_LETTER,
     LETTERS_AT_ONCE,
@@ -20,7 +21,7 @@ from activityctl.domain.runs.run import Run, TaskInstance
 from activityctl.domain.tasks.attempt import Attempt
 from activityctl.domain.values.ids import RunId
 from activityctl.domain.values.selection import Selection
-from activityctl.errors import ConflictError, NotFoundError
+from activityctl.errors import CANDIDATES_TOLD, NotFoundError
 from activityctl.ports import Catalog, DeadLetters, RunLists
 
 _POLL: Final = 0.3
@@ -45,11 +46,11 @@ class LetterDetails:
 async def find_letter(lists: RunLists, reference: str) -> DeadLetter:
     """Return the letter with this id, or of the run with this id; a unique beginning is enough.
 
-    NotFoundError if there is none, ConflictError if it means several.
+    NotFoundError if there is none, AmbiguousError if it means several.
     """
-    found = await lists.dead_letters(Selection(name=reference, limit=2))
+    found = await lists.dead_letters(Selection(name=reference, limit=CANDIDATES_TOLD + 1))
     if len(found) > 1:
-        raise ConflictError.ambiguous(reference, "deadletters")
+        raise ambiguous_letter(reference, found)
     if not found:
         try:
             run = await lists.find_run(reference)

@@ -24,7 +24,7 @@ from activityctl.domain.manifests.subscription import (
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.moment import DaySpan
 from activityctl.domain.values.selection import Selection
-from activityctl.errors import ConflictError, NotFoundError
+from activityctl.errors import AmbiguousError, NotFoundError
 from activityctl.ports import Work
 
 _Pending = list[tuple[Plan, datetime, Origin]]
@@ -161,7 +161,7 @@ class MemoryCatalog:
     async def find_subscription(self, reference: str) -> Subscription:
         """Return the subscription with that name or id, or with that unique prefix of its id.
 
-        Raises NotFoundError when there is none, ConflictError when the prefix matches several.
+        Raises NotFoundError when there is none, AmbiguousError when the prefix matches several.
         """
         subscriptions = self._tables().subscriptions.values()
         named = [subscription for subscription in subscriptions if subscription.name == reference]
@@ -173,7 +173,8 @@ class MemoryCatalog:
         if not found:
             raise NotFoundError("subscription", reference, hint="activityctl get subscriptions")
         if len(found) > 1:
-            raise ConflictError.ambiguous(reference, "subscriptions")
+            names = [f"{each.id} ({each.name})" for each in found]
+            raise AmbiguousError(reference, "subscriptions", names)
         return found[0]
 
     async def replace_state(

@@ -7,6 +7,7 @@ from activityctl.adapters.memory.runs.accepted import accepted_runs, accepted_wi
 from activityctl.adapters.memory.runs.letters import list_letters
 from activityctl.adapters.memory.state import MemoryState
 from activityctl.domain.gitops.waiting import Waiting, WaitingFirings
+from activityctl.domain.runs.ambiguous import ambiguous_run
 from activityctl.domain.runs.dead_letter import ANY_LETTER, DeadLetter, LetterFilter
 from activityctl.domain.runs.latest_run import LatestRun
 from activityctl.domain.runs.run import Run, TaskInstance
@@ -16,7 +17,7 @@ from activityctl.domain.tasks.breaker import Breaker
 from activityctl.domain.tasks.held_task import HeldTask, parts_of_lookup
 from activityctl.domain.tasks.limit_use import LimitUse
 from activityctl.domain.values.selection import Selection
-from activityctl.errors import ConflictError, NotFoundError
+from activityctl.errors import NotFoundError
 
 
 class MemoryRunLists:
@@ -57,7 +58,7 @@ class MemoryRunLists:
     async def find_run(self, reference: str) -> Run:
         """Return the run or accepted firing with that id, or with that unique prefix of its id.
 
-        Raises NotFoundError when there is none, ConflictError when the prefix matches several.
+        Raises NotFoundError when there is none, AmbiguousError when the prefix matches several.
         """
         found = [
             row.run
@@ -68,7 +69,7 @@ class MemoryRunLists:
         if not found:
             raise NotFoundError("run", reference, hint="activityctl get runs")
         if len(found) > 1:
-            raise ConflictError.ambiguous(reference, "runs")
+            raise ambiguous_run(reference, found)
         return found[0]
 
     async def workflow_of(self, run_id: str) -> str | None:

@@ -45,7 +45,7 @@ from activityctl.domain.manifests.subscription import OperatorStatus, Subscripti
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.moment import DaySpan
 from activityctl.domain.values.selection import Selection
-from activityctl.errors import ConflictError, NotFoundError
+from activityctl.errors import CANDIDATES_TOLD, AmbiguousError, NotFoundError
 from activityctl.ports import Work
 
 _ALLOW_LONG_PLAN: Final = "SET LOCAL idle_in_transaction_session_timeout = '60s'"
@@ -208,19 +208,21 @@ class PostgresCatalog:
     async def find_subscription(self, reference: str) -> Subscription:
         """Return the subscription with that name or id, or with that unique prefix of its id.
 
-        Raises NotFoundError when there is none, ConflictError when the prefix matches several.
+        Raises NotFoundError when there is none, AmbiguousError when the prefix matches several.
         """
         rows = await self._database.fetch(
             f"""SELECT {SUBSCRIPTION_COLUMNS} FROM subscriptions s
                 WHERE s.name = %(reference)s OR (s.id LIKE %(prefix)s AND %(reference)s <> '')
-                ORDER BY s.name <> %(reference)s, s.name LIMIT 2""",
+                ORDER BY s.name <> %(reference)s, s.name LIMIT %(limit)s""",
+            limit=CANDIDATES_TOLD + 1,
             reference=to_storable_text(reference),
             prefix=prefix_pattern(reference),
         )
         if not rows:
             raise NotFoundError("subscription", reference, hint="activityctl get subscriptions")
         if len(rows) > 1 and rows[0]["name"] != reference:
-            raise ConflictError.ambiguous(reference, "subscriptions")
+            names = [f"{row['id']} ({row['name']})" for row in rows]
+            raise AmbiguousError(reference, "subscriptions", names)
         return subscription_of(rows[0])
 
     async def replace_state(

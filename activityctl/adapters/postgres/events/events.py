@@ -17,7 +17,7 @@ from activityctl.adapters.postgres.events.rows import (
 from activityctl.adapters.postgres.json_numbers import with_fractions
 from activityctl.domain.events.emit_result import outcomes_of
 from activityctl.domain.events.envelope import EventEnvelope
-from activityctl.domain.events.query import CANDIDATES_TOLD, resolve_event
+from activityctl.domain.events.query import resolve_event
 from activityctl.domain.events.stored_event import (
     EVENT_STATUSES,
     ArrivedEvent,
@@ -28,6 +28,7 @@ from activityctl.domain.routing.index import Listener
 from activityctl.domain.routing.listeners import faults_of
 from activityctl.domain.values.ids import EventId
 from activityctl.domain.values.selection import Selection
+from activityctl.errors import CANDIDATES_TOLD
 from activityctl.ports import Routing
 
 _OTHER: Final = ""

@@ -20,6 +20,7 @@ from activityctl.adapters.postgres.runs.accepted import accepted_runs, accepted_
 from activityctl.adapters.postgres.runs.guarded_begin import IS_WAITING, LIMIT_USES
 from activityctl.adapters.postgres.runs.letters import list_letters
 from activityctl.domain.gitops.waiting import Waiting, WaitingFirings
+from activityctl.domain.runs.ambiguous import ambiguous_run
 from activityctl.domain.runs.dead_letter import ANY_LETTER, DeadLetter, LetterFilter
 from activityctl.domain.runs.latest_run import LatestRun
 from activityctl.domain.runs.run import Run, RunStatus, TaskInstance
@@ -28,7 +29,7 @@ from activityctl.domain.tasks.breaker import Breaker
 from activityctl.domain.tasks.held_task import HeldTask, parts_of_lookup
 from activityctl.domain.tasks.limit_use import LimitUse
 from activityctl.domain.values.selection import Selection
-from activityctl.errors import ConflictError, NotFoundError
+from activityctl.errors import CANDIDATES_TOLD, NotFoundError
 
 _IS_SELECTED_RUN: Final = """
     (%(subscription)s::text IS NULL OR r.subscription_id = %(subscription)s)
@@ -91,7 +92,7 @@ class PostgresRunLists:
     async def find_run(self, reference: str) -> Run:
         """Return the run or accepted firing with that id, or with that unique prefix of its id.
 
-        Raises NotFoundError when there is none, ConflictError when the prefix matches several.
+        Raises NotFoundError when there is none, AmbiguousError when the prefix matches several.
         """
         found = await self._with_prefix(reference)
         if [run.id for run in found] != [reference]:
@@ -101,14 +102,16 @@ class PostgresRunLists:
         if not found:
             raise NotFoundError("run", reference, hint="activityctl get runs")
         if len(found) > 1:
-            raise ConflictError.ambiguous(reference, "runs")
+            raise ambiguous_run(reference, found)
         return found[0]
 
     async def _with_prefix(self, reference: str) -> list[Run]:
         rows = await self._database.fetch(
             f"""SELECT {RUN_COLUMNS} FROM runs r JOIN subscriptions s ON s.id = r.subscription_id
-                WHERE r.id LIKE %(prefix)s AND %(prefix)s <> '%%' LIMIT 2""",
+                WHERE r.id LIKE %(prefix)s AND %(prefix)s <> '%%'
+                ORDER BY r.id LIMIT %(limit)s""",
             prefix=prefix_pattern(reference),
+            limit=CANDIDATES_TOLD + 1,
         )
         return [run_of(row) for row in rows]
 

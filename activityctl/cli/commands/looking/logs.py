@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import typer
@@ -23,7 +24,8 @@ from activityctl.cli.session import Session, now
 from activityctl.cli.streams import output_has_failed, raise_if_reader_has_gone
 from activityctl.domain.values.json_form import list_view
 from activityctl.domain.values.log import LEVELS, Level, LogEntry, LogFilter
-from activityctl.errors import UnreachableError, UsageError
+from activityctl.domain.values.untrusted import escape_line
+from activityctl.errors import NotFoundError, UnreachableError, UsageError
 from activityctl.operations.runs.follow_logs import follow_logs, read_logs
 from activityctl.operations.runs.log_selection import LogOwners, LogSelection
 from activityctl.wiring import Ports
@@ -131,7 +133,17 @@ def logs(
         wanted = LogFilter(
             tuple(owners.names), owners.run_id, least, pattern, task, since=first, until=last
         )
-        lines = LogLines(owners.names, shape)
+        names = dict(owners.names)
+        lines = LogLines(names, shape)
+
+        async def ask_again() -> LogFilter:
+            """Return the filter with the subscriptions that have the labels now."""
+            with suppress(NotFoundError):
+                found = (await asked.owners(ports)).names
+                names.update(found)
+                return replace(wanted, subscription_ids=tuple(found))
+            return wanted
+
         if follow:
             followed = follow_logs(
                 ports.logbook,
@@ -140,6 +152,7 @@ def logs(
                 tail=tail,
                 on_outage=lambda error: _tell_outage(session, error),
                 has_ended=_reader_has_gone,
+                ask_again=None if asked.references else ask_again,
             )
             await _print_each(session, followed, lines)
             return
@@ -147,13 +160,28 @@ def logs(
         if shape == "json":
             print_json(session.out, list_view([lines.view(entry) async for entry in entries]))
         else:
-            await _print_each(session, entries, lines)
+            what = "reading the log" if pattern is None else f"searching the log for {pattern}"
+            await _print_each(session, entries, lines, waits_for=what)
 
     session.with_ports(read)
 
 
-async def _print_each(session: Session, entries: AsyncIterator[LogEntry], lines: LogLines) -> None:
-    """Print the entries as they come, until nothing can be written any more."""
+async def _print_each(
+    session: Session,
+    entries: AsyncIterator[LogEntry],
+    lines: LogLines,
+    waits_for: str | None = None,
+) -> None:
+    """Print the entries as they come, until nothing can be written any more.
+
+    On a terminal, tell what the first one waits for.
+    """
+    if waits_for is not None:
+        with session.status(escape_line(waits_for)):
+            first = await anext(entries, None)
+        if first is None:
+            return
+        lines.print(session.out, first)
     async for entry in entries:
         lines.print(session.out, entry)
         if output_has_failed():

@@ -1,6 +1,6 @@
 """Timeline: when each task of a run was at work, in seconds from the start of the run."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -10,6 +10,7 @@ from activityctl.domain.values.json_form import View
 
 _NICE_STEPS: Final = (1, 2, 5, 10)
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
+_NEVER: Final = "~"  # after every time stamp
 _STEPS_OF_TIME: Final = (
     15,
     30,
@@ -71,6 +72,7 @@ def timeline_of(view: View, now: datetime) -> Timeline:
     start = _moment(view["startedAt"]) or _moment(view["createdAt"]) or now
     end = _moment(view["endedAt"]) or now
     shown, left_out = visible_tasks(view["tasks"])
+    shown = list(_by_start(shown))
     rows = tuple(
         Row(
             "  " * task["depth"] + str(task["shown"]),
@@ -81,6 +83,23 @@ def timeline_of(view: View, now: datetime) -> Timeline:
     )
     last = max((bar.end for row in rows for bar in row.bars), default=0.0)
     return Timeline(max((end - start).total_seconds(), last, 0.001), rows, left_out)
+
+
+def _by_start(tree: Sequence[View]) -> Iterator[View]:
+    """Yield the tasks of a tree, what began first comes first; the others keep their order.
+
+    What is in a task stays below it.
+    """
+    families: list[list[View]] = []
+    for task in tree:
+        if not families or task["depth"] <= families[0][0]["depth"]:
+            families.append([task])
+        else:
+            families[-1].append(task)
+    families.sort(key=lambda family: family[0]["startedAt"] or _NEVER)
+    for head, *rest in families:
+        yield head
+        yield from _by_start(rest)
 
 
 def _bars(task: View, start: datetime, end: datetime) -> Iterator[Bar]:

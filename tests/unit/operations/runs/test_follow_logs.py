@@ -43,6 +43,28 @@ class Log:
         yield payloads()
 
 
+async def test_what_is_wanted_is_asked_again_each_second(monkeypatch: pytest.MonkeyPatch):
+    moments = iter(range(100))
+    monkeypatch.setattr("time.monotonic", lambda: next(moments))
+    asked: list[LogFilter] = []
+
+    class Recorded(Log):
+        async def page(
+            self, wanted: LogFilter, after: Cursor, **_: object
+        ) -> tuple[list[LogEntry], Cursor]:
+            asked.append(wanted)
+            return await super().page(wanted, after)
+
+    async def ask_again() -> LogFilter:
+        return LogFilter(("s", "later"))
+
+    log = Recorded("+++")
+    entries = follow_logs(log, log, LogFilter(("s",)), ask_again=ask_again)  # type: ignore[arg-type]
+    assert [await anext(entries) for _ in range(2)]
+    await entries.aclose()  # type: ignore[attr-defined]
+    assert asked[-1].subscription_ids == ("s", "later")
+
+
 async def followed(log: Log, count: int) -> tuple[list[str], list[str]]:
     told: list[str] = []
     seen: list[str] = []

@@ -8,7 +8,13 @@ import pytest
 
 from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.values.selection import Selection
-from activityctl.errors import ActivityctlError, ConflictError, NotFoundError, UsageError
+from activityctl.errors import (
+    ActivityctlError,
+    AmbiguousError,
+    ConflictError,
+    NotFoundError,
+    UsageError,
+)
 from activityctl.operations.runs.log_selection import LogOwners, LogSelection
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
@@ -59,7 +65,7 @@ class Store:
         if not found:
             raise NotFoundError(kind, text)
         if len(found) > 1:
-            raise ConflictError.ambiguous(text, f"{kind}s")
+            raise AmbiguousError(text, f"{kind}s")
         return found[0]
 
 

@@ -221,3 +221,16 @@ def test_of_a_large_for_each_the_story_counts_what_succeeded():
     assert time.process_time() - start < 0.5
     assert sum("send[" in line for line in lines) == 10
     assert any("and 990 more of send" in line for line in lines)
+
+
+def test_the_rows_of_a_timeline_are_in_the_order_in_which_tasks_began():
+    view = run(
+        task("never", "skipped", None, None),
+        task("late", "succeeded", 5, 6),
+        task("group", "succeeded", 2, 9, kind="tasks"),
+        task("group.second", "succeeded", 4, 5),
+        task("group.first", "succeeded", 3, 4),
+        task("early", "succeeded", 1, 2),
+    )
+    labels = [row.label for row in timeline_of(view, START).rows]
+    assert labels == ["early", "group", "  first", "  second", "late", "never"]
