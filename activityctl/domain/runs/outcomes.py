@@ -93,13 +93,18 @@ class Outcomes:
     def of_rounds(
         self, template: TaskTemplate, container: TaskInstance, rounds: Iterable[TaskInstance]
     ) -> Outcome:
-        """Return the outcome of a task after these rounds: what the last one gave, and each."""
+        """Return the outcome of a task after these rounds: what the last one gave, and each.
+
+        Until the task has ended, its status is that of the last round.
+        """
         found = [self._of_round(template, task) for task in rounds]
         last = found[-1] if found else self._not_run_once(template)
         error = container.error if container.has_ended else last["error"]
         return {
             **last,
-            "status": container.status.value,
+            "status": last["status"]
+            if found and not container.has_ended
+            else container.status.value,
             "error": error,
             "attempts": sum(entry["attempts"] for entry in found),
             "rounds": found,

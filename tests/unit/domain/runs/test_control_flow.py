@@ -373,3 +373,10 @@ def test_many_waits_that_end_together_are_replaced_together():
     change = run_change(after.run, advance(after, NOW), NOW, update=ends)
     assert change.ended_waits == {task.id for task in ends}
     assert change.run.status is RunStatus.SUCCEEDED
+
+
+def test_until_reads_the_status_of_the_last_round():
+    until = "tasks.job.status == 'succeeded' && tasks.job.output == 2"
+    state = begun(task("job", repeat={"max": 3, "until": until}))
+    state = ended(ended(state, "job[1]", 1), "job[2]", 2)
+    assert [each.status for each in state.tasks] == [TaskStatus.SUCCEEDED] * 3
