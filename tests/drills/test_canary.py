@@ -4,6 +4,7 @@ A dump of Postgres may have them only in the columns that must hold what a user 
 database, logs, saved plans, crash reports and the arguments of processes must not have them.
 """
 
+import hmac
 import importlib.util
 import json
 import os
@@ -46,7 +47,14 @@ ALLOWED = {
         "runs.params",
         "subscriptions.params",
     },
-    "event": {"events.document", "runs.events"},
+    "event": {
+        "events.document",
+        "runs.events",
+        # the request of a hook has the event, and the log of the subscription has the request
+        "hooks.payload",
+        "hooks.request",
+        "log_entries.metadata",
+    },
 }
 """The columns that hold a canary because a user put it there; every other place is a leak."""
 DEFINITION = """
@@ -82,6 +90,12 @@ spec:
         baseUrl: http://127.0.0.1:{port}
         apiKey: {{secretRef: in-keyring}}
         prompt: What is my key?
+    - name: hook
+      webhook:
+        baseURL: http://127.0.0.1:{port}/hook
+        registryID: canary
+        executorAddress: "0xd1f745f0d14918a2c1e31153f2492891e4526ea4"
+        hmacKey: hook
     - name: printing
       command:
         shell: 'env; env | base64 -w 0; env | od -An -tx1 | tr -d " \n" >&2; sleep 1; exit 4'
@@ -95,7 +109,13 @@ spec:
 apiVersion: activityctl/v1
 kind: Subscription
 metadata: {{name: canary}}
-spec: {{activity: canary, params: {{given: {secret}}}}}
+spec:
+  activity: canary
+  params: {{given: {secret}}}
+  account:
+    chainId: 1
+    subAccountAddress: "0x8a17fe295bf517fbc148f565e5d6a2fe4f930cba"
+    metadata: {{}}  # else the executor gets the params
 """
 
 
@@ -103,6 +123,7 @@ class Echo(BaseHTTPRequestHandler):
     """Refuses requests, quotes the credential and sets a cookie; one model answers with it."""
 
     cookie = ""
+    hmac_key = ""
 
     asked: ClassVar[list[str]] = []
     """The credentials that the models got."""
@@ -111,7 +132,10 @@ class Echo(BaseHTTPRequestHandler):
         self.refuse(self.headers["Authorization"])
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
+        sent = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path.startswith("/hook/"):
+            self.answer_hook(json.loads(sent)["requestID"])
+            return
         if given := self.headers["X-Api-Key"]:
             self.asked.append(given)
             self.refuse(given)
@@ -122,6 +146,16 @@ class Echo(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("X-Seen", given)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def answer_hook(self, request_id: str) -> None:
+        """Skip a trigger, with the key in the answer."""
+        signed = hmac.new(self.hmac_key.encode(), f"{request_id}:0x".encode(), "sha256")
+        fields = {"skip": True, "requestID": request_id, "signature": signed.hexdigest()}
+        body = json.dumps({**fields, "task": None, "key": self.hmac_key}).encode()
+        self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -224,6 +258,7 @@ def assert_no_file_has(canaries: dict[str, str], folders: tuple[Path, Path], cop
             assert not any(form in content for form in forms), (path, name)
 
 
+@pytest.mark.timeout(400)  # on a busy machine each of its twenty commands takes seconds
 def test_no_secret_is_left_where_it_need_not_be(tmp_path: Path, port: int):
     canaries = {
         name: f"canary-{name}-{uuid.uuid4().hex}"
@@ -274,6 +309,7 @@ def test_no_secret_is_left_where_it_need_not_be(tmp_path: Path, port: int):
             given = [option.format(folder=tmp_path) for option in options]
             run("secrets", "set", name, *given, stdin=canaries[name])
         canaries |= keep_keys(run)
+        Echo.hmac_key = canaries["hmac-key"]
         run("plan", "-f", "a.yaml", "--out", "plan.json")
         run("apply", "plan.json")
         run("emit", "event.json", "--wait", code=1)
@@ -302,6 +338,7 @@ def test_no_secret_is_left_where_it_need_not_be(tmp_path: Path, port: int):
         assert f"{name.upper().replace('-', '_')}=***" in dump, f"{name} did not reach the command"
     assert f"Bearer {canaries['in-file']}" in Echo.asked
     assert canaries["in-keyring"] in Echo.asked
+    assert columns_with(dump, '"key":"***"') | columns_with(dump, '"key": "***"'), "no hook"
     assert columns_with(dump, canaries["params"]), "the canary was not in the dump at all"
     assert "canary-" not in shown
     assert not any(canary in shown for canary in canaries.values())
