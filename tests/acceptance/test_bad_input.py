@@ -179,6 +179,7 @@ def test_an_unknown_profile_is_reported_and_shows_no_password(stranger):
         (("logs", "nobody"), 4),
         (("trigger", "nobody"), 4),
         (("get", "events", "-l", "a=b"), 2),
+        (("metrics", "nonsense"), 2),
         (("get", "runs", "--status", "finished"), 2),
     ],
 )

@@ -1,25 +1,20 @@
 """`activityctl metrics`: the dashboard and the alerts for the metrics of `/metrics`."""
 
-from enum import StrEnum
 from importlib.resources import files
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from activityctl.cli.session import Session
+from activityctl.errors import UsageError
 
-
-class What(StrEnum):
-    """What the command prints."""
-
-    DASHBOARD = "dashboard"
-    ALERTS = "alerts"
+_FILES: Final = {"dashboard": "dashboard.json", "alerts": "alerts.yaml"}
 
 
 def metrics(
     context: typer.Context,
     what: Annotated[
-        What, typer.Argument(help="dashboard (JSON for Grafana) or alerts (rules for Prometheus).")
+        str, typer.Argument(help="dashboard (JSON for Grafana) or alerts (rules for Prometheus).")
     ],
 ) -> None:
     """Print a Grafana dashboard, or Prometheus alert rules, for the metrics of activityctl.
@@ -31,6 +26,10 @@ def metrics(
     activityctl metrics alerts > activityctl-alerts.yaml
     """
     session: Session = context.obj
-    name = "dashboard.json" if what is What.DASHBOARD else "alerts.yaml"
-    text = (files("activityctl.cli") / "templates" / name).read_text("utf-8")
+    if what not in _FILES:
+        raise UsageError(
+            f"there is no {what!r} to print: write dashboard or alerts",
+            hint="activityctl guide monitoring",
+        )
+    text = (files("activityctl.cli") / "templates" / _FILES[what]).read_text("utf-8")
     session.out.file.write(text)
