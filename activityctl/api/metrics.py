@@ -110,6 +110,11 @@ class _SnapshotCollector(Collector):
             "status",
             complete(figures.runs, RUN_STATUSES),
         )
+        yield _gauge(
+            "runs_stuck",
+            "Open runs whose workflow no living worker can go on with.",
+            figures.stuck_runs,
+        )
         yield _labelled(
             "firings_waiting",
             "Firings not yet started, by state: due, later (not due yet), held (by a backfill).",

@@ -38,11 +38,13 @@ async def test_the_open_runs_of_a_workflow_are_marked_once_and_unmarked(
     assert await ports.stuck_runs.mark_stuck("w", "still not", later) == []
     assert await ports.stuck_runs.stuck_workflows() == ["w"]
     assert await ports.stuck_runs.summary() == StuckSummary(2, now, "still not")
+    assert (await ports.metrics.snapshot()).stuck_runs == 2
     run = await ports.run_lists.find_run(next(iter(runs)))
     assert (run.is_stuck, run.stuck_since, run.stuck_reason) == (True, now, "still not")
     assert {run_id for run_id, _ in await ports.stuck_runs.clear_stuck("w")} == runs
     assert await ports.stuck_runs.clear_stuck("w") == []
     assert await ports.stuck_runs.summary() is None
+    assert (await ports.metrics.snapshot()).stuck_runs == 0
 
 
 async def test_the_watch_tells_a_run_once_and_waits_before_it_says_that_it_goes_on(

@@ -84,6 +84,10 @@ class MemoryMetricsSource:
                     state, Selection(statuses=("open",), limit=None), ANY_LETTER
                 )
             ),
+            stuck_runs=sum(
+                row.run.ended_at is None and row.run.stuck_since is not None
+                for row in state.runs.values()
+            ),
             unrouted_events=len(unrouted),
             oldest_unrouted_at=min((event.arrived_at for event in unrouted), default=None),
             filter_errors=sum(

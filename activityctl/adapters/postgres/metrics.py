@@ -61,6 +61,8 @@ _COUNT_ALL: Final = f"""
         (SELECT coalesce(sum(openings), 0) FROM breakers) AS breaker_openings,
         (SELECT count(*) FROM holds h JOIN tasks t ON t.id = h.task_id
          WHERE t.ended_at IS NULL) AS held_tasks,
+        (SELECT count(*) FROM runs
+         WHERE ended_at IS NULL AND stuck_since IS NOT NULL) AS stuck_runs,
         (SELECT count(*) FROM events WHERE routed_at IS NULL) AS unrouted_events,
         (SELECT arrived_at FROM events WHERE routed_at IS NULL
          ORDER BY place LIMIT 1) AS oldest_unrouted_at,
@@ -105,6 +107,7 @@ class PostgresMetricsSource:
             breakers=counts.get("breakers", {}),
             breaker_openings=row["breaker_openings"],
             held_tasks=row["held_tasks"],
+            stuck_runs=row["stuck_runs"],
             unrouted_events=row["unrouted_events"],
             oldest_unrouted_at=row["oldest_unrouted_at"],
             filter_errors=row["filter_errors"],

@@ -62,6 +62,8 @@ class MetricsSnapshot:
     """Ended runs created in the last day, by the name of their subscription and by status."""
     held_tasks: int = 0
     """Tasks that wait for a breaker or a limit."""
+    stuck_runs: int = 0
+    """Open runs whose workflow no worker can go on with."""
     unrouted_events: int = 0
     """Stored events that are not routed yet."""
     oldest_unrouted_at: datetime | None = None

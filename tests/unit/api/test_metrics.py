@@ -36,6 +36,7 @@ FIGURES = MetricsSnapshot(
     breakers={"closed": 2, "open": 1},
     breaker_openings=10,
     held_tasks=11,
+    stuck_runs=14,
     late_runs={"c": 3},
     ended_runs={("a", "succeeded"): 12, ("a", "missed"): 1, ("b", "failed"): 13},
 )
@@ -72,6 +73,7 @@ SINGLE = {
     "activityctl_dead_letters": 6,
     "activityctl_breaker_openings_total": 10,
     "activityctl_tasks_held": 11,
+    "activityctl_runs_stuck": 14,
 }
 
 
