@@ -19,6 +19,7 @@ PROFILE_KEYS: Final = frozenset(
         "temporal_address",
         "temporal_namespace",
         "temporal_api_key_ref",
+        "temporal_ui",
         "api_url",
         "allow_commands",
         "allow_http",

@@ -49,6 +49,17 @@ def choice(name: str, sourced: Sourced, allowed: tuple[str, ...]) -> str:
     return str(value)
 
 
+def web_page(name: str, sourced: Sourced) -> str | None:
+    """Return an address without a slash at its end; UsageError if it is not one of the web."""
+    value, source = sourced.get(name, UNSET)
+    if value is None:
+        return None
+    if re.fullmatch(r"https?://[^\s/]\S*", str(value)) is None:
+        hint = f"set {name} to an address such as https://temporal.example"
+        raise _invalid(name, value, source, hint)
+    return str(value).rstrip("/")
+
+
 def span(name: str, sourced: Sourced) -> timedelta:
     """Return a length of time such as `30d` or `0`; UsageError for anything else."""
     value, source = sourced.get(name, ("30d", UNSET[1]))

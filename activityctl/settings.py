@@ -35,6 +35,7 @@ from activityctl.setting_values import (
     span,
     span_text,
     variables,
+    web_page,
 )
 
 __all__ = [
@@ -125,6 +126,8 @@ class Settings:
     """What is kept how long, such as `runs=90d,logs=30d/10000`. Empty: all is kept for ever."""
     exports_traces: bool = False
     """Whether OpenTelemetry's own variables name an endpoint; its SDK reads them by itself."""
+    temporal_ui: str | None = None
+    """The address of Temporal's web page, to which `describe run` links."""
     secrets_store: str = "auto"
     """Where `secrets set` keeps a value: `keyring`, `file`, or `auto`, which prefers the first."""
     secrets_folder: str | None = None
@@ -207,6 +210,7 @@ def load_settings(
         event_retention=span("event_retention", sourced),
         retention=str(merged.get("retention") or ""),
         exports_traces=_first(env, _OTLP_VARIABLES) is not None,
+        temporal_ui=web_page("temporal_ui", sourced),
         secrets_store=choice("secrets_store", sourced, ("auto", "keyring", "file")),
         secrets_folder=merged.get("secrets_folder"),
         secrets_key_file=merged.get("secrets_key_file"),

@@ -57,17 +57,22 @@ def page_of_run(session: Session, view: View) -> Page:
 
 
 def _temporal_page(session: Session, workflow: str | None) -> str | None:
-    """Return the address of the workflow in the web page of the local Temporal, if that runs."""
-    if workflow is None or not session.settings.uses_local_daemon:
+    """Return the address of the workflow in Temporal's web page, if there is one."""
+    page = session.settings.temporal_ui or _local_page(session)
+    if workflow is None or page is None:
+        return None
+    namespace = session.settings.temporal_namespace
+    return f"{page}/namespaces/{namespace}/workflows/{quote(workflow, safe='')}"
+
+
+def _local_page(session: Session) -> str | None:
+    """Return the web page of the local Temporal, if that runs."""
+    if not session.settings.uses_local_daemon:
         return None
     from activityctl.daemon.local.embedded_temporal import UI_PORT
     from activityctl.daemon.local.state import read_state
 
     try:
-        page = read_state(session.settings.home).addresses.get(UI_PORT)
+        return read_state(session.settings.home).addresses.get(UI_PORT)
     except ActivityctlError:
         return None
-    if page is None:
-        return None
-    namespace = session.settings.temporal_namespace
-    return f"{page}/namespaces/{namespace}/workflows/{quote(workflow, safe='')}"

@@ -53,6 +53,18 @@ def ill(shell: Any) -> Iterator[Any]:
         shell("delete", "sub", name, "--yes", code=None)
 
 
+def test_a_run_links_to_the_web_page_of_the_settings(ill: Any, shell_at: Any):
+    class WithPage(shell_at):
+        @property
+        def environment(self) -> dict[str, str]:
+            return {**super().environment, "ACTIVITYCTL_TEMPORAL_UI": "https://temporal.example"}
+
+    ill("trigger", CLOSED, code=None)
+    assert "Temporal  " not in ill("describe", "sub", CLOSED, "--last").stdout
+    page = WithPage(ill.home, ill.folder)("describe", "sub", CLOSED, "--last").stdout
+    assert "https://temporal.example/namespaces/default/workflows/run%2F" in page
+
+
 def test_each_symptom_of_the_readme_has_a_command_that_shows_the_cause(ill: Any):
     shell = ill
     shell("trigger", CLOSED, code=None)

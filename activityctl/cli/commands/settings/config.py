@@ -156,6 +156,13 @@ def add(
         int | None,
         typer.Option(help="How many tasks a worker may run at the same time.", metavar="COUNT"),
     ] = None,
+    temporal_ui: Annotated[
+        str | None,
+        typer.Option(
+            help="The address of Temporal's web page, to which `describe run` links.",
+            metavar="URL",
+        ),
+    ] = None,
     event_retention: Annotated[
         str | None,
         typer.Option(
@@ -209,6 +216,7 @@ def add(
         "temporal_address": temporal_address,
         "temporal_namespace": temporal_namespace,
         "temporal_api_key_ref": temporal_api_key_ref,
+        "temporal_ui": temporal_ui,
         "api_url": api_url,
         "allow_commands": allow_commands,
         "allow_http": allow_http,

@@ -26,6 +26,8 @@ class Line:
 
     parts: tuple[Part, ...]
     indent: int = 2
+    is_whole: bool = False
+    """Whether it is never folded, because a terminal opens or copies it as one."""
 
     @property
     def text(self) -> str:

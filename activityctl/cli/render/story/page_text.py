@@ -20,7 +20,7 @@ def print_page(console: "Console", page: Page) -> None:
     print_title(console, page)
     width = max((len(name) for name, _ in page.facts), default=0) + 2
     for name, fact in page.facts:
-        print_line(console, Line(((f"{name:<{width}}", "dim"), *fact.parts), width))
+        print_line(console, Line(((f"{name:<{width}}", "dim"), *fact.parts), width, fact.is_whole))
     for section in page.sections:
         print_heading(console, section.title)
         for each in section.lines:
@@ -55,7 +55,7 @@ def print_line(console: "Console", shown: Line) -> None:
     for part, style in parts:
         text.append(part, style if style in _OWN_STYLES else STYLES.get(style, ""))
     text.rstrip()
-    for folded in _folded(console, text, shown.indent):
+    for folded in [text] if shown.is_whole else _folded(console, text, shown.indent):
         console.print(folded, soft_wrap=True)
 
 

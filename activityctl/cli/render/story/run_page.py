@@ -65,9 +65,9 @@ def _facts(view: View, temporal_page: str | None, moment: str | None) -> Iterato
     if letter := view["deadLetter"]:
         yield "dead letter", line(f"{letter['id'][:_SHORT]}, {letter['status']}")
     if view["workflow"]:
-        yield "workflow", line(str(view["workflow"]))
+        yield "workflow", Line(((str(view["workflow"]), ""),), is_whole=True)
     if temporal_page:
-        yield "Temporal", line(temporal_page)
+        yield "Temporal", Line(((temporal_page, ""),), is_whole=True)
 
 
 def _started(view: View) -> str:

@@ -234,3 +234,16 @@ def test_the_rows_of_a_timeline_are_in_the_order_in_which_tasks_began():
     )
     labels = [row.label for row in timeline_of(view, START).rows]
     assert labels == ["early", "group", "  first", "  second", "late", "never"]
+
+
+def test_an_address_is_one_line_however_narrow_the_terminal_is():
+    assert any(line.endswith("http://127.0.0.1:1/x") for line in printed(STORY, 24))
+
+
+def test_what_is_open_says_for_how_long():
+    view = run(task("ask", "waiting", 2, None, kind="manual"), status="running", endedAt=None)
+    out = io.StringIO()
+    page = run_page(view, None, moment="2026-11-28T09:00:00Z")
+    print_page(Console(file=out), page)
+    assert "open" in [name for name, _ in page.facts]
+    assert " so far" in out.getvalue()
