@@ -14,7 +14,7 @@ from activityctl.cli.completion import key_names
 from activityctl.cli.confirm import require_yes
 from activityctl.cli.options import TextOrJson, Yes
 from activityctl.cli.render.help_page import CommandGroup
-from activityctl.cli.render.output import age, check_format, print_json, print_table
+from activityctl.cli.render.output import check_format, print_json, print_table
 from activityctl.cli.session import Session
 from activityctl.domain.chain.keys import HeldKey, KeyKind, KeyVersion, KnownKey
 from activityctl.domain.values.duration import parse_duration
@@ -119,6 +119,8 @@ def import_key(
 def list_keys(context: typer.Context, output: TextOrJson = "text") -> None:
     """List the keys of this machine by address; never a secret.
 
+    NAME/N is a former version of a key; -o json says where each is kept, and since when.
+
     activityctl keys list
     """
     session: Session = context.obj
@@ -130,13 +132,10 @@ def list_keys(context: typer.Context, output: TextOrJson = "text") -> None:
         return
     rows: list[View] = [
         {
-            "name": key.name,
+            "name": key.name if version is key.current else f"{key.name}/{version.number}",
             "kind": key.kind.value,
             "public": version.public,
-            "version": version.number,
-            "use": _use(version),
-            "store": key.store.text,
-            "created": format_timestamp(version.created_at),
+            "use": _short_use(version),
         }
         for key in known
         for version in key.versions
@@ -145,10 +144,7 @@ def list_keys(context: typer.Context, output: TextOrJson = "text") -> None:
         ("NAME", lambda row: row["name"]),
         ("KIND", lambda row: row["kind"]),
         ("ADDRESS OR FINGERPRINT", lambda row: row["public"]),
-        ("VERSION", lambda row: row["version"]),
         ("USE", lambda row: row["use"]),
-        ("KEPT IN", lambda row: row["store"]),
-        ("CREATED", lambda row: age(row["created"])),
     )
     print_table(session.out, rows, columns, empty="No keys found.")
 
@@ -266,6 +262,14 @@ def _use(version: KeyVersion) -> str:
     if ends <= datetime.now(UTC):
         return "no longer accepted"
     return f"accepted until {ends.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
+def _short_use(version: KeyVersion) -> str:
+    """Return the use in at most 18 characters: the table fits in 80."""
+    ends = version.valid_until
+    if ends is None:
+        return "signs"
+    return "ended" if ends <= datetime.now(UTC) else f"until {ends.astimezone(UTC):%m-%d %H:%M}Z"
 
 
 def _read_hidden(what: str) -> str:
