@@ -4,7 +4,8 @@ Other packages import these names from here, never from a module of this package
 """
 
 from activityctl.ports.catalog import Catalog, ManifestSource
-from activityctl.ports.chain import CallRefusedError, ChainNode, ChainNodes, NodeFaultError
+from activityctl.ports.chain import CallRefusedError, ChainNode, ChainNodes, Chains, NodeFaultError
+from activityctl.ports.chain_store import ChainState, ChainStore, ChainSummary, KnownBlock
 from activityctl.ports.events import EventArchive, EventStore, Routing, WaitsVersion
 from activityctl.ports.facts import Facts
 from activityctl.ports.gates import ADMITTED_WITHIN, BEGINS_WITHIN, HELD_PAUSE, Gates
@@ -96,6 +97,10 @@ __all__ = [
     "Catalog",
     "ChainNode",
     "ChainNodes",
+    "ChainState",
+    "ChainStore",
+    "ChainSummary",
+    "Chains",
     "Claim",
     "ContextSource",
     "ContractSignatures",
@@ -123,6 +128,7 @@ __all__ = [
     "HookSender",
     "JsonValue",
     "KeyReader",
+    "KnownBlock",
     "KnownRun",
     "LaneEnd",
     "LaneTurn",

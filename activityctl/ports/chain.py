@@ -65,3 +65,15 @@ class ChainNodes(Protocol):
     async def each(self, work: Callable[[ChainNode], Awaitable[T]]) -> list[T]:
         """Do the work with every node at once; leave out those with a fault."""
         ...
+
+
+class Chains(Protocol):
+    """The nodes of every chain that this machine knows."""
+
+    async def nodes(self, chain_id: int) -> ChainNodes:
+        """Return the nodes of the chain.
+
+        Raises NotFoundError if nobody has said which they are, InvalidInputError if what was said
+        cannot be used.
+        """
+        ...

@@ -10,6 +10,7 @@ from activityctl.wiring.backups import (
     take_backup,
     verify_backup,
 )
+from activityctl.wiring.chains import open_chains
 from activityctl.wiring.files import (
     manifest_source,
     open_events,
@@ -61,6 +62,7 @@ __all__ = [
     "migrate",
     "migration_script",
     "open_backup",
+    "open_chains",
     "open_events",
     "open_executors",
     "open_keys",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from activityctl.ports import (
     Backfills,
     Catalog,
+    ChainStore,
     DeadLetters,
     EventArchive,
     EventStore,
@@ -216,6 +217,13 @@ class Ports:
         from activityctl.adapters.postgres.events.events import PostgresEventStore
 
         return PostgresEventStore(self._database)
+
+    @cached_property
+    def chains(self) -> ChainStore:
+        """How far EVM chains are read."""
+        from activityctl.adapters.postgres.events.chains import PostgresChainStore
+
+        return PostgresChainStore(self._database)
 
     @cached_property
     def archive(self) -> EventArchive:

@@ -40,6 +40,7 @@ def test_all_samples_can_be_planned_together():
         "checkout",
         "tell-the-team",
         "rebalancer-base",
+        "large-transfers",
     }
     assert set(manifests.calendars) == {"public-holidays"}
 

@@ -48,11 +48,18 @@ class RpcServer:
 
 
 @asynccontextmanager
-async def rpc_server(reply: Reply, chain_id: int = 31337) -> AsyncIterator[RpcServer]:
-    node = RpcServer(reply, chain_id)
+async def serving(node: RpcServer) -> AsyncIterator[RpcServer]:
+    """Listen on a free port until the block ends."""
     listener = await asyncio.start_server(node.server.talk, "127.0.0.1", 0)
     node.server.port = listener.sockets[0].getsockname()[1]
     async with listener:
         yield node
         for talk in node.server.talks:
             talk.cancel()
+
+
+@asynccontextmanager
+async def rpc_server(reply: Reply, chain_id: int = 31337) -> AsyncIterator[RpcServer]:
+    """Answer every call as `reply` says until the block ends."""
+    async with serving(RpcServer(reply, chain_id)) as node:
+        yield node

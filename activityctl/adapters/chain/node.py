@@ -28,7 +28,10 @@ _LONGEST_PAUSE: Final = 300.0
 _WRONG_CHAIN_PAUSE: Final = 60.0
 _TOO_LARGE: Final = 413
 _TOO_MANY: Final = 429
+_SERVER_ERROR: Final = 500
 _GATEWAY_TIMEOUT: Final = 504
+_INTERNAL_ERROR: Final = -32603
+"""The code of JSON-RPC for a fault of the server."""
 _WORTH_TO_READ: Final = frozenset({400, 403, 404, 413, 422, 429, 500, 503})
 """Statuses whose body may be a JSON-RPC error that says more."""
 
@@ -90,7 +93,7 @@ class HttpNode:
         is_read = 200 <= status < 300 or status in _WORTH_TO_READ  # noqa: PLR2004  # HTTP statuses
         answer = _json_object(content) if is_read else None
         if answer is not None and isinstance(error := answer.get("error"), Mapping):
-            raise _refusal(method, error, headers)
+            raise _refusal(method, error, status, headers)
         if not 200 <= status < 300:  # noqa: PLR2004  # HTTP statuses
             raise self._status_fault(method, status, headers)
         if answer is None or "result" not in answer:
@@ -129,7 +132,9 @@ def _too_large(method: str, most: int) -> Exception:
     return NodeFaultError(f"{method}: {reason}")
 
 
-def _refusal(method: str, error: Mapping[str, Any], headers: Mapping[str, str]) -> Exception:
+def _refusal(
+    method: str, error: Mapping[str, Any], status: int, headers: Mapping[str, str]
+) -> Exception:
     code = error.get("code")
     number = code if isinstance(code, int) and not isinstance(code, bool) else 0
     message = escape_line(str(error.get("message") or "an error without a message"))
@@ -138,6 +143,9 @@ def _refusal(method: str, error: Mapping[str, Any], headers: Mapping[str, str]) 
     if fault in {AnswerFault.TOO_OFTEN, AnswerFault.NOT_THERE}:
         pause = (_retry_after(headers) or 1.0) if fault is AnswerFault.TOO_OFTEN else None
         return NodeFaultError(f"{method}: {message} (code {number})", pause=pause)
+    is_broken = status >= _SERVER_ERROR or number == _INTERNAL_ERROR
+    if fault is AnswerFault.REFUSED and is_broken:
+        return NodeFaultError(f"{method}: {message} (code {number})")
     return CallRefusedError(fault, number, message, _revert_data(error.get("data")))
 
 

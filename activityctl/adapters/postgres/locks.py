@@ -20,6 +20,7 @@ class Lock(Enum):
     RECONCILER = "reconciler", 0x61637472
     DRIFT = "drift", 0x61637461
     BACKFILLS = "backfills", 0x61637462
+    CHAINS = "chains", 0x61637468
 
     def __init__(self, table: str, old_number: int) -> None:
         self.table = table

@@ -15,6 +15,7 @@ FREE_TEXTS: Final = {
     "applies": ("actor",),
     "attempts": ("error",),
     "breakers": ("reason",),
+    "chains": ("error",),
     "dead_letters": ("reason",),
     "events": ("event_id", "source", "subject", "type"),
     "firings": ("error",),

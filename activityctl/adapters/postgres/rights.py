@@ -120,11 +120,18 @@ TABLES: Final[Mapping[str, Rights]] = {
         apply="SELECT (subscription_id, state)",
         worker="SELECT, INSERT, UPDATE, DELETE",
     ),
+    "chains": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, UPDATE"),
+    "chain_readings": _rights(
+        read="SELECT", apply="SELECT", worker="SELECT, INSERT, UPDATE, DELETE"
+    ),
+    "chain_blocks": _rights(worker="SELECT, INSERT, UPDATE, DELETE"),
+    "chain_watches": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, UPDATE"),
     "catalog_lock": _rights(apply=_LOCK, worker=_LOCK),
     "router_lock": _rights(worker=_LOCK),
     "reconciler_lock": _rights(worker=_LOCK),
     "drift_lock": _rights(worker=_LOCK),
     "backfills_lock": _rights(worker=_LOCK),
+    "chains_lock": _rights(worker=_LOCK),
     "gate_locks": _rights(worker="SELECT, UPDATE"),
 }
 """Who may do what with each table. Nobody but the owner truncates or changes tables."""
@@ -141,6 +148,7 @@ FUNCTIONS: Final[Mapping[str, Rights]] = {
     "take_old_lock(bigint, boolean, boolean)": _rights(apply=_CALL, worker=_CALL),
     "is_held_by_writer(bigint)": _rights(apply=_CALL, worker=_CALL),
     "take_gates(bigint[], boolean[])": _rights(worker=_CALL),
+    "refuse_foreign_logs()": _rights(),
 }
 """Who may call each function. The functions of locks need the rights to the tables as well."""
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from activityctl.cli.render.chain_text import print_chains
 from activityctl.domain.runs.metrics_snapshot import (
     FIRING_STATES,
     RUN_STATUSES,
@@ -54,6 +55,7 @@ def print_overview(console: "Console", found: Overview) -> None:
     if figures.unrouted_events:
         lag = _whole_seconds(figures.event_lag)
         console.print(f"events not yet routed: {figures.unrouted_events}, the oldest for {lag}")
+    print_chains(console, found.chains)
     for unread in found.unreadable[:_MOST_UNREADABLE]:
         label = f"{unread.subscription}/{unread.trigger}"
         console.print(

@@ -10,6 +10,7 @@ from typing import Final
 
 from activityctl.daemon.log import log_trouble
 from activityctl.daemon.worker.announcer import Announcer
+from activityctl.daemon.worker.chains.watcher import ChainWatcher
 from activityctl.daemon.worker.child_runs import ChildRuns
 from activityctl.daemon.worker.dispatcher import Dispatcher
 from activityctl.daemon.worker.drift_detector import DriftDetector
@@ -32,7 +33,7 @@ from activityctl.domain.cel.evaluator import Evaluator
 from activityctl.domain.runs.worker import BEAT_EVERY, WorkerBeat
 from activityctl.domain.values.retention import parse_policy
 from activityctl.operations.runs.recover import Recovery
-from activityctl.ports import WORK_CHANNEL, RunStarter, ScheduleClient, Work
+from activityctl.ports import WORK_CHANNEL, Chains, RunStarter, ScheduleClient, Work
 from activityctl.settings import Settings
 from activityctl.steps.admit import AdmitStep
 from activityctl.steps.give_up import GiveUp
@@ -136,6 +137,11 @@ class BackgroundLoops:
             return ()
         keeper = HistoryRetention(self._ports.retention, policy)
         return (Loop("history-retention", keeper.sweep, _RETENTION_EVERY),)
+
+    def watch_chains(self, chains: Chains) -> None:
+        """Add the loop that reads the logs of chains."""
+        watcher = ChainWatcher(self._ports.chains, chains)
+        self.loops = (*self.loops, Loop("chains", watcher.watch, _SAFETY_POLL))
 
     async def run(self, loop: Loop) -> None:
         """Run one of the loops until it is cancelled."""

@@ -139,6 +139,7 @@ async def _work(
             clock=clock,
         )
         loops.end_for_restore = stopping.ask_for_restore
+        loops.watch_chains(await stack.enter_async_context(wiring.open_chains(settings, secrets)))
         settle = SettleStep(ports.runs, recorder, clock, decide)
         activities: list[Callable[..., Any]] = [
             admit.admit,

@@ -4,6 +4,7 @@ Both forms that builders have are read: `event Transfer(address indexed from, â€
 the ABI. A tuple is written with its parts: `(uint256 amount, address to)[] orders`.
 """
 
+import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ _MOST_INDEXED: Final = 3
 _LONGEST: Final = 2_048
 _DEEPEST: Final = 8
 _EXACT_BITS: Final = 64
-_WORD_DIGITS: Final = 64
+_KEPT: Final = 1_000
+"""How many declarations are kept; the triggers of many subscriptions have the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class EventInput:
         return self.type in _DYNAMIC or self.type.endswith("]") or bool(self.parts)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EventSignature:
     """The declaration of an event."""
 
@@ -61,13 +63,13 @@ class EventSignature:
     inputs: tuple[EventInput, ...]
     is_anonymous: bool = False
 
-    @property
+    @functools.cached_property
     def topic(self) -> str:
         """The first topic of its logs: the hash of the name and the types."""
         types = ",".join(each.type for each in self.inputs)
         return "0x" + keccak(f"{self.name}({types})".encode()).hex()
 
-    @property
+    @functools.cached_property
     def text(self) -> str:
         """The declaration in one form; two declarations with the same meaning have the same."""
         inner = ", ".join(each.text for each in self.inputs)
@@ -136,6 +138,7 @@ def _bits_of(canonical: str) -> int:
     return int(canonical.removeprefix("u").removeprefix("int"))
 
 
+@functools.lru_cache(maxsize=_KEPT)
 def read_signature(text: str) -> EventSignature:
     """Return the event of a declaration. Raises ValueError that says what is wrong with it."""
     if len(text) > _LONGEST:

@@ -24,6 +24,9 @@ _DATA: Final = ("data", "data_base64")
 KNOWN_ATTRIBUTES: Final = frozenset((*_REQUIRED, *_TEXTS, *_DATA, "specversion"))
 """The attributes that CloudEvents 1.0 defines; all others are extensions."""
 
+CHAIN_FEED: Final = "chainfeed"
+"""An extension of the events that activityctl itself makes of the logs of chains."""
+
 _EXTENSION: Final = re.compile(r"[a-z0-9]+")
 # Characters that the type system of CloudEvents 1.0 does not allow in a String.
 _FORBIDDEN: Final = re.compile(
@@ -208,6 +211,8 @@ def _check_extension(name: str, item: JsonValue) -> None:
         if lower in KNOWN_ATTRIBUTES:
             raise InvalidEventError(name, f"{reason}; did you mean {lower}?")
         raise InvalidEventError(name, f"{reason}; put your own fields under data")
+    if name == CHAIN_FEED:
+        raise InvalidEventError(name, "is reserved for events that a worker reads from a chain")
     if isinstance(item, str):
         _check_characters(name, item)
     elif isinstance(item, bool):

@@ -1,9 +1,10 @@
 """The secrets that definitions need, and who needs each: a definition or a subscription."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from activityctl.domain.bodies.secret_choices import needed_secrets
+from activityctl.domain.chain.rpc_url import secret_name
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.param_defaults import fill_defaults
 from activityctl.domain.values.model import JsonValue, canonical
@@ -18,7 +19,15 @@ def secrets_of(spec: DefinitionSpec, params: Mapping[str, Any] | None = None) ->
     Names that params choose are included only with the params of a subscription.
     """
     filled = None if params is None else fill_defaults(spec.params, params)
-    return sorted(set(needed_secrets(_bodies(spec), filled)))
+    return sorted({*needed_secrets(_bodies(spec), filled), *_secrets_of_chains(spec)})
+
+
+def _secrets_of_chains(spec: DefinitionSpec) -> Iterator[str]:
+    """Yield the secrets that have the addresses of the nodes of chains."""
+    for trigger in spec.triggers:
+        body = (trigger.model_extra or {}).get("chain")
+        if isinstance(body, dict) and isinstance(body.get("chainId"), int):
+            yield secret_name(body["chainId"])
 
 
 def users_of_secrets(

@@ -30,6 +30,7 @@ from activityctl.domain.cel.static_check import (
 )
 from activityctl.domain.cel.static_type import CelKinds, StaticType, params_type
 from activityctl.domain.cel.templates import constant_key
+from activityctl.domain.chain.trigger import ChainTrigger, check_chain_trigger
 from activityctl.domain.events.trigger import KEY_PATHS, EventTrigger, check_event_trigger
 from activityctl.domain.manifests.account_checks import missing_account
 from activityctl.domain.manifests.definition import DefinitionSpec, TriggerTemplate
@@ -50,7 +51,7 @@ from activityctl.domain.manifests.source_checks import check_plain_expressions
 from activityctl.domain.manifests.subscription import SubscriptionSpec, effective_triggers
 from activityctl.domain.manifests.task_blocks import StaticBlock
 from activityctl.domain.manifests.task_template import BLOCK_KINDS, TaskTemplate
-from activityctl.domain.manifests.trigger_kinds import TRIGGER_KINDS
+from activityctl.domain.manifests.trigger_kinds import EVENT_KINDS, TRIGGER_KINDS
 from activityctl.domain.manifests.wait_checks import check_waits
 from activityctl.domain.timing.bounds_check import check_bounds
 from activityctl.domain.timing.jitter_check import check_jitter
@@ -183,7 +184,7 @@ def _check_trigger(trigger: TriggerTemplate, params: StaticType) -> list[Finding
         Finding(path, "a trigger cannot use ${ … }; a Subscription can override the trigger")
         for kind in trigger.kinds
         for path in _templated_paths((trigger.model_extra or {})[kind], (kind,))
-        if kind != "event" or path[1:] not in KEY_PATHS
+        if kind not in EVENT_KINDS or path[1:] not in KEY_PATHS
     ]
     lost = {finding.path[1:] for finding in templated}
     findings = templated + [
@@ -195,10 +196,17 @@ def _check_trigger(trigger: TriggerTemplate, params: StaticType) -> list[Finding
         partial = read_partially(EventTrigger, trigger.body, lost)
         found = [] if partial is None else check_event_trigger(partial.value, params)
         return findings + _under(partial.findings(found) if partial else (), "event")
+    if trigger.kinds == ("chain",):
+        return findings + ([] if findings else _check_chain(trigger.body, params))
     if findings:
         return findings
     kind, body = trigger.kind, trigger.body
     return _under((*check_bounds(kind, body), *check_jitter(kind, body)), kind)
+
+
+def _check_chain(body: JsonValue, params: StaticType) -> list[Finding]:
+    trigger = ChainTrigger.model_validate_json(json.dumps(body))
+    return _under(check_chain_trigger(trigger, params), "chain")
 
 
 def _check_gates(spec: DefinitionSpec, scope: StaticScope) -> Iterator[Finding]:
@@ -225,7 +233,8 @@ def _check_allow_policy(spec: DefinitionSpec) -> Iterator[Finding]:
 
 def _has_ordered_events(spec: DefinitionSpec) -> bool:
     """Whether a trigger has ordered events; their order is kept for each concurrency key."""
-    bodies = [(trigger.model_extra or {}).get("event") for trigger in spec.triggers]
+    extras = [trigger.model_extra or {} for trigger in spec.triggers]
+    bodies = [extra.get(kind) for extra in extras for kind in EVENT_KINDS]
     return any(isinstance(body, dict) and body.get("ordered") is True for body in bodies)
 
 
@@ -237,7 +246,7 @@ def _check_key(key: str | None, spec: DefinitionSpec, scope: StaticScope) -> Ite
         return
     findings = _template_findings(key, scope)
     yield from findings
-    if findings or any("event" in trigger.kinds for trigger in spec.triggers):
+    if findings or any({*EVENT_KINDS}.intersection(each.kinds) for each in spec.triggers):
         return
     without_event = {name: known for name, known in scope.items() if name != "event"}
     for finding in _template_findings(key, without_event):

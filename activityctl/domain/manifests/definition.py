@@ -37,7 +37,7 @@ NOTICE_TRIGGERS: Final = frozenset({ON_MISSED, ON_RECOVERED})
 
 
 class TriggerTemplate(Kinded):
-    """A named trigger: `cron`, `interval` or `event`."""
+    """A named trigger: `cron`, `interval`, `event` or `chain`."""
 
     name: Name = Field(
         description="The trigger's name, unique in the definition.", examples=["nightly"]

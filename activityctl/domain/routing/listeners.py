@@ -4,6 +4,7 @@ Stored JSON may come from another version or be written by hand. A trigger that 
 gets a fault; the other triggers still work.
 """
 
+import contextlib
 import functools
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,6 +15,8 @@ from pydantic import ValidationError
 
 from activityctl.domain.cel.messages import one_line
 from activityctl.domain.cel.program import Fault, compiled
+from activityctl.domain.chain.reading import TriggerKey, Watch
+from activityctl.domain.chain.trigger import ChainTrigger, as_event_trigger
 from activityctl.domain.events.pattern import EventPattern
 from activityctl.domain.events.trigger import EventTrigger
 from activityctl.domain.manifests.definition import DefinitionSpec, TriggerTemplate
@@ -25,6 +28,9 @@ from activityctl.domain.values.model import JsonValue
 
 KIND = "event"
 """The key of an event trigger in YAML."""
+CHAIN: Final = "chain"
+Watches = Mapping[str, Watch]
+"""The chain triggers of a subscription that have begun, by the trigger's name."""
 _SPECS_KEPT: Final = 1_000
 _UNREADABLE: Final = (ValueError, TypeError, AttributeError, LookupError)
 """Errors that JSON of another shape raises; pydantic's ValidationError is a ValueError."""
@@ -38,13 +44,15 @@ def listeners_of(
     spec: DefinitionSpec,
     params: Mapping[str, Any],
     overrides: Mapping[str, Any],
+    watches: Watches | None = None,
 ) -> list[Listener]:
-    """Return the event triggers of a subscription, with params and their defaults.
+    """Return the event and chain triggers of a subscription, with params and their defaults.
 
     A trigger that cannot be read is included, with its fault. When the params cannot be read,
-    every trigger has that fault.
+    every trigger has that fault. With `watches`, chain triggers that have not begun are left out,
+    and the others match no log of a block before they began.
     """
-    found = (_listener(subscription, template, overrides) for template in spec.triggers)
+    found = (_listener(subscription, template, overrides, watches) for template in spec.triggers)
     listeners = [listener for listener in found if listener is not None]
     if not listeners:
         return []
@@ -88,7 +96,12 @@ def live_listeners(
 
 
 def stored_listeners(
-    subscription: str, revision: str, spec: str, params: JsonValue, overrides: JsonValue
+    subscription: str,
+    revision: str,
+    spec: str,
+    params: JsonValue,
+    overrides: JsonValue,
+    watches: Watches | None = None,
 ) -> list[Listener]:
     """Return what `listeners_of` returns, from stored JSON; `spec` is the revision's JSON text.
 
@@ -96,7 +109,7 @@ def stored_listeners(
     returned with that fault.
     """
     try:
-        found = listeners_of(subscription, _spec_of(spec), params, overrides)
+        found = listeners_of(subscription, _spec_of(spec), params, overrides, watches)
         return [_of_revision(listener, revision) for listener in found]
     except _UNREADABLE as error:
         fault = _fault("the definition", error)
@@ -111,20 +124,64 @@ def _of_revision(listener: Listener, revision: str) -> Listener:
 
 
 def _listener(
-    subscription: str, template: TriggerTemplate, overrides: Mapping[str, Any]
+    subscription: str,
+    template: TriggerTemplate,
+    overrides: Mapping[str, Any],
+    watches: Watches | None,
 ) -> Listener | None:
     body: JsonValue = None
     try:
         trigger = effective_trigger(template, overrides)
+        if trigger is not None and trigger.kinds == (CHAIN,):
+            return _chain_listener(subscription, trigger, watches)
         if trigger is None or KIND not in trigger.kinds:
             return None
         body = trigger.body
         return Listener(subscription, template.name, _read_trigger(body), {})
     except _UNREADABLE as error:
-        if KIND not in template.kinds and not _is_event_override(overrides, template.name):
+        is_event = KIND in template.kinds or CHAIN in template.kinds
+        if not is_event and not _is_event_override(overrides, template.name):
             return None
         fault = _fault("the trigger", error)
         return Listener(subscription, template.name, _fallback_trigger(body), {}, fault=fault)
+
+
+def _chain_listener(
+    subscription: str, template: TriggerTemplate, watches: Watches | None
+) -> Listener | None:
+    name = template.name
+    trigger = ChainTrigger.model_validate_json(json.dumps(template.body))
+    if watches is None:
+        return Listener(subscription, name, as_event_trigger(trigger), {})
+    watch = watches.get(name)
+    if watch is None:
+        return None
+    event = as_event_trigger(trigger, after=watch.after, scan=watch.scan)
+    return Listener(subscription, name, event, {})
+
+
+def chain_triggers(
+    subscription: str, spec: DefinitionSpec, overrides: Mapping[str, Any]
+) -> dict[TriggerKey, ChainTrigger]:
+    """Return the chain triggers of a subscription that can be read."""
+    found: dict[TriggerKey, ChainTrigger] = {}
+    for template in spec.triggers:
+        with contextlib.suppress(*_UNREADABLE):
+            trigger = effective_trigger(template, overrides)
+            if trigger is not None and trigger.kinds == (CHAIN,):
+                body = json.dumps(trigger.body)
+                found[subscription, trigger.name] = ChainTrigger.model_validate_json(body)
+    return found
+
+
+def stored_chain_triggers(
+    subscription: str, spec: str, overrides: JsonValue
+) -> dict[TriggerKey, ChainTrigger]:
+    """Return what `chain_triggers` returns, from stored JSON; nothing if it cannot be read."""
+    try:
+        return chain_triggers(subscription, _spec_of(spec), overrides)
+    except _UNREADABLE:
+        return {}
 
 
 def _read_trigger(body: JsonValue) -> EventTrigger:
@@ -149,13 +206,13 @@ def _event_trigger_names(spec: JsonValue, overrides: JsonValue) -> Iterator[str]
     triggers = spec.get("triggers") if isinstance(spec, dict) else None
     for trigger in triggers if isinstance(triggers, list) else ():
         name = str(trigger.get("name")) if isinstance(trigger, dict) else ""
-        if name and (KIND in trigger or _is_event_override(overrides, name)):
+        if name and (KIND in trigger or CHAIN in trigger or _is_event_override(overrides, name)):
             yield name
 
 
 def _is_event_override(overrides: JsonValue, name: str) -> bool:
     override = overrides.get(name) if isinstance(overrides, dict) else None
-    return isinstance(override, dict) and KIND in override
+    return isinstance(override, dict) and (KIND in override or CHAIN in override)
 
 
 def _fault(what: str, error: Exception) -> str:

@@ -9,6 +9,8 @@ from activityctl.domain.runs.worker import LoopTrouble
 from activityctl.domain.values.selection import Selection
 from activityctl.ports import (
     Catalog,
+    ChainStore,
+    ChainSummary,
     EventStore,
     FailingFirings,
     MetricsSource,
@@ -54,6 +56,8 @@ class Overview:
     """Loops of living workers that fail."""
     stuck: StuckSummary | None = None
     """Runs whose workflow cannot go on; None if there are none."""
+    chains: tuple[ChainSummary, ...] = ()
+    """How far the chains with triggers are read."""
 
 
 async def troubles_of(workers: Workers) -> tuple[WorkerTrouble, ...]:
@@ -72,6 +76,8 @@ async def overview(
     outbox: Outbox,
     workers: Workers,
     stuck_runs: StuckRuns,
+    *,
+    chains: ChainStore | None = None,
 ) -> Overview:
     """Return the figures of this moment, and what needs attention."""
     figures = await metrics.snapshot()
@@ -87,6 +93,7 @@ async def overview(
         await outbox.failing(),
         await troubles_of(workers),
         await stuck_runs.summary(),
+        () if chains is None else tuple(await chains.summary()),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from activityctl.adapters.postgres.database import Database, prefix_pattern, to_storable_text
 from activityctl.adapters.postgres.events import gatherings
+from activityctl.adapters.postgres.events.adding import ADD_EVENTS, event_arrays
 from activityctl.adapters.postgres.events.routing import open_routing, read_listeners
 from activityctl.adapters.postgres.events.rows import (
     EVENT_COLUMNS,
@@ -14,7 +15,6 @@ from activityctl.adapters.postgres.events.rows import (
     like_patterns,
     verdict_of,
 )
-from activityctl.adapters.postgres.json_numbers import with_fractions
 from activityctl.domain.events.emit_result import outcomes_of
 from activityctl.domain.events.envelope import EventEnvelope
 from activityctl.domain.events.query import resolve_event
@@ -33,11 +33,6 @@ from activityctl.ports import Routing
 
 _OTHER: Final = ""
 """Stands for the digest of an event that is stored with another content than any that is given."""
-# Events are stored through functions of the schema: a role that may call them cannot read events.
-_ADD_EVENTS: Final = """
-    SELECT add_events(%(ids)b::text[], %(sources)b::text[], %(sender_ids)b::text[],
-        %(types)b::text[], %(subjects)b::text[], %(times)b::timestamptz[], %(digests)b::text[],
-        %(documents)b::text[]) AS known"""
 
 
 class PostgresEventStore:
@@ -68,17 +63,7 @@ class PostgresEventStore:
         """Insert events of different ids in one statement; return the ids that existed before."""
         if not rows:
             return []
-        found = await self._database.fetch_one(
-            _ADD_EVENTS,
-            ids=[event_id for _, event_id, _, _ in rows],
-            sources=[event.source for event, *_ in rows],
-            sender_ids=[event.id for event, *_ in rows],
-            types=[event.type for event, *_ in rows],
-            subjects=[event.subject for event, *_ in rows],
-            times=[event.time for event, *_ in rows],
-            digests=[digest for *_, digest in rows],
-            documents=[with_fractions(text) for _, _, text, _ in rows],
-        )
+        found = await self._database.fetch_one(ADD_EVENTS, **event_arrays(rows))
         return found["known"] or [] if found else []
 
     async def _same_digests(

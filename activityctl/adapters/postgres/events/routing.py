@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 
 from activityctl.adapters.postgres.database import Connection, Database, to_storable_text
 from activityctl.adapters.postgres.events import gatherings, waits
+from activityctl.adapters.postgres.events.chains import watches_of
 from activityctl.adapters.postgres.events.rows import EVENT_COLUMNS, event_of
 from activityctl.adapters.postgres.locks import Lock, try_lock_query
 from activityctl.adapters.postgres.logbook import insert_log_entries
@@ -41,8 +42,11 @@ _MAX_BATCH_BYTES: Final = 8 * 1024 * 1024
 _MAX_COMPRESSION: Final = 100
 """A compressed document is counted as this many times its stored size."""
 
+# It grows when a trigger changes, and when a chain trigger begins.
+_VERSION: Final = """((SELECT coalesce(max(id), 0) FROM applies)
+    + (SELECT coalesce(max(place), 0) FROM chain_watches))"""
 _SELECT_NOW_AND_VERSION: Final = f"""
-    SELECT clock_timestamp() AS now, (SELECT coalesce(max(id), 0) FROM applies) AS version,
+    SELECT clock_timestamp() AS now, {_VERSION} AS version,
         w.waits, w.places
     FROM (SELECT count(*) AS waits, coalesce(sum(place), 0)::bigint AS places FROM waits
         WHERE {waits.IS_OPEN}) w"""
@@ -60,18 +64,20 @@ _SELECT_UNROUTED: Final = f"""
     WHERE e.before < %(size)s ORDER BY e.place"""
 # One statement, so that everything is read at one moment. The event trigger is in the definition
 # or in an override of the subscription.
-_SELECT_LISTENERS: Final = """
-    SELECT a.version, s.id, s.params, s.triggers, v.id AS revision, v.spec::text AS spec
-    FROM (SELECT coalesce(max(id), 0) AS version FROM applies) a
+_SELECT_LISTENERS: Final = f"""
+    SELECT a.version, s.id, s.params, s.triggers, v.id AS revision, v.spec::text AS spec,
+        (SELECT jsonb_agg(to_jsonb(w)) FROM chain_watches w
+         WHERE w.subscription_id = s.id AND w.ended_at IS NULL) AS watches
+    FROM (SELECT {_VERSION} AS version) a
     LEFT JOIN (subscriptions s JOIN definitions d ON d.name = s.definition
         JOIN revisions v ON v.id = d.revision_id)
       ON s.status <> 'deleted' AND (%(owners)s::text[] IS NULL OR s.id = ANY(%(owners)s))
-        AND (jsonb_path_exists(v.spec, '$.triggers[*].event')
-        OR jsonb_path_exists(s.triggers, '$.*.event'))
+        AND (jsonb_path_exists(v.spec, '$.triggers[*] ? (exists(@.event) || exists(@.chain))')
+        OR jsonb_path_exists(s.triggers, '$.* ? (exists(@.event) || exists(@.chain))'))
     ORDER BY s.name"""
-_SELECT_CALENDARS: Final = """
+_SELECT_CALENDARS: Final = f"""
     SELECT a.version, c.name, c.days
-    FROM (SELECT coalesce(max(id), 0) AS version FROM applies) a
+    FROM (SELECT {_VERSION} AS version) a
     LEFT JOIN calendars c ON c.name = ANY(%s) AND c.deleted_at IS NULL"""
 # The firings of one subscription have the same revision and params, which are sent once.
 _INSERT_FIRINGS: Final = """
@@ -220,7 +226,12 @@ def _listeners(rows: Iterable[Mapping[str, Any]]) -> list[Listener]:
         for row in rows
         if row["id"] is not None
         for listener in stored_listeners(
-            row["id"], row["revision"], row["spec"], row["params"], row["triggers"]
+            row["id"],
+            row["revision"],
+            row["spec"],
+            row["params"],
+            row["triggers"],
+            watches_of(row["watches"]),
         )
     ]
 

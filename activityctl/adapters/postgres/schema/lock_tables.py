@@ -5,7 +5,7 @@ from typing import Final
 from sqlalchemy import Column, Integer, Table
 from sqlmodel import SQLModel
 
-LOCKS: Final = ("catalog", "router", "reconciler", "drift", "backfills")
+LOCKS: Final = ("catalog", "router", "reconciler", "drift", "backfills", "chains")
 """Each has a table of its own, without rows, which is locked as a whole."""
 
 for _name in LOCKS:

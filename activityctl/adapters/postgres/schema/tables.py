@@ -7,6 +7,7 @@ from sqlmodel import SQLModel
 
 from activityctl.adapters.postgres.schema import (
     catalog_tables,
+    chain_tables,
     columns,
     event_tables,
     guard_tables,
@@ -29,6 +30,7 @@ DECLARED = (
     hook_tables,
     lock_tables,
     notice_tables,
+    chain_tables,
 )
 """The import of these modules completes `metadata`."""
 metadata = SQLModel.metadata

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from activityctl.cli.options import output_option
+from activityctl.cli.render.chain_text import chains_view
 from activityctl.cli.render.output import check_format, print_json
 from activityctl.cli.render.overview import (
     auto_paused_view,
@@ -136,6 +137,7 @@ def _view(
         "deadLetters": None if overview is None else letters_view(overview),
         "stuckRuns": None if overview is None else stuck_view(overview),
         "workerLoops": None if overview is None else troubles_view(overview),
+        "chains": None if overview is None else chains_view(overview.chains),
         "autoPaused": None if overview is None else auto_paused_view(overview),
     }
 
@@ -164,6 +166,7 @@ def read_overview(session: Session) -> Overview | None:
                 ports.outbox,
                 ports.workers,
                 ports.stuck_runs,
+                chains=ports.chains,
             )
 
     try:

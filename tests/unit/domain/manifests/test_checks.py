@@ -131,7 +131,7 @@ def test_a_valid_definition_has_no_findings():
         (
             {"triggers": [{"name": "t"}]},
             ("triggers", 0),
-            "exactly one kind is needed (cron, event, interval)",
+            "exactly one kind is needed (chain, cron, event, interval)",
         ),
     ],
 )

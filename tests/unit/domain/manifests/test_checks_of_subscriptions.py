@@ -85,7 +85,7 @@ def test_params_must_match_the_schema(params: dict[str, Any], place: Path, reaso
         (
             {"beat": {"name": "x"}},
             ("beat", "name"),
-            "unknown field 'name'; known: cron, event, interval",
+            "unknown field 'name'; known: chain, cron, event, interval",
         ),
         ({"beat": {"interval": "5m"}}, ("beat", "interval"), "should be an object"),
         ({"beat": {"interval": None}}, ("beat", "interval"), "should be an object"),

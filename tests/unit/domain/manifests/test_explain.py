@@ -143,7 +143,8 @@ def test_an_explanation_has_all_facts_of_the_schema():
         "oneOf": [],
         "fields": [],
     }
-    assert explain_field(SCHEMA, "definition.spec.triggers").one_of == ("cron", "interval", "event")
+    kinds = ("cron", "interval", "event", "chain")
+    assert explain_field(SCHEMA, "definition.spec.triggers").one_of == kinds
     assert explain_field(SCHEMA, "def.spec.context.runs.limit").takes_templates
     assert explain_field(SCHEMA, "def.spec.tasks.http.method").allowed[:2] == ("GET", "HEAD")
     assert explain_field(SCHEMA, "def.spec.timeout").default == "1d"

@@ -1,0 +1,72 @@
+"""Show how far EVM chains are read, for `status`."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from activityctl.domain.chain.reading import Reading
+from activityctl.domain.values.json_form import View, format_timestamp
+from activityctl.domain.values.plurals import count_noun
+from activityctl.domain.values.untrusted import escape_line
+from activityctl.ports import ChainSummary
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def print_chains(console: "Console", chains: Iterable[ChainSummary]) -> None:
+    """Print one line for each chain, and one for each reading that is behind it."""
+    for chain in chains:
+        triggers = count_noun(chain.triggers, "trigger", "triggers")
+        if chain.error is not None:
+            since = format_timestamp(chain.failing_since)
+            console.print(
+                f"chain {chain.chain_id} ({triggers}) cannot be read since {since}: "
+                f"{escape_line(chain.error)}"
+            )
+        elif chain.head is None:
+            console.print(f"chain {chain.chain_id} ({triggers}): not read yet")
+        else:
+            console.print(f"chain {chain.chain_id} ({triggers}): block {chain.head:,}")
+        for reading in chain.readings if chain.head is not None else ():
+            if (behind := _behind(reading, chain.head or 0)) > 0:
+                console.print(f"  {_what(reading)}: {_progress(reading, behind)}")
+
+
+def _behind(reading: Reading, head: int) -> int:
+    return max(0, reading.target(head) - reading.number)
+
+
+def _what(reading: Reading) -> str:
+    if reading.until is not None:
+        return f"past blocks up to {reading.until:,}"
+    return f"logs with {count_noun(reading.confirmations, 'confirmation', 'confirmations')}"
+
+
+def _progress(reading: Reading, behind: int) -> str:
+    return f"read up to {reading.number:,}, {count_noun(behind, 'block', 'blocks')} to go"
+
+
+def chains_view(chains: Iterable[ChainSummary]) -> list[View]:
+    """Return how far each chain is read."""
+    return [
+        {
+            "chainId": chain.chain_id,
+            "triggers": chain.triggers,
+            "head": chain.head,
+            "checkedAt": format_timestamp(chain.checked_at),
+            "error": chain.error,
+            "failingSince": format_timestamp(chain.failing_since),
+            "readings": [
+                {
+                    "id": reading.id,
+                    "confirmations": reading.confirmations,
+                    "block": reading.number,
+                    "blockHash": reading.hash,
+                    "until": reading.until,
+                    "behind": None if chain.head is None else _behind(reading, chain.head),
+                }
+                for reading in chain.readings
+            ],
+        }
+        for chain in chains
+    ]

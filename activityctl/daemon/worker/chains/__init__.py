@@ -1,0 +1,1 @@
+"""Watches EVM chains: reads their logs and stores their events."""

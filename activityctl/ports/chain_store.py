@@ -1,0 +1,89 @@
+"""Ports for what is known of EVM chains: which triggers watch them, and how far they are read."""
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from activityctl.domain.chain.reading import Reading, ReadingChanges, TriggerKey, Watch
+from activityctl.domain.chain.trigger import ChainTrigger
+from activityctl.domain.events.envelope import EventEnvelope
+
+KnownBlock = tuple[int, str]
+"""The number and the hash of a block that was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainState:
+    """What is known of all chains at one moment."""
+
+    wanted: dict[TriggerKey, ChainTrigger]
+    """The chain triggers of subscriptions that are not deleted."""
+    watches: dict[TriggerKey, Watch]
+    readings: tuple[Reading, ...]
+    heads: dict[int, int]
+    """The last known height of each chain."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainSummary:
+    """How far one chain is read, for `status`."""
+
+    chain_id: int
+    triggers: int
+    head: int | None
+    checked_at: datetime | None
+    """When a node last told the height."""
+    error: str | None
+    failing_since: datetime | None
+    readings: tuple[Reading, ...]
+
+
+class ChainStore(Protocol):
+    """The readings of chains, and the events of their logs."""
+
+    def watching(self) -> AbstractAsyncContextManager[bool]:
+        """Hold the lock of the one worker that watches; False if another holds it."""
+        ...
+
+    async def state(self) -> ChainState:
+        """Return everything that is known, read at one moment."""
+        ...
+
+    async def change(self, changes: ReadingChanges) -> None:
+        """Write new watches and readings, and end others, in one transaction."""
+        ...
+
+    async def advance(
+        self,
+        before: Reading,
+        after: Reading,
+        blocks: Sequence[KnownBlock],
+        events: Sequence[EventEnvelope],
+    ) -> bool:
+        """Store the events and move the reading on, in one transaction, and wake the router.
+
+        Return False, and write nothing, if the reading is not where it was.
+        """
+        ...
+
+    async def blocks(self, reading: str) -> list[KnownBlock]:
+        """Return the blocks that are remembered of a reading, newest first."""
+        ...
+
+    async def rewind(self, before: Reading, after: Reading, gone: Sequence[str]) -> int:
+        """Move the reading back, and store that the logs of these blocks are gone.
+
+        Each of their events leads to a second one, and the log of each subscription that an
+        event had started says so. Return how many events that are.
+        """
+        ...
+
+    async def note(self, chain_id: int, head: int | None, error: str | None) -> None:
+        """Remember the height of a chain, or why it is not known."""
+        ...
+
+    async def summary(self) -> list[ChainSummary]:
+        """Return how far each chain with triggers is read."""
+        ...
