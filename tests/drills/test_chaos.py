@@ -9,7 +9,6 @@ promise is counted in Postgres and in a receiving server.
 
 import asyncio
 import itertools
-import json
 import os
 import random
 import shutil
@@ -32,12 +31,9 @@ import pytest
 from activityctl import wiring
 from activityctl.daemon.local.state import read_state
 from activityctl.domain.events.envelope import EventEnvelope, envelope_of
-from activityctl.domain.gitops.manifest_set import ManifestSet
-from activityctl.domain.manifests.definition import ActivityDefinition
-from activityctl.domain.manifests.subscription import SubscriptionManifest, SubscriptionStatus
+from activityctl.domain.manifests.subscription import SubscriptionStatus
 from activityctl.domain.values.ids import subscription_id
 from activityctl.errors import ActivityctlError
-from activityctl.operations.gitops.apply import apply
 from activityctl.operations.runs.actions import cancel, change_status
 from activityctl.settings import load_settings
 from support.drilled import PortsDrill, Receiver, Row, receiving, seed
@@ -86,19 +82,7 @@ class ChaosDrill(PortsDrill):
             },
             "timed": {"triggers": [every], "tasks": [tell("first")]},
         }
-        definitions, subscriptions = {}, {}
-        for name, spec in specs.items():
-            head = {"metadata": {"name": name}}
-            whole = json.dumps({**head, "spec": spec})
-            definitions[name] = ActivityDefinition.model_validate_json(whole)
-            subscriptions[name] = SubscriptionManifest.model_validate(
-                {**head, "spec": {"activity": name}}
-            )
-        manifests = ManifestSet(definitions, subscriptions, {})
-        async with self.ports() as ports:
-            await apply(
-                manifests, ports.catalog, ports.register, ports.workers, now, timeout_seconds=60
-            )
+        await self.apply_specs(specs)
 
     async def emit(self) -> None:
         """Emit an event after the other; each is repeated until it is acknowledged."""

@@ -7,7 +7,6 @@ their own for each component. Each drill has its own servers, started as `up` do
 """
 
 import asyncio
-import json
 import os
 import random
 import signal
@@ -25,12 +24,8 @@ import pytest
 from activityctl import wiring
 from activityctl.daemon.local.state import read_state
 from activityctl.daemon.local.supervisor import stop_daemon
-from activityctl.domain.gitops.manifest_set import ManifestSet
-from activityctl.domain.manifests.definition import ActivityDefinition
-from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
-from activityctl.operations.gitops.apply import apply
 from activityctl.settings import load_settings
 from support.drilled import PortsDrill, Row, seed
 
@@ -89,17 +84,7 @@ class CrashDrill(PortsDrill):
         self.killed_at = 0.0
 
     async def apply(self, task_lists: Mapping[str, list[dict[str, Any]]]) -> None:
-        definitions, subscriptions = {}, {}
-        for name, tasks in task_lists.items():
-            whole = {"metadata": {"name": name}, "spec": {"tasks": tasks}}
-            definitions[name] = ActivityDefinition.model_validate_json(json.dumps(whole))
-            subscriptions[name] = SubscriptionManifest.model_validate(
-                {"metadata": {"name": name}, "spec": {"activity": name}}
-            )
-        manifests = ManifestSet(definitions, subscriptions, {})
-        async with self.ports() as ports:
-            catalog, register, workers = ports.catalog, ports.register, ports.workers
-            await apply(manifests, catalog, register, workers, now, timeout_seconds=60)
+        await self.apply_specs({name: {"tasks": tasks} for name, tasks in task_lists.items()})
 
     def add_firing(self, name: str, number: int) -> None:
         """Add a firing to the list of those to store; `fire` stores them."""

@@ -9,7 +9,6 @@ Postgres, and the calls that an HTTP server received, by Idempotency-Key.
 """
 
 import asyncio
-import json
 import os
 import random
 import signal
@@ -25,11 +24,7 @@ import pytest
 from activityctl.daemon.local.state import read_state
 from activityctl.domain.events.envelope import EventEnvelope, envelope_of
 from activityctl.domain.events.stored_event import EmitOutcome
-from activityctl.domain.gitops.manifest_set import ManifestSet
-from activityctl.domain.manifests.definition import ActivityDefinition
-from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.values.ids import EventId, SubscriptionId, is_batch, subscription_id
-from activityctl.operations.gitops.apply import apply
 from support.drilled import PortsDrill, Receiver, Row, receiving, seed
 
 FULL = os.environ.get("DRILL_FULL") == "1"
@@ -67,17 +62,7 @@ class EventDrill(PortsDrill):
         }
 
     async def apply(self) -> None:
-        definitions, subscriptions = {}, {}
-        for name, every in EVERY.items():
-            head = {"metadata": {"name": name}}
-            whole = {**head, "spec": self._spec(name, every)}
-            definitions[name] = ActivityDefinition.model_validate_json(json.dumps(whole))
-            wanted = {**head, "spec": {"activity": name}}
-            subscriptions[name] = SubscriptionManifest.model_validate(wanted)
-        manifests = ManifestSet(definitions, subscriptions, {})
-        async with self.ports() as ports:
-            catalog, register, workers = ports.catalog, ports.register, ports.workers
-            await apply(manifests, catalog, register, workers, now, timeout_seconds=60)
+        await self.apply_specs({name: self._spec(name, every) for name, every in EVERY.items()})
 
     def _spec(self, name: str, every: int) -> dict[str, Any]:
         is_ordered = name == IN_ORDER

@@ -25,12 +25,8 @@ from typing import Any
 import pytest
 
 from activityctl.domain.events.envelope import EventEnvelope, envelope_of
-from activityctl.domain.gitops.manifest_set import ManifestSet
-from activityctl.domain.manifests.definition import ActivityDefinition
-from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.values.ids import subscription_id
 from activityctl.errors import UnreachableError
-from activityctl.operations.gitops.apply import apply
 from activityctl.wiring import Ports
 from support.drilled import PortsDrill, Receiver, receiving, seed
 
@@ -63,22 +59,9 @@ class DiskDrill(PortsDrill):
 
         tasks = [tell("first"), tell("then", needs=["first"])]
         came = {"name": "came", "event": {"type": "disk.came"}}
+        common = {"triggers": [came], "tasks": tasks}
         queue = {"concurrency": {"policy": "queue", "limit": 1}}
-        definitions, subscriptions = {}, {}
-        for name, more in zip(NAMES, ({}, queue), strict=True):
-            head = {"metadata": {"name": name}}
-            spec = {"triggers": [came], "tasks": tasks, **more}
-            definitions[name] = ActivityDefinition.model_validate_json(
-                json.dumps({**head, "spec": spec})
-            )
-            subscriptions[name] = SubscriptionManifest.model_validate(
-                {**head, "spec": {"activity": name}}
-            )
-        manifests = ManifestSet(definitions, subscriptions, {})
-        async with self.ports() as ports:
-            await apply(
-                manifests, ports.catalog, ports.register, ports.workers, now, timeout_seconds=60
-            )
+        await self.apply_specs(dict(zip(NAMES, (common, {**common, **queue}), strict=True)))
 
     async def emit(self) -> None:
         """Emit some events after the other; they are repeated until they are acknowledged."""

@@ -6,7 +6,6 @@ repeats a drill with the seed that an earlier drill printed.
 """
 
 import asyncio
-import json
 import random
 import shutil
 import time
@@ -18,12 +17,9 @@ from typing import Any
 
 import pytest
 
-from activityctl.domain.gitops.manifest_set import ManifestSet
-from activityctl.domain.manifests.definition import ActivityDefinition
-from activityctl.domain.manifests.subscription import SubscriptionManifest, SubscriptionStatus
+from activityctl.domain.manifests.subscription import SubscriptionStatus
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
-from activityctl.operations.gitops.apply import apply
 from activityctl.operations.runs.actions import change_status
 from support.commands import is_at_work
 from support.drilled import PortsDrill, Row, seed
@@ -52,18 +48,7 @@ class LostTemporalDrill(PortsDrill):
             "queued": {"tasks": [first], "concurrency": {"policy": "queue", "limit": 1}},
             "timed": {"tasks": [first], "triggers": [every]},
         }
-        definitions, subscriptions = {}, {}
-        for name, spec in specs.items():
-            whole = json.dumps({"metadata": {"name": name}, "spec": spec})
-            definitions[name] = ActivityDefinition.model_validate_json(whole)
-            subscriptions[name] = SubscriptionManifest.model_validate(
-                {"metadata": {"name": name}, "spec": {"activity": name}}
-            )
-        manifests = ManifestSet(definitions, subscriptions, {})
-        async with self.ports() as ports:
-            await apply(
-                manifests, ports.catalog, ports.register, ports.workers, now, timeout_seconds=60
-            )
+        await self.apply_specs(specs)
 
     async def fire(self, round_number: int) -> None:
         """Store the firings over about two seconds."""

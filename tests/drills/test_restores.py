@@ -21,12 +21,8 @@ import pytest
 
 from activityctl import wiring
 from activityctl.domain.events.envelope import EventEnvelope, envelope_of
-from activityctl.domain.gitops.manifest_set import ManifestSet
-from activityctl.domain.manifests.definition import ActivityDefinition
-from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
-from activityctl.operations.gitops.apply import apply
 from activityctl.settings import load_settings
 from support.drilled import PortsDrill, Receiver, receiving, seed
 from support.engine import now
@@ -54,18 +50,7 @@ class RestoreDrill(PortsDrill):
             "queued": {"tasks": [first], "concurrency": {"policy": "queue", "limit": 1}},
             "timed": {"tasks": [first], "triggers": [every]},
         }
-        definitions, subscriptions = {}, {}
-        for name, spec in specs.items():
-            whole = json.dumps({"metadata": {"name": name}, "spec": spec})
-            definitions[name] = ActivityDefinition.model_validate_json(whole)
-            subscriptions[name] = SubscriptionManifest.model_validate(
-                {"metadata": {"name": name}, "spec": {"activity": name}}
-            )
-        manifests = ManifestSet(definitions, subscriptions, {})
-        async with self.ports() as ports:
-            await apply(
-                manifests, ports.catalog, ports.register, ports.workers, now, timeout_seconds=20
-            )
+        await self.apply_specs(specs)
 
     def call(self, name: str) -> dict[str, Any]:
         http = {"method": "POST", "url": f"{self.receiver.url}/{name}", "json": "${ run.id }"}

@@ -6,7 +6,6 @@ All drills use one daemon, started as `up` does.
 """
 
 import asyncio
-import json
 import os
 import random
 import signal
@@ -22,13 +21,9 @@ import psutil
 import pytest
 
 from activityctl.daemon.local.state import read_state
-from activityctl.domain.gitops.manifest_set import ManifestSet
-from activityctl.domain.manifests.definition import ActivityDefinition
-from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
-from activityctl.operations.gitops.apply import apply
 from support.drilled import PortsDrill, Row, seed
 
 SECONDS = 3
@@ -48,15 +43,7 @@ class StopDrill(PortsDrill):
         env = {"KEY": "${ trigger.firingKey }"}
         command = {"shell": SCRIPT.replace("MARKS", str(self.marks)), "env": env}
         tasks = [{"name": "slow", "command": command}]
-        whole = {"metadata": {"name": name}, "spec": {"tasks": tasks, **spec}}
-        definition = ActivityDefinition.model_validate_json(json.dumps(whole))
-        subscription = SubscriptionManifest.model_validate(
-            {"metadata": {"name": name}, "spec": {"activity": name}}
-        )
-        manifests = ManifestSet({name: definition}, {name: subscription}, {})
-        async with self.ports() as ports:
-            catalog, register, workers = ports.catalog, ports.register, ports.workers
-            await apply(manifests, catalog, register, workers, now, timeout_seconds=60)
+        await self.apply_specs({name: {"tasks": tasks, **spec}})
 
     async def fire(self, name: str, key: str) -> str:
         firing = FiringRequest(ids.subscription_id(name), "manual", f"{name}-{key}", now())

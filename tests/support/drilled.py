@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,7 +24,11 @@ from activityctl.daemon.local.embedded_postgres import processes_of
 from activityctl.daemon.local.state import read_state
 from activityctl.daemon.local.supervised_process import orphan_processes
 from activityctl.daemon.local.supervisor import stop_daemon
+from activityctl.domain.gitops.manifest_set import ManifestSet
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.errors import UnreachableError
+from activityctl.operations.gitops.apply import apply
 from activityctl.process_identity import find_process
 from activityctl.settings import load_settings
 
@@ -150,6 +155,22 @@ class PortsDrill(Drill):
         async with wiring.open_ports(load_settings({"home": self.home}, {})) as ports:
             yield ports
 
+    async def apply_specs(self, specs: Mapping[str, Mapping[str, Any]]) -> None:
+        """Apply a definition with each of these specs, and a subscription of the same name."""
+        definitions, subscriptions = {}, {}
+        for name, spec in specs.items():
+            named = {"metadata": {"name": name}}
+            definitions[name] = ActivityDefinition.model_validate_json(
+                json.dumps({**named, "spec": spec})
+            )
+            subscriptions[name] = SubscriptionManifest.model_validate(
+                {**named, "spec": {"activity": name}}
+            )
+        manifests = ManifestSet(definitions, subscriptions, {})
+        async with self.ports() as ports:
+            catalog, register, workers = ports.catalog, ports.register, ports.workers
+            await apply(manifests, catalog, register, workers, _now, timeout_seconds=60)
+
     async def fetch(self, query: str) -> list[Row]:
         connection = await psycopg.AsyncConnection.connect(self.database_url, row_factory=dict_row)
         async with connection:
@@ -171,3 +192,7 @@ class PortsDrill(Drill):
         async with asyncio.timeout(seconds):
             while not holds():
                 await asyncio.sleep(0.02)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
