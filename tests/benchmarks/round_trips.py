@@ -95,13 +95,15 @@ def commands(environment: Mapping[str, str], folder: Path, link: Link, far: floa
 def runs(environment: Mapping[str, str], folder: Path, link: Link, far: float, count: int) -> None:
     """Time single runs, from `trigger` to the end, near and far."""
     with worker(environment, folder):
-        call(environment, folder, ["trigger", "far-1", "--timeout", "60s"])
+        call(environment, folder, ["trigger", "far-1", "--wait", "--timeout", "60s"])
         for distance in (0.0, far):
             link.round_trip = distance
             time.sleep(3)
             took = []
             for number in range(count):
-                call(environment, folder, ["trigger", f"far-{number}", "--timeout", "120s"])
+                call(
+                    environment, folder, ["trigger", f"far-{number}", "--wait", "--timeout", "120s"]
+                )
                 shown = subprocess.run(
                     [
                         sys.executable,
@@ -133,7 +135,7 @@ def bursts(
 ) -> None:
     """Time a burst of event runs of one subscription, near and far."""
     with worker(environment, folder), psycopg.connect(environment["NEAR"]) as database:
-        call(environment, folder, ["trigger", "far-1", "--timeout", "60s"])
+        call(environment, folder, ["trigger", "far-1", "--wait", "--timeout", "60s"])
         database.execute("UPDATE subscriptions SET status = 'paused' WHERE name <> 'far-1'")
         database.commit()
         for expected, distance in ((count, 0.0), (2 * count, far)):
