@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from activityctl.domain.chain.signatures import checksum_address, recover_signer
+from activityctl.domain.chain.hexadecimal import checksum_address
+from activityctl.domain.chain.signatures import recover_signer
 from activityctl.domain.chain.typed_data import Digest, Fields, typed_data_digest
 
 _DOMAIN: Final = {"name": "Brahma Builder Kit", "version": "1"}

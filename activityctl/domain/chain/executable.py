@@ -10,12 +10,8 @@ from enum import StrEnum
 from typing import Any, Final, assert_never
 
 from activityctl.domain.chain.address import ZERO_ADDRESS
-from activityctl.domain.chain.signatures import (
-    checksum_address,
-    hex_bytes,
-    recover_signer,
-    sign_digest,
-)
+from activityctl.domain.chain.hexadecimal import checksum_address, hex_bytes
+from activityctl.domain.chain.signatures import recover_signer, sign_digest
 from activityctl.domain.chain.typed_data import Digest, Fields, typed_data_digest
 
 IS_VALID_SIGNATURE: Final = bytes.fromhex("1626ba7e")

@@ -7,7 +7,6 @@ _QUANTITY: Final = re.compile(r"0x[0-9a-fA-F]{1,64}")
 _DATA: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
 _WORD: Final = re.compile(r"0x[0-9a-fA-F]{64}")
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
-_FIRST_RAISED: Final = 8
 
 
 def quantity(value: object) -> int:
@@ -33,20 +32,27 @@ def address(value: object) -> str:
     Raises ValueError for anything else, and for one in mixed case whose checksum is wrong.
     """
     found = _matching(value, _ADDRESS, "an address: 0x and 40 hexadecimal digits")
-    text = str(value)[2:]
-    if text not in (text.lower(), text.upper()) and checksum_address(found) != f"0x{text}":
-        raise ValueError(f"{value} has a wrong checksum; a digit was mistyped, or its case")
+    digits = str(value)[2:]
+    if digits not in (digits.lower(), digits.upper()) and checksum_address(found)[2:] != digits:
+        raise ValueError(f"{value} has a wrong checksum (EIP-55); a character may be mistyped")
     return found
 
 
-def checksum_address(lower: str) -> str:
-    """Return an address that is in lower case with the checksum of EIP-55."""
-    digest = keccak(lower[2:].encode()).hex()
-    raised = (
-        char.upper() if int(nibble, 16) >= _FIRST_RAISED else char
-        for char, nibble in zip(lower[2:], digest, strict=False)
+def checksum_address(value: object) -> str:
+    """Return an address with its checksum of EIP-55; raises as `address` does."""
+    digits = address(value)[2:]
+    nibbles = keccak(digits.encode()).hex()
+    pairs = zip(digits, nibbles, strict=False)
+    return "0x" + "".join(
+        digit.upper() if nibble in "89abcdef" else digit for digit, nibble in pairs
     )
-    return "0x" + "".join(raised)
+
+
+def hex_bytes(text: str) -> bytes:
+    """Return the bytes of `0x…`. Raises ValueError, without the text, for any other."""
+    if not _DATA.fullmatch(text):
+        raise ValueError("is not hex: write 0x and an even number of hexadecimal digits")
+    return bytes.fromhex(text[2:])
 
 
 def keccak(content: bytes) -> bytes:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from activityctl.domain.chain.executable import Executable, read_executable
+from activityctl.domain.chain.hexadecimal import checksum_address
 from activityctl.domain.chain.hook_outcome import HookError
 from activityctl.domain.chain.hook_signatures import (
     SignatureProfile,
@@ -13,7 +14,6 @@ from activityctl.domain.chain.hook_signatures import (
     response_text,
     webhook_problem,
 )
-from activityctl.domain.chain.signatures import checksum_address
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.untrusted import parse_storable_json
 

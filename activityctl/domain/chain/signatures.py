@@ -4,42 +4,15 @@ A signature has 65 bytes, r, s and v, with s in the lower half of the order and 
 second text of it is valid. 0 and 1 are not taken for v, because deployed contracts refuse them.
 """
 
-import re
 from typing import Final
 
 import coincurve
-from eth_hash.auto import keccak
+
+from activityctl.domain.chain.hexadecimal import checksum_address, hex_bytes, keccak
 
 ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 """The order of secp256k1: a private key is a number from 1 to one less than it."""
 SIGNATURE_BYTES: Final = 65
-_ADDRESS: Final = re.compile("0x[0-9a-fA-F]{40}")
-_HEX: Final = re.compile("0x(?:[0-9a-fA-F]{2})*")
-
-
-def checksum_address(text: str) -> str:
-    """Return an address with its checksum of EIP-55.
-
-    ValueError if it is none, or if it has letters of both cases and the checksum is wrong.
-    """
-    if not _ADDRESS.fullmatch(text):
-        raise ValueError(f"{text[:80]!r} is not an address: write 0x and 40 hex digits")
-    digits = text[2:].lower()
-    nibbles = keccak(digits.encode()).hex()
-    pairs = zip(digits, nibbles, strict=False)
-    made = "0x" + "".join(
-        digit.upper() if nibble in "89abcdef" else digit for digit, nibble in pairs
-    )
-    if text[2:] not in {digits, digits.upper(), made[2:]}:
-        raise ValueError(f"{text} has a wrong checksum (EIP-55); a character may be mistyped")
-    return made
-
-
-def hex_bytes(text: str) -> bytes:
-    """Return the bytes of `0x…`; ValueError for any other text."""
-    if not _HEX.fullmatch(text):
-        raise ValueError("is not hex: write 0x and an even number of hex digits")
-    return bytes.fromhex(text[2:])
 
 
 def address_of(private_key: bytes) -> str:

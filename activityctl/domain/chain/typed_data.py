@@ -8,9 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NewType
 
-from eth_hash.auto import keccak
-
-from activityctl.domain.chain.signatures import checksum_address, hex_bytes
+from activityctl.domain.chain.hexadecimal import checksum_address, hex_bytes, keccak
 
 Fields = Sequence[tuple[str, str]]
 """Name and type of each field, in their order."""

@@ -5,13 +5,8 @@ from eth_account import Account
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activityctl.domain.chain.signatures import (
-    ORDER,
-    address_of,
-    checksum_address,
-    recover_signer,
-    sign_digest,
-)
+from activityctl.domain.chain.hexadecimal import checksum_address
+from activityctl.domain.chain.signatures import ORDER, address_of, recover_signer, sign_digest
 
 KEY = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
 ADDRESS = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
