@@ -24,6 +24,7 @@ from support.logins import create_logins
 
 TESTS = Path(__file__).parent
 LONGEST_FIRST = ("drills", "acceptance", "integration", "workflows", "contract", "house", "unit")
+RECURSION_LIMIT = sys.getrecursionlimit()
 _NUMBERS = itertools.count()
 
 
@@ -48,6 +49,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Sort the slowest folders to the front, so that no slow file is left for the end."""
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: _folder_order(item.path))
+
+
+def pytest_collection_finish() -> None:
+    """Take back the limit that eth-account sets; deep JSON crashes Python beyond its own."""
+    sys.setrecursionlimit(RECURSION_LIMIT)
 
 
 def _folder_order(path: Path) -> int:

@@ -1,6 +1,7 @@
 """Opens keystore files, version 3, as geth, cast and wallets write them."""
 
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -14,25 +15,36 @@ _MOST_ROUNDS: Final = 10_000_000
 
 def read_keystore(path: str, password: str) -> str:
     """Return the private key in hex. InvalidInputError for a wrong password and another file."""
-    from eth_account import Account
-
     try:
         content = json.loads(read_text(path))
     except OSError as error:
         raise InvalidInputError(f"{path} cannot be read: {reason_of(error)}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _no_keystore(path) from None
     crypto = _crypto(path, content)
     if reason := _too_dear(crypto):
         raise InvalidInputError(f"{path} is refused: {reason}")
     try:
-        return bytes(Account.decrypt(content, password)).hex()
+        return bytes(_account().decrypt(content, password)).hex()
     except ValueError as error:
         if "MAC" in str(error):
             raise InvalidInputError(f"the password does not open {path}") from None
         raise _no_keystore(path) from None
     except (KeyError, TypeError, AttributeError, NotImplementedError):
         raise _no_keystore(path) from None
+
+
+def _account() -> Any:
+    """Load eth-account without what a library below it does: it raises the limit of recursion.
+
+    Beyond Python's own limit, deeply nested JSON ends the process instead of raising an error.
+    """
+    limit = sys.getrecursionlimit()
+    try:
+        from eth_account import Account
+    finally:
+        sys.setrecursionlimit(limit)
+    return Account
 
 
 def _crypto(path: str, content: Any) -> Mapping[str, Any]:

@@ -2,6 +2,8 @@
 
 import json
 import stat
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -158,3 +160,20 @@ def test_a_keystore_file_is_opened_by_its_password_and_has_a_limit(tmp_path: Pat
             read_keystore(str(path), "right horse")
     with pytest.raises(InvalidInputError, match="cannot be read"):
         read_keystore(str(tmp_path / "nothing.json"), "x")
+
+
+def test_opening_a_keystore_file_leaves_the_limit_of_recursion(tmp_path: Path):
+    """A library below eth-account raises it, and deeply nested JSON then ends Python."""
+    good, deep = tmp_path / "good.json", tmp_path / "deep.json"
+    good.write_text(json.dumps(Account.encrypt(PRIVATE, "right horse", kdf="scrypt", iterations=2)))
+    deep.write_text("[" * 60_000)
+    program = (
+        "import sys; from activityctl.adapters.keystore.keystore_v3 import read_keystore as read;"
+        "before = sys.getrecursionlimit();"
+        "print(read(sys.argv[1], 'right horse'), sys.getrecursionlimit() - before);"
+        "read(sys.argv[2], 'right horse')"
+    )
+    words = [sys.executable, "-c", program, str(good), str(deep)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.strip() == f"{PRIVATE} 0"
+    assert "is not a keystore file of version 3" in done.stderr, done.returncode
