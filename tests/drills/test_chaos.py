@@ -220,17 +220,7 @@ class ChaosDrill(PortsDrill):
                 await asyncio.to_thread(self.second.wait, 60)
 
     async def _keep_second(self, link: Link) -> None:
-        addresses = read_state(self.home).addresses
-        kept = {key: text for key, text in os.environ.items() if "ACTIVITYCTL_" not in key}
-        environment = {
-            **kept,
-            "ACTIVITYCTL_HOME": str(self.home.with_name("second")),
-            "ACTIVITYCTL_DATABASE_URL": link.url(addresses["database_url"]),
-            "TEMPORAL_ADDRESS": addresses["temporal_address"],
-            "ACTIVITYCTL_ALLOW_COMMANDS": "true",
-            "ACTIVITYCTL_ALLOW_HTTP": "true",
-            "ACTIVITYCTL_ALLOWED_NETWORKS": "127.0.0.0/8",
-        }
+        environment = self.worker_behind(link)
         command = [sys.executable, "-m", "activityctl", "worker"]
         with self.home.with_name("second.log").open("ab") as log:
             while True:

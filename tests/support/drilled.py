@@ -31,6 +31,7 @@ from activityctl.errors import UnreachableError
 from activityctl.operations.gitops.apply import apply
 from activityctl.process_identity import find_process
 from activityctl.settings import load_settings
+from support.link import Link
 
 _Answer = TypeVar("_Answer")
 Row = Mapping[str, Any]
@@ -170,6 +171,20 @@ class PortsDrill(Drill):
         async with self.ports() as ports:
             catalog, register, workers = ports.catalog, ports.register, ports.workers
             await apply(manifests, catalog, register, workers, _now, timeout_seconds=60)
+
+    def worker_behind(self, link: Link) -> dict[str, str]:
+        """Return the environment of another worker, which reaches Postgres through the link."""
+        addresses = read_state(self.home).addresses
+        kept = {key: text for key, text in os.environ.items() if "ACTIVITYCTL_" not in key}
+        return {
+            **kept,
+            "ACTIVITYCTL_HOME": str(self.home.with_name("second")),
+            "ACTIVITYCTL_DATABASE_URL": link.url(addresses["database_url"]),
+            "TEMPORAL_ADDRESS": addresses["temporal_address"],
+            "ACTIVITYCTL_ALLOW_COMMANDS": "true",
+            "ACTIVITYCTL_ALLOW_HTTP": "true",
+            "ACTIVITYCTL_ALLOWED_NETWORKS": "127.0.0.0/8",
+        }
 
     async def fetch(self, query: str) -> list[Row]:
         connection = await psycopg.AsyncConnection.connect(self.database_url, row_factory=dict_row)
