@@ -50,6 +50,7 @@ def test_misses_and_the_recovery_are_told_by_runs_of_their_own(shell: Any):
     shell("apply", "-f", "watched.yaml")
     time.sleep(3)  # what is due in a pause is missed if the resume catches up
     shell("resume", "watched", "--catch-up")
+    until(lambda: shell.json("get", "runs", "-s", "watched", "--status", "missed")["items"])
     shell("trigger", "watched")
     shell("pause", "watched")
 

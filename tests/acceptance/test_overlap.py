@@ -1,6 +1,7 @@
 """Concurrency and throttle: which runs start, wait or are skipped, and the reason."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,7 @@ spec:
       command:
         shell: |
           echo begun >> FOLDER/marks
-          trap 'sleep 2; echo ended >> FOLDER/marks; exit 1' TERM
+          trap 'sleep 3; echo ended >> FOLDER/marks; exit 1' TERM
           while :; do sleep 0.05; done
 ---
 apiVersion: activityctl/v1
@@ -162,7 +163,8 @@ def test_cancel_says_that_a_run_is_cancelled_only_when_its_command_has_ended(
     output, told = cancelling.communicate(timeout=150)
     assert marked()[:2] == ["begun", "ended"]
     assert output == f"run/{run} cancelled\n"
-    assert told == f"run/{run} cancelling, waiting for task build to end\n"
+    # On a busy machine the command looks first when the task has just ended.
+    assert re.fullmatch(rf"run/{run} cancelling, waiting for (task build|its tasks) to end\n", told)
     until(lambda: marked() == ["begun", "ended", "begun"])
     assert shell.json("get", "runs", "--status", "cancelling")["items"] == []
     assert shell("cancel", second).stdout == f"run/{second} cancelled\n"

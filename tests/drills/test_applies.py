@@ -148,7 +148,7 @@ async def test_each_run_is_wholly_of_one_apply(settings: Settings, ports: wiring
     sets = Counter(run["params"]["set"] for run in runs)
     print(f"{len(runs)} runs of {len(sets)} sets: {Counter(run['trigger'] for run in runs)}")
     assert not mixed, (len(mixed), mixed[0])
-    assert len(sets) > SETS / 3
+    assert len(sets) > 2  # else no event was routed while another set was applied
     verdicts = await drill.fetch("SELECT * FROM verdicts WHERE outcome = 'woken'")
     woken = Counter((row["trigger"], row["firing_key"]) for row in verdicts)
     assert {key for trigger, key in woken if trigger == "each"} == {

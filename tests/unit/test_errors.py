@@ -7,6 +7,7 @@ import pytest
 from activityctl import errors
 from activityctl.errors import (
     ActivityctlError,
+    AmbiguousError,
     DatabaseDeniedError,
     DatabaseNotFoundError,
     InvalidEventError,
@@ -31,6 +32,7 @@ SHARED_CODES = {  # what an operator has to mend in Postgres; scripts know the k
     DatabaseNotFoundError: "not_found",
 }
 BUILT_FROM_FACTS = {
+    AmbiguousError,
     DatabaseNotFoundError,
     InvalidEventError,
     InvalidManifestsError,
@@ -51,6 +53,7 @@ EXIT_CODES = {
     "expression_budget": 3,
     "destination_forbidden": 3,
     "not_found": 4,
+    "ambiguous": 4,
     "conflict": 5,
     "not_allowed": 6,
     "unreachable": 7,
