@@ -237,6 +237,7 @@ class ExecuteStep:
             output=output,
             code=code,
             known=self._known.get(task.id),
+            is_attempt=True,
         )
 
     async def _not_begun(self, order: TaskOrder) -> Orders:
@@ -251,7 +252,7 @@ class ExecuteStep:
 
     async def _stopped(self, task: TaskInstance, order: TaskOrder) -> Orders | None:
         """Record that a cancelled attempt is not at work any more; None if the run goes on."""
-        orders = await self._recorder.end_stopped(order.run_id, order.task_id)
+        orders = await self._recorder.end_stopped(order.run_id, order.task_id, is_attempt=True)
         if orders is None:
             message = (
                 f"task {address_of(task)} attempt {task.attempts} was interrupted, because "

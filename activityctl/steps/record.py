@@ -4,14 +4,14 @@ An end that can never be written ends the task in a simpler way, and if need be 
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 
 from temporalio import activity
 
 from activityctl.domain.runs.advance import advance
-from activityctl.domain.runs.lanes import carried_by
+from activityctl.domain.runs.lanes import carried_by, task_by_id
 from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance, TaskStatus
 from activityctl.domain.runs.run_change import RunChange, change_task, run_change, with_tasks
 from activityctl.domain.runs.stopping import LOST, Stop, stop, stopped_reason
@@ -27,6 +27,7 @@ from activityctl.workflows.calls import Orders, StopOrder
 _LOG = logging.getLogger(__name__)
 
 _End = Callable[[Run, TaskInstance, datetime], TaskInstance | None]
+_Find = Callable[[Iterable[TaskInstance], str], TaskInstance | None]
 """Returns the task in its end; None if it does not end."""
 
 
@@ -79,10 +80,13 @@ class RecordStep:
         output: JsonValue = None,
         code: str | None = None,
         known: KnownRun | None = None,
+        is_attempt: bool = False,
     ) -> Orders:
         """End the task as failed with an error, or as succeeded with an output.
 
         `known` is the run as it was when the attempt began; then it may not have to be read again.
+        With `is_attempt`, an attempt of just this task has ended, maybe after its lane has gone on.
+        Otherwise a call for the task has ended, and the task is meant that the call was at.
 
         Return the orders that this end made possible. If the task or run has ended already, change
         nothing and return all open orders, because an earlier answer may be lost.
@@ -92,7 +96,8 @@ class RecordStep:
         """
         what = "the result" if error is None else f"{error}; its end"
         end = _as_result(error, output, code)
-        orders = await self._end_or_give_up(run_id, task_id, end, what, known)
+        find = task_by_id if is_attempt else carried_by
+        orders = await self._end_or_give_up(run_id, task_id, end, what, known, find=find)
         return orders or Orders(run_id, is_over=True)
 
     async def end_skipped(self, run_id: str, task_id: str, reason: str) -> Orders:
@@ -101,16 +106,18 @@ class RecordStep:
         def end(_: Run, task: TaskInstance, now: datetime) -> TaskInstance | None:
             return change_task(task, TaskStatus.SKIPPED, reason=reason, ended_at=now)
 
-        orders = await self._end_or_give_up(run_id, task_id, end, "its end as skipped")
+        told = "its end as skipped"
+        orders = await self._end_or_give_up(run_id, task_id, end, told, find=task_by_id)
         return orders or Orders(run_id, is_over=True)
 
     async def end_stopped(
-        self, run_id: str, task_id: str, *, lost: str | None = None
+        self, run_id: str, task_id: str, *, lost: str | None = None, is_attempt: bool = False
     ) -> Orders | None:
         """End a task that is not at work any more as cancelled, if its run is cancelling.
 
         `lost` says why nobody knows how its attempt ended, if one was at work. Return and raise as
-        `end_task` does, but return None if the run goes on, so that the task is still wanted.
+        `end_task` does, with the same `is_attempt`, but return None if the run goes on, so that the
+        task is still wanted.
         """
 
         def end(run: Run, task: TaskInstance, now: datetime) -> TaskInstance | None:
@@ -119,7 +126,8 @@ class RecordStep:
             reason = stopped_reason(run, task, lost)
             return change_task(task, TaskStatus.CANCELLED, reason=reason, ended_at=now)
 
-        return await self._end_or_give_up(run_id, task_id, end, "its end")
+        find = task_by_id if is_attempt else carried_by
+        return await self._end_or_give_up(run_id, task_id, end, "its end", find=find)
 
     async def _begin_group(self, run_id: str, task_id: str) -> Orders:
         """Begin a group that had to wait, as the round of a task that repeats."""
@@ -133,24 +141,33 @@ class RecordStep:
         return orders or Orders(run_id, is_over=False)
 
     async def _end_or_give_up(
-        self, run_id: str, task_id: str, end: _End, what: str, known: KnownRun | None = None
+        self,
+        run_id: str,
+        task_id: str,
+        end: _End,
+        what: str,
+        known: KnownRun | None = None,
+        *,
+        find: _Find = carried_by,
     ) -> Orders | None:
         try:
-            orders = await self._end_unchanged(known, task_id, end) if known else None
-            orders = orders or await self._end(run_id, task_id, end)
+            orders = await self._end_unchanged(known, task_id, end, find) if known else None
+            orders = orders or await self._end(run_id, task_id, end, find)
         except Exception as failure:  # a fault of ours must not be repeated for ever
             if not self._tries.is_last(task_id, failure):
                 raise
             _LOG.exception("the end of a task cannot be recorded", extra={"task": task_id})
             reason = f"{what} could not be recorded: {reason_of(failure)}"
-            orders = await self._end_simply(run_id, task_id, reason)
+            orders = await self._end_simply(run_id, task_id, reason, find)
         self._tries.forget(task_id)
         return orders
 
-    async def _end_simply(self, run_id: str, task_id: str, reason: str) -> Orders | None:
+    async def _end_simply(
+        self, run_id: str, task_id: str, reason: str, find: _Find
+    ) -> Orders | None:
         """End the task as failed with the reason alone, or the run if that cannot be written."""
         try:
-            return await self._end(run_id, task_id, _as_result(reason, None))
+            return await self._end(run_id, task_id, _as_result(reason, None), find)
         except Exception as failure:  # then the run is ended without its data
             if is_outage(failure):
                 raise
@@ -161,14 +178,14 @@ class RecordStep:
         is_over = await self._runs.abandon(run_id, status, reason, self._clock())
         return Orders(run_id, is_over=is_over, ended_as=status.value if is_over else None)
 
-    async def _end(self, run_id: str, task_id: str, end: _End) -> Orders | None:
+    async def _end(self, run_id: str, task_id: str, end: _End, find: _Find) -> Orders | None:
         """End the task as `end` says; change nothing and return None if that returns None."""
         now = self._clock()
         async with self._runs.locked(run_id) as locked:
             state = locked.state
             if state is None:
                 return Orders(run_id, is_over=True)
-            task = carried_by(state.tasks, task_id)
+            task = find(state.tasks, task_id)
             if task is None and not state.run.has_ended:
                 raise RefusedError("the row of the task was deleted")
             if task is None or task.has_ended or state.run.has_ended:
@@ -198,10 +215,12 @@ class RecordStep:
         change = run_change(state.run, decision, now, update=(ended,))
         return change, with_waits(orders, state.tasks, decision, now)
 
-    async def _end_unchanged(self, known: KnownRun, task_id: str, end: _End) -> Orders | None:
+    async def _end_unchanged(
+        self, known: KnownRun, task_id: str, end: _End, find: _Find
+    ) -> Orders | None:
         """End the task in one round trip; None if it has to be read and decided again."""
         now, state = self._clock(), known.state
-        task = carried_by(state.tasks, task_id)
+        task = find(state.tasks, task_id)
         ended = end(state.run, task, now) if task is not None else None
         if ended is None or ended.error is not None or known.has_other_open_tasks:
             return None

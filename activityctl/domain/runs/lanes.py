@@ -52,3 +52,8 @@ def carried_by(tasks: Iterable[TaskInstance], task_id: str) -> TaskInstance | No
     """
     found = [task for task in tasks if task_id in (task.id, task.lane)]
     return next((task for task in found if not task.has_ended), found[0] if found else None)
+
+
+def task_by_id(tasks: Iterable[TaskInstance], task_id: str) -> TaskInstance | None:
+    """Return just that task: an attempt of it has ended, maybe after its lane has gone on."""
+    return next((task for task in tasks if task.id == task_id), None)

@@ -30,6 +30,8 @@ class Scripted:
         self.calls: list[tuple[str, int, str, float]] = []
         self.script: dict[tuple[str, int], str] = {}
         self.hangs = asyncio.Event()
+        self.go_on: dict[tuple[str, int], asyncio.Event] = {}
+        """Attempts that end when a test says so."""
 
     async def execute(self, _: object, call: TaskCall) -> ExecutorOutcome:
         at = (call.name, call.attempt)
@@ -39,7 +41,7 @@ class Scripted:
                 raise TaskError("no", code="no")
             case "hangs":
                 self.hangs.set()
-                await asyncio.sleep(60)
+                await asyncio.wait_for(self.go_on.setdefault(at, asyncio.Event()).wait(), 60)
         return ExecutorOutcome({"name": call.name})
 
     @property
@@ -170,6 +172,29 @@ async def test_another_worker_repeats_only_what_had_not_ended():
     await flow.carry(Orders(flow.run_id, is_over=False, start=[order]))
     assert flow.executor.attempts == [("t0", 1), ("t1", 1), ("t2", 1), ("t2", 2), ("t3", 1)]
     assert set((await statuses(flow)).values()) == {"succeeded"}
+
+
+async def test_the_late_end_of_a_lost_attempt_ends_no_task_that_came_after_it():
+    """A frozen worker goes on when another one has repeated the attempt and is at the next task."""
+    flow = a_chain(2)
+    hanging = [("t0", 1), ("t1", 1)]
+    flow.executor.script = dict.fromkeys(hanging, HANGS)
+    frozen, late = flow.executor.go_on.setdefault(hanging[0], asyncio.Event()), asyncio.Event()
+    flow.executor.go_on[hanging[1]] = late
+    (order,) = (await flow.admit()).start
+    old = asyncio.create_task(flow.call(order))
+    await flow.executor.hangs.wait()
+    flow.executor.hangs.clear()
+    flow.step = flow.worker("there")
+    new = asyncio.create_task(flow.call(order))
+    await flow.executor.hangs.wait()
+    frozen.set()
+    await asyncio.wait_for(old, 60)
+    assert await statuses(flow) == {"t0": "succeeded", "t1": "running"}
+    late.set()
+    assert (await asyncio.wait_for(new, 60)).is_over
+    assert flow.executor.attempts == [("t0", 1), ("t0", 2), ("t1", 1)]
+    assert [task.output for task in await flow.tasks()] == [{"name": "t0"}, {"name": "t1"}]
 
 
 async def test_an_answer_that_was_lost_is_given_again():
