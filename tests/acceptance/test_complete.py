@@ -9,7 +9,7 @@ from support.terminal import Conversation
 REVIEW = """
 apiVersion: activityctl/v1
 kind: ActivityDefinition
-metadata: {name: order-desk}
+metadata: {name: desk-of-tests}
 spec:
   timeout: 3d
   params: {type: object, properties: {threshold: {type: number, default: 1000}}}
@@ -41,8 +41,8 @@ spec:
 ---
 apiVersion: activityctl/v1
 kind: Subscription
-metadata: {name: order-desk}
-spec: {activity: order-desk}
+metadata: {name: desk-of-tests}
+spec: {activity: desk-of-tests}
 """
 
 
@@ -110,7 +110,7 @@ def test_a_person_completes_a_review_field_by_field(shell):
     assert "already completed in the same way, by " in again.stderr
     other = shell("complete", reference, "--output", '{"verdict": "approve"}', code=5)
     assert f"was completed by {tasks['review', 0]['completedBy']} at 20" in other.stderr
-    log = shell("logs", "order-desk").stdout
+    log = shell("logs", "desk-of-tests").stdout
     assert "task review waits for fraud-team until 20" in log
     assert f"task review succeeded: completed by {tasks['review', 0]['completedBy']}" in log
 

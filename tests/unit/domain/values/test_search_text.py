@@ -28,6 +28,7 @@ def test_the_longest_text_before_anything_special_is_found(pattern: str, text: s
     assert required_text(pattern) == text
 
 
+@pytest.mark.filterwarnings("ignore:Possible nested set:FutureWarning")
 @given(st.text("ab ?*+.^$[](){}|\\01"), st.text("ab 01", max_size=12))
 def test_what_matches_has_the_text(pattern: str, message: str):
     try:
