@@ -250,7 +250,8 @@ def gaps(events: Sequence[Any]) -> Mapping[tuple[str, str], list[float]]:
 async def executor_alone(settings: Settings, ports: wiring.Ports, times: int) -> list[float]:
     """Return the milliseconds that the executor takes without a run, sorted."""
     found = []
-    async with wiring.open_executors(replace(settings, allow_commands=True), ports) as executors:
+    allowed, keys = replace(settings, allow_commands=True), wiring.open_keys(settings)
+    async with wiring.open_executors(allowed, ports, keys) as executors:
         executor = executors["command"]
         body = executor.body.model_validate(BODY)
         for _ in range(times):
