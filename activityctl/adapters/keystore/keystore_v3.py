@@ -10,6 +10,7 @@ from activityctl.errors import InvalidInputError, reason_of
 
 _LARGEST_SCRYPT: Final = 1024**3
 """In bytes: what scrypt may take for one file; geth's own files take 256 MiB."""
+_VERSION: Final = 3
 _MOST_ROUNDS: Final = 10_000_000
 
 
@@ -52,7 +53,7 @@ def _crypto(path: str, content: Any) -> Mapping[str, Any]:
         raise _no_keystore(path)
     fields = {str(name).lower(): value for name, value in content.items()}
     crypto = fields.get("crypto")
-    if fields.get("version") != 3 or not isinstance(crypto, Mapping):  # noqa: PLR2004
+    if fields.get("version") != _VERSION or not isinstance(crypto, Mapping):
         raise _no_keystore(path)
     return crypto
 

@@ -117,7 +117,7 @@ def versions(program: str, workers: Sequence[WorkerBeat], restart: str) -> Check
     return Check("versions", "warning", found, restart)
 
 
-def retention(report: StorageReport, policy: str, keeps_events: bool) -> Check:  # noqa: FBT001
+def retention(report: StorageReport, policy: str, keeps_events: bool) -> Check:  # noqa: FBT001  # a setting
     """Judge whether something large grows without a policy."""
     sizes = sorted(report.bytes_by_kind.items(), key=lambda item: (-item[1], item[0]))
     shown = ", ".join(f"{kind} {mebibytes(size)}" for kind, size in sizes if size >= _MIB)
