@@ -30,6 +30,8 @@ class Counting:
         self.fails: set[tuple[int, int]] = set()
         self.hangs_at: int | None = None
         self.hangs = False
+        self.freezes: dict[tuple[int, int], asyncio.Event] = {}
+        self.frozen = asyncio.Event()
 
     async def execute(self, _: object, call: TaskCall) -> ExecutorOutcome:
         if call.name == "after":
@@ -42,6 +44,9 @@ class Counting:
             if call.index == self.hangs_at:
                 self.hangs = True
                 await asyncio.sleep(60)
+            if thawed := self.freezes.get((call.index, call.attempt)):
+                self.frozen.set()
+                await thawed.wait()
             if (call.index, call.attempt) in self.fails:
                 raise TaskError("no", code="no")
         finally:
@@ -124,6 +129,30 @@ async def test_another_worker_goes_on_with_the_lane_of_a_lost_one():
     repeated = {index: count for index, count in flow.executor.calls.items() if count > 1}
     assert repeated == {4: 2}
     assert {task.status for task in await flow.tasks("each")} == {TaskStatus.SUCCEEDED}
+
+
+async def test_the_late_end_of_a_lost_attempt_ends_no_instance_that_came_after_it():
+    """A frozen worker goes on when another one has repeated the attempt and is at the next one."""
+    flow = a_flow(max_parallel=1)
+    first, second = asyncio.Event(), asyncio.Event()
+    flow.executor.freezes = {(0, 1): first, (1, 1): second}
+    (order,) = (await flow.admit()).start
+    old = asyncio.create_task(flow.call(order))
+    await flow.executor.frozen.wait()
+    flow.executor.frozen.clear()
+    flow.step = flow.worker("there")
+    new = asyncio.create_task(flow.call(order))
+    await flow.executor.frozen.wait()
+    first.set()
+    await asyncio.wait_for(old, 60)
+    ended = {task.index for task in await flow.tasks("each") if task.status is TaskStatus.SUCCEEDED}
+    assert ended == {0}
+    second.set()
+    await asyncio.wait_for(new, 60)
+    assert flow.executor.calls == {**dict.fromkeys(range(ITEMS), 1), 0: 2}
+    assert [task.output for task in await flow.tasks("each")] == [
+        {"index": index} for index in range(ITEMS)
+    ]
 
 
 async def test_the_workflow_ends_the_open_instance_of_a_lane_by_its_order():
