@@ -14,7 +14,8 @@ from activityctl.cli.render.story.page import (
     local_time,
     value_section,
 )
-from activityctl.cli.render.story.task_lines import task_lines
+from activityctl.cli.render.story.task_lines import task_lines, visible_tasks
+from activityctl.cli.render.story.told import Told, told_of_tasks
 from activityctl.domain.values.json_form import View
 
 _SHORT: int = 8
@@ -30,7 +31,8 @@ def run_page(
     """Return the page of a run from its JSON view.
 
     `temporal_page` is the address of the run's workflow in Temporal's web page, if that runs. With
-    `moment`, the time stamp of now, what is open says for how long.
+    `moment`, the time stamp of now, what is open says for how long. Each error is told once: what
+    ended the run as the reason of the run, others with their task; the log only says what failed.
     """
     return Page(
         title=f"run {view['id']}",
@@ -86,10 +88,13 @@ def _sections(view: View, most_lines: int, moment: str | None) -> Iterator[Secti
         yield from value_section(shown, view[title], most_lines)
     if rules := tuple(_rule_line(rule) for rule in view["rules"]):
         yield Section("rules", rules)
-    if tasks := tuple(task_lines(view["tasks"], moment)):
+    told = Told([view["reason"]])
+    if tasks := tuple(task_lines(view["tasks"], moment, told)):
         yield Section("tasks", tasks)
+    for text in told_of_tasks(visible_tasks(view["tasks"])[0]):
+        told.add(text)
     if view["log"]:
-        yield Section("log, last lines", tuple(_log_line(entry) for entry in view["log"]))
+        yield Section("log, last lines", tuple(_log_line(entry, told) for entry in view["log"]))
 
 
 def _rule_line(rule: View) -> Line:
@@ -101,10 +106,10 @@ def _rule_line(rule: View) -> Line:
     return Line(((f"{sign} ", status), (str(rule["when"]), ""), (f"  {word}{why}", status)), 4)
 
 
-def _log_line(entry: View) -> Line:
+def _log_line(entry: View, told: Told) -> Line:
     level = str(entry["level"])
     style = {"error": "failed", "warning": "warning"}.get(level, "")
-    message = str(entry["message"])
+    message = told.without(str(entry["message"]))
     moment = clock_time(str(entry["createdAt"]))
     return Line(((f"{moment}  ", "dim"), (f"{level:<7}  ", style), (message, style)), 23)
 

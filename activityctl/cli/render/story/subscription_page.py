@@ -15,6 +15,7 @@ from activityctl.cli.render.story.page import (
     value_section,
 )
 from activityctl.cli.render.story.strip import strip_lines
+from activityctl.cli.render.story.told import Told
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.plurals import count_noun
 
@@ -199,11 +200,15 @@ def _firings(firings: Any) -> Iterator[Line]:
 
 
 def _letters(view: View) -> Iterator[Line]:
-    letters: Any = view["deadLetters"]
+    letters, failure = view["deadLetters"], view["lastFailure"]
+    told = Told([failure["reason"]] if failure else ())
     for letter in letters:
         command = f"activityctl dlq show {letter['id'][:_SHORT]}"
         when = f"  {age(letter['createdAt']):>4} ago  "
-        yield Line(((command, ""), (when, "dim"), (letter["reason"], "failed")), 6)
+        is_told = told.has(letter["reason"])
+        why = ("the reason that is told above", "dim") if is_told else (letter["reason"], "failed")
+        told.add(letter["reason"])
+        yield Line(((command, ""), (when, "dim"), why), 6)
     if (rest := view["openDeadLetters"] - len(letters)) > 0:
         yield line(f"… and {rest:,} more; activityctl dlq list -s {view['name']}", "dim")
 

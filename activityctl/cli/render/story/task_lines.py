@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from activityctl.cli.render.output import duration
 from activityctl.cli.render.story.page import SIGNS, Line, clock_time, column_width, line
+from activityctl.cli.render.story.told import Told
 from activityctl.cli.render.task_tree import as_tree
 from activityctl.domain.values.json_form import View
 
@@ -33,11 +34,15 @@ def visible_tasks(tasks: Sequence[View]) -> tuple[list[View], dict[str, int]]:
     return shown, left_out
 
 
-def task_lines(tasks: Sequence[View], moment: str | None = None) -> Iterator[Line]:
+def task_lines(
+    tasks: Sequence[View], moment: str | None = None, told: Told | None = None
+) -> Iterator[Line]:
     """Yield a line for each task, then its error or reason, then its attempts if it had trouble.
 
-    With the time stamp of now, an open task says for how long it has been at work.
+    With the time stamp of now, an open task says for how long it has been at work. What is told
+    already is not told again.
     """
+    told = told or Told()
     shown, left_out = visible_tasks(tasks)
     names = ["  " * task["depth"] + _name(task) for task in shown]
     name_width = column_width(names, _WIDEST_NAME)
@@ -58,7 +63,7 @@ def task_lines(tasks: Sequence[View], moment: str | None = None) -> Iterator[Lin
             ),
             indent=4,
         )
-        yield from _details(task, 4 + 2 * int(task["depth"]))
+        yield from _details(task, 4 + 2 * int(task["depth"]), told)
     for name, count in left_out.items():
         yield line(f"… and {count:,} more of {name}; activityctl get tasks has all", "dim")
 
@@ -68,10 +73,14 @@ def _name(task: View) -> str:
     return name if task["phase"] == "main" else f"{name} ({task['phase']})"
 
 
-def _details(task: View, indent: int) -> Iterator[Line]:
+def _details(task: View, indent: int, told: Told) -> Iterator[Line]:
     space = " " * indent
-    if task["error"]:
+    if task["error"] and told.has(task["error"]):
+        code = f"[{task['code']}] " if task["code"] else ""
+        yield line(f"{space}{code}the error that is told above", "dim", indent + 2)
+    elif task["error"]:
         code = f" [{task['code']}]" if task["code"] else ""
+        told.add(task["error"])
         yield Line(((f"{space}{task['error']}", "failed"), (code, "dim")), indent + 2)
     if task["reason"]:
         yield line(f"{space}{task['reason']}", "dim", indent + 2)
@@ -82,18 +91,26 @@ def _details(task: View, indent: int) -> Iterator[Line]:
     if held := task.get("held"):
         held_by = ", ".join(f"{key}: {value}" for key, value in held.items() if value is not None)
         yield line(f"{space}held up; {held_by}", "waiting", indent + 2)
+    yield from _attempts(task, indent, told)
+
+
+def _attempts(task: View, indent: int, told: Told) -> Iterator[Line]:
+    """Yield a line for each of several attempts; an error that is told is not told again."""
     history: Sequence[Mapping[str, Any]] = task.get("history") or ()
-    if len(history) > 1:
-        yield from (_attempt(attempt, indent, task["error"]) for attempt in history)
-
-
-def _attempt(attempt: Mapping[str, Any], indent: int, told: object) -> Line:
-    """Return the line of an attempt; an error that the task tells is not told again."""
-    took = "-" if attempt["durationMs"] is None else _milliseconds(attempt["durationMs"])
-    error = f"  {attempt['error']}" if attempt["error"] not in {None, told} else ""
-    outcome = str(attempt["outcome"])
-    begun = f"{' ' * indent}{attempt['number']}.  {clock_time(attempt['startedAt'])}  {took:>6}  "
-    return Line(((begun, "dim"), (outcome, outcome), (error, "")), indent + 4)
+    first: dict[str, int] = {}
+    for attempt in history if len(history) > 1 else ():
+        took = "-" if attempt["durationMs"] is None else _milliseconds(attempt["durationMs"])
+        outcome, number = str(attempt["outcome"]), attempt["number"]
+        error = attempt["error"]
+        if error is None or error == task["error"] or told.has(error):
+            said = ""
+        elif error in first:
+            said = f"  as attempt {first[error]}"
+        else:
+            first[error] = number
+            said = f"  {error}"
+        begun = f"{' ' * indent}{number}.  {clock_time(attempt['startedAt'])}  {took:>6}  "
+        yield Line(((begun, "dim"), (outcome, outcome), (said, "")), indent + 4)
 
 
 def _milliseconds(value: int) -> str:

@@ -149,6 +149,37 @@ def test_the_story_says_what_started_the_run_what_it_did_and_what_comes_next():
     assert charge >= 0
 
 
+def test_each_error_is_told_once():
+    error = "ended with exit code 3: stderr: no route to db.example: is it up?"
+    other = "no answer within 30s"
+    attempts = [attempt(n, n, 1000, other if n < 3 else error) for n in (1, 2, 3)]
+    failed = {"error": error, "code": "exit_code", "attempts": 3, "history": attempts}
+    messages = [
+        *(f"task save attempt {n} failed: {each['error']}" for n, each in enumerate(attempts, 1)),
+        f"task save failed: {error}",
+        "task after skipped: needs save, which failed",
+        f"run failed: task save failed: {error}",
+        "task other said: something else",
+    ]
+    view = run(
+        task("group", "failed", 1, 9, error=f"task group.save failed: {error}", kind="tasks"),
+        task("group.save", "failed", 1, 9, **failed),
+        task("again", "failed", 1, 9, error="a failure of another kind"),
+        task("again", "failed", 1, 9, error="a failure of another kind", index=1, of=2),
+        task("after", "skipped", None, None, reason="needs save, which failed"),
+        reason=f"task group failed: task group.save failed: {error}",
+        log=[{"createdAt": at(1), "level": "info", "message": each} for each in messages],
+    )
+    lines = printed(view)
+    for told in (error, other, "a failure of another kind", "needs save, which failed"):
+        assert sum(told in line for line in lines) == 1, told
+    assert error in lines[1]
+    assert any(line.endswith("[exit_code] the error that is told above") for line in lines)
+    assert any(line.endswith("as attempt 1") for line in lines)
+    for end in ("task save attempt 3 failed", "run failed: task save failed", "something else"):
+        assert any(line.endswith(end) for line in lines), end
+
+
 def test_no_line_is_wider_than_the_terminal_and_none_is_cut():
     whole = "".join("".join(printed(STORY)).split())
     for width in (60, 80, 120):
