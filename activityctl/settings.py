@@ -8,7 +8,7 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,6 @@ from activityctl.errors import InvalidInputError, UnreachableError, UsageError, 
 from activityctl.secret import (
     Secret,
     SecretReference,
-    masked_url,
     name_of,
     reference_of,
     secrets_in,
@@ -33,7 +32,6 @@ from activityctl.setting_values import (
     networks,
     positive,
     span,
-    span_text,
     variables,
     web_page,
 )
@@ -43,18 +41,17 @@ __all__ = [
     "PROFILE_KEYS",
     "SECRET_ADDRESSES",
     "Secret",
-    "SettingSource",
     "Settings",
     "config_path",
     "default_home",
     "known_secrets",
     "load_settings",
-    "masked_url",
-    "setting_sources",
     "user_config_path",
 ]
 
 DAEMON_FILE: Final = "daemon.json"
+LOCAL_DAEMON: Final = "local daemon"
+"""The source of settings that were found in the home of the local daemon."""
 LOCAL_RIGHTS: Final = {
     "allow_commands": "true",
     "allow_http": "true",
@@ -177,7 +174,7 @@ def load_settings(
     env = os.environ if environment is None else environment
     given = {key: value for key, value in (flags or {}).items() if value is not None}
     home = Path(given["home"]).absolute() if "home" in given else default_home(env)
-    profile_name, sourced = _merged(given, env, home)
+    profile_name, sourced = merged_settings(given, env, home)
     merged = {key: value for key, (value, _) in sourced.items()}
     allowed_variables = variables("allowed_variables", sourced)
     return Settings(
@@ -196,7 +193,7 @@ def load_settings(
             for key, value in env.items()
             if key.startswith("TEMPORAL_") or key in {"HOME", "XDG_CONFIG_HOME"}
         },
-        uses_local_daemon=sourced.get("database_url", UNSET)[1] in {UNSET[1], _LOCAL_DAEMON},
+        uses_local_daemon=sourced.get("database_url", UNSET)[1] in {UNSET[1], LOCAL_DAEMON},
         allow_commands=boolean("allow_commands", sourced),
         allow_http=boolean("allow_http", sourced),
         allowed_networks=networks("allowed_networks", sourced),
@@ -223,64 +220,6 @@ def load_settings(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class SettingSource:
-    """One setting with its value, without passwords, and its source."""
-
-    name: str
-    value: str | int | bool | list[str] | None
-    source: str
-
-
-def setting_sources(
-    flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
-) -> list[SettingSource]:
-    """Return every setting as `load_settings` resolves it, with its source; mask passwords.
-
-    If the local daemon is used, the settings of a worker are those of the local daemon's worker.
-    """
-    env = os.environ if environment is None else environment
-    given = {key: value for key, value in (flags or {}).items() if value is not None}
-    settings = load_settings(given, env)
-    _, sourced = _merged(given, env, settings.home)
-    if settings.uses_local_daemon:
-        settings, sourced = _in_local_daemon(settings, sourced)
-    home = "flag --home" if "home" in given else "environment ACTIVITYCTL_HOME"
-    if "home" not in given and not env.get("ACTIVITYCTL_HOME"):
-        home = UNSET[1]
-    sources = [SettingSource("home", str(settings.home), home)]
-    for key in sorted(PROFILE_KEYS):
-        value = getattr(settings, key)
-        source = sourced.get(key, UNSET)[1]
-        if isinstance(value, Secret):
-            value = masked_url(value.value)
-        if isinstance(value, SecretReference):
-            value = str(value)
-        if isinstance(value, tuple):
-            value = [str(item) for item in value]
-        if isinstance(value, timedelta):
-            value = span_text(value)
-        sources.append(SettingSource(key, value, source))
-    return sources
-
-
-def _in_local_daemon(settings: Settings, sourced: Sourced) -> tuple[Settings, Sourced]:
-    """Return the settings that apply in the local daemon's worker, which reads no profile."""
-    rights = {
-        name: (value, "local daemon, unless `up` was started with another value")
-        for name, value in LOCAL_RIGHTS.items()
-        if sourced.get(name, UNSET)[1].startswith((UNSET[1], "profile "))
-    }
-    resolved = {**sourced, **rights}
-    applied = replace(
-        settings,
-        allow_commands=boolean("allow_commands", resolved),
-        allow_http=boolean("allow_http", resolved),
-        allowed_networks=networks("allowed_networks", resolved),
-    )
-    return applied, resolved
-
-
 def user_config_path() -> Path:
     """Return the path of this user's config file, which may not exist."""
     return config_path(os.environ)
@@ -301,15 +240,17 @@ SECRET_ADDRESSES: Final = {
     "temporal_api_key_ref": "temporal_address",
 }
 """The setting of the address that each secret belongs to."""
-_LOCAL_DAEMON: Final = "local daemon"
 _RESTART: Final = "restart the daemon: activityctl down, then activityctl up -d"
 _HOME: Final = "set ACTIVITYCTL_HOME or --home to a folder of your own"
 
 
-def _merged(
+def merged_settings(
     given: Mapping[str, Any], env: Mapping[str, str], home: Path
 ) -> tuple[str | None, Sourced]:
-    """Return the name of the profile, and each setting with its value of highest precedence."""
+    """Return the name of the profile, and each setting with its value of highest precedence.
+
+    Raises as `load_settings` does.
+    """
     name, profile = _profile(env, given.get("profile"))
     merged: Sourced = {
         **{key: (value, f"profile {name}") for key, value in profile.items()},
@@ -325,7 +266,7 @@ def _merged(
             hint="set database_url as well, or neither of them to use the local daemon",
         )
     # TEMPORAL_ADDRESS is often set for other tools. The local daemon has its own address.
-    local = {key: (value, _LOCAL_DAEMON) for key, value in _local_daemon(home).items()}
+    local = {key: (value, LOCAL_DAEMON) for key, value in _local_daemon(home).items()}
     if local:
         merged.pop("temporal_address", None)
     return name, {**local, **merged}

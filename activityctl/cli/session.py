@@ -13,7 +13,8 @@ from activityctl.cli.colors import uses_escapes
 from activityctl.domain.values.ci_commands import defused
 from activityctl.domain.values.untrusted import escape_controls
 from activityctl.errors import ActivityctlError, InterruptionError
-from activityctl.settings import Settings, load_settings, setting_sources
+from activityctl.setting_sources import setting_sources
+from activityctl.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from rich.console import Console

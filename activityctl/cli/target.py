@@ -3,7 +3,7 @@
 from typing import Final
 from urllib.parse import urlsplit
 
-from activityctl.settings import SettingSource
+from activityctl.setting_sources import SettingSource
 
 CHANGING: Final = frozenset(
     {

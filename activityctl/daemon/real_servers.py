@@ -10,7 +10,8 @@ from activityctl import wiring
 from activityctl.daemon.local.state import ComponentState, ComponentStatus
 from activityctl.domain.runs.worker import WorkerBeat
 from activityctl.errors import ActivityctlError
-from activityctl.settings import Settings, masked_url
+from activityctl.secret import masked_url
+from activityctl.settings import Settings
 
 _ANSWERS_WITHIN: Final = 9.0
 

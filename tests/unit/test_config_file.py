@@ -18,7 +18,8 @@ from activityctl.config_file import (
     use_profile,
 )
 from activityctl.errors import ConflictError, InvalidInputError, NotFoundError
-from activityctl.settings import masked_url, setting_sources
+from activityctl.secret import masked_url
+from activityctl.setting_sources import setting_sources
 
 PROD = {"database_url": "postgresql://u:p@h/d", "allowed_networks": ["10.0.0.0/8"], "max_tasks": 5}
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

@@ -12,6 +12,7 @@ import pytest
 
 from activityctl.errors import InvalidInputError, NotFoundError, UnreachableError, UsageError
 from activityctl.secret import SecretReference
+from activityctl.setting_sources import setting_sources
 from activityctl.settings import (
     DAEMON_FILE,
     PROFILE_KEYS,
@@ -20,7 +21,6 @@ from activityctl.settings import (
     config_path,
     default_home,
     load_settings,
-    setting_sources,
 )
 
 DAEMON = {

@@ -15,12 +15,11 @@ from activityctl.cli.session import Session
 from activityctl.domain.values.json_form import API_VERSION, View
 from activityctl.domain.values.untrusted import escape_controls
 from activityctl.errors import UsageError
-from activityctl.secret import has_password, require_sound_url
+from activityctl.secret import has_password, masked_url, require_sound_url
+from activityctl.setting_sources import setting_sources
 from activityctl.settings import (
     SECRET_ADDRESSES,
     load_settings,
-    masked_url,
-    setting_sources,
     user_config_path,
 )
 
