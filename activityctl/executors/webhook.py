@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from pydantic import BaseModel
 
 from activityctl.domain.chain.account import Account, subscription_object
+from activityctl.domain.chain.execution_policy import execution_policy
 from activityctl.domain.chain.hook_log import hook_entry
 from activityctl.domain.chain.hook_outcome import (
     SKIPPED,
@@ -33,6 +34,7 @@ from activityctl.domain.chain.hook_payloads import (
 )
 from activityctl.domain.chain.hook_signatures import hmac_hex, webhook_headers
 from activityctl.domain.chain.keys import KeyKind
+from activityctl.domain.chain.policy import Refusal, judge, judge_age, windows_of
 from activityctl.domain.runs.run import RunState
 from activityctl.domain.values.untrusted import printable
 from activityctl.errors import (
@@ -54,8 +56,12 @@ from activityctl.ports import (
     Relay,
     RelayRequest,
     RunStore,
+    SpendLedger,
     TaskCall,
 )
+
+if TYPE_CHECKING:  # it loads the libraries of signatures
+    from activityctl.domain.chain.executable import Executable
 
 _OK: Final = frozenset({200})
 _HEARD: Final = frozenset({200, 404})
@@ -85,6 +91,7 @@ class _Exchange:
     keys: tuple[str, ...]
     """The valid HMAC keys, the current one first."""
     row: HookRow
+    account: Account
     deadline: float
 
     @property
@@ -104,6 +111,8 @@ class WebhookExecutor:
         runs: RunStore,
         ledger: HookLedger,
         keys: KeyReader,
+        spends: SpendLedger,
+        *,
         relay: Relay | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -111,6 +120,7 @@ class WebhookExecutor:
         self._runs = runs
         self._ledger = ledger
         self._keys = keys
+        self._spends = spends
         self._relay = relay or NoRelay()
         self._clock = clock
 
@@ -140,17 +150,17 @@ class WebhookExecutor:
             message = f"run {call.run_id} does not exist any more"
             raise TaskError(message, code="run_gone", retryable=False)
         keys = await self._valid_keys(body.hmac_key, call)
-        run = state.run
+        run, account = state.run, _account(state, owner)
         key = request_id(call.idempotency_key, run.due_at)
         row = HookRow(
             call.idempotency_key,
             run.subscription_id,
             run.id,
             key,
-            _payload(body, state, owner, key),
+            _payload(body, state, owner, account, key),
             self._clock(),
         )
-        return _Exchange(body, call, keys, await self._ledger.begin(row), deadline)
+        return _Exchange(body, call, keys, await self._ledger.begin(row), account, deadline)
 
     async def _valid_keys(self, name: str, call: TaskCall) -> tuple[str, ...]:
         try:
@@ -212,8 +222,20 @@ class WebhookExecutor:
             task.executable,
             task.executor_signature,
         )
-        outcome = await self._relay.execute(request)
+        refusal = await self._refusal(exchange, task.executable)
+        outcome = refusal.outcome() if refusal else await self._relay.execute(request)
         return replace(exchange, row=await self._ledger.decided(row.key, outcome))
+
+    async def _refusal(self, exchange: _Exchange, executable: "Executable") -> Refusal | None:
+        """Return why the policy does not allow the call; the signer decides once more."""
+        policy = execution_policy(exchange.body.policy, exchange.account)
+        if policy is None:
+            return judge(None, executable, {})
+        now, row = self._clock(), exchange.row
+        windows = windows_of(policy, executable)
+        spent = await self._spends.spent(row.subscription_id, windows, now, without=row.request_id)
+        too_old = row.answered_at and judge_age(policy, row.answered_at, now)
+        return too_old or judge(policy, executable, spent)
 
     async def _end(self, exchange: _Exchange) -> None:
         """Tell the executor what became of its call, and keep what it says to that."""
@@ -281,16 +303,22 @@ def _signature(exchange: _Exchange, key: str, text: str) -> str:
     return hmac_hex(key, text) if exchange.body.signatures.has_field else ""
 
 
-def _payload(body: WebhookBody, state: RunState, owner: HookOwner, key: str) -> dict[str, Any]:
+def _account(state: RunState, owner: HookOwner) -> Account:
     if owner.account is None:
         message = (
             f"subscription {state.run.subscription} has no account: add account with chainId and "
             "subAccountAddress to it"
         )
         raise TaskError(message, code="account_missing", retryable=False)
+    return Account.model_validate(dict(owner.account))
+
+
+def _payload(
+    body: WebhookBody, state: RunState, owner: HookOwner, account: Account, key: str
+) -> dict[str, Any]:
     run = state.run
     subscription = subscription_object(
-        Account.model_validate(dict(owner.account)),
+        account,
         key=run.subscription_id,
         registry_id=body.registry_id,
         created_at=owner.created_at,

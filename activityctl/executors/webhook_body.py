@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 
 from activityctl.domain.chain.address import Address
 from activityctl.domain.chain.hook_signatures import SignatureProfile
+from activityctl.domain.chain.policy_fields import ExecutionPolicy
 from activityctl.domain.values.model import NAME_PATTERN, Manifest
 from activityctl.domain.values.text import LITERAL_SCHEMA
 from activityctl.errors import DestinationForbiddenError
@@ -77,4 +78,9 @@ class WebhookBody(Manifest):
         "`both` sends both; a response needs the field, and its headers are checked if it has "
         "them. Default: both.",
         examples=["standard-webhooks"],
+    )
+    policy: ExecutionPolicy | None = Field(
+        default=None,
+        description="Which calls are relayed, and how much they may spend. Default: none is.",
+        examples=[{"targets": ["0x4200000000000000000000000000000000000006"]}],
     )

@@ -58,6 +58,7 @@ from activityctl.ports.schedules import (
 )
 from activityctl.ports.secrets import Destination, FoundSecret, ResolveSecret, SecretReader
 from activityctl.ports.signals import LOG_CHANNEL, WORK_CHANNEL, Signals, Work, Workers
+from activityctl.ports.spends import OTHER_SPEND, Spend, SpendLedger, SpentSums
 from activityctl.ports.sql import SqlBounds, SqlClient, SqlCommand, SqlResult
 from activityctl.ports.storage import Storage, StorageReport
 from activityctl.ports.stuck import StuckRuns, StuckSummary, StuckWorkflow
@@ -86,6 +87,7 @@ __all__ = [
     "HELD_PAUSE",
     "LOG_CHANNEL",
     "ORDER_WAITS",
+    "OTHER_SPEND",
     "WAKE_AFTER",
     "WORK_CHANNEL",
     "Backfills",
@@ -170,6 +172,9 @@ __all__ = [
     "Signals",
     "SourceCall",
     "SpanSink",
+    "Spend",
+    "SpendLedger",
+    "SpentSums",
     "SqlBounds",
     "SqlClient",
     "SqlCommand",

@@ -46,6 +46,7 @@ class HookRow:
     executed_request: str | None = None
     executed_response: str | None = None
     closed_at: datetime | None = None
+    answered_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from activityctl.ports import (
     RunStore,
     ScheduleRegister,
     Signals,
+    SpendLedger,
     Storage,
     StuckRuns,
     Timetable,
@@ -91,6 +92,13 @@ class Ports:
         from activityctl.adapters.postgres.runs.hooks import PostgresHookLedger
 
         return PostgresHookLedger(self._database)
+
+    @cached_property
+    def spends(self) -> SpendLedger:
+        """What executions have spent."""
+        from activityctl.adapters.postgres.runs.spends import PostgresSpendLedger
+
+        return PostgresSpendLedger(self._database)
 
     @cached_property
     def letters(self) -> DeadLetters:

@@ -77,7 +77,9 @@ async def open_executors(
         base_environment=settings.task_environment,
     )
     built["sql"] = SqlExecutor(DatabaseClient())
-    built["webhook"] = WebhookExecutor(hook_client(settings), ports.runs, ports.hooks, keys)
+    built["webhook"] = WebhookExecutor(
+        hook_client(settings), ports.runs, ports.hooks, keys, ports.spends
+    )
     try:
         yield built
     finally:

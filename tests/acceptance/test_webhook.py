@@ -20,6 +20,8 @@ spec:
         registryID: 1fcc089a-9faf-40e9-9ec8-3e34d2f4614f
         executorAddress: "0xd1f745f0d14918a2c1e31153f2492891e4526ea4"
         hmacKey: node-hook
+        policy:
+          targets: ["0x4200000000000000000000000000000000000006"]
 ---
 apiVersion: activityctl/v1
 kind: Subscription
@@ -36,6 +38,12 @@ def test_a_service_in_node_is_triggered_told_and_logged(shell):
     made = shell("keys", "create", "node-hook", "--kind", "hmac").stdout
     (key,) = re.findall("hmacKey: ([0-9a-f]{64})", made)
     with node_executor(key) as node:
+        wide = MANIFEST % (node.url, "skip") + OF_ACCOUNT.replace(
+            "}", ', policy: {targets: ["%s"]}}'
+        )
+        file.write_text(wide % ACCOUNT)
+        refused = shell("validate", "-f", "node.yaml", code=3).stderr
+        assert re.search(r"node\.yaml:24:112: .*allows nothing more", refused)
         file.write_text(MANIFEST % (node.url, "skip"))
         assert "account is missing" in shell("validate", "-f", "node.yaml", code=3).stderr
         file.write_text(MANIFEST % (node.url, "skip") + OF_ACCOUNT)

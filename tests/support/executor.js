@@ -13,6 +13,7 @@ function trigger(mode, request) {
     return { skip: true, requestID, task: null, signature: sign(`${requestID}:0x`) };
   }
   const executorSignature = '0x' + '11'.repeat(65);
+  const metadata = params.subscription.metadata;
   return {
     skip: false,
     requestID,
@@ -22,9 +23,9 @@ function trigger(mode, request) {
       executorSignature,
       executable: {
         callType: 0,
-        to: params.subscription.metadata.target,
-        value: '0',
-        data: '0xa9059cbb',
+        to: metadata.target,
+        value: metadata.value || '0',
+        data: '0xd0e30db0', // deposit()
       },
     },
     signature: mode === 'forged' ? sign('other') : sign(`${requestID}:${executorSignature}`),

@@ -18,6 +18,7 @@ from activityctl.adapters.memory.runs.logbook import MemoryLogbook
 from activityctl.adapters.memory.runs.notices import MemoryNotices
 from activityctl.adapters.memory.runs.replays import MemoryReplays
 from activityctl.adapters.memory.runs.runs import MemoryRunStore
+from activityctl.adapters.memory.runs.spends import MemorySpendLedger
 from activityctl.adapters.memory.runs.stuck import MemoryStuckRuns
 from activityctl.adapters.memory.runs.unfinished import MemoryUnfinishedWork
 from activityctl.adapters.memory.runs.waits import MemoryWaits
@@ -49,6 +50,7 @@ from activityctl.ports import (
     RunStore,
     ScheduleRegister,
     Signals,
+    SpendLedger,
     StuckRuns,
     Timetable,
     UnfinishedWork,
@@ -86,6 +88,7 @@ class MemoryPorts:
     facts: Facts
     notices: Notices
     hooks: HookLedger
+    spends: SpendLedger
     starter: MemoryRunStarter = field(default_factory=MemoryRunStarter)
     schedule_client: MemoryScheduleClient = field(default_factory=MemoryScheduleClient)
 
@@ -119,4 +122,5 @@ def memory_ports(state: MemoryState | None = None) -> MemoryPorts:
         MemoryFacts(shared),
         MemoryNotices(shared),
         MemoryHookLedger(shared),
+        MemorySpendLedger(),
     )

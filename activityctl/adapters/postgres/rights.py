@@ -98,6 +98,7 @@ TABLES: Final[Mapping[str, Rights]] = {
     "letter_actions": _rights(read="SELECT", apply="SELECT, INSERT", worker="SELECT, DELETE"),
     "hooks": _rights(read="SELECT", worker="SELECT, INSERT, UPDATE, DELETE"),
     "hook_counts": _rights(read="SELECT", worker="SELECT, INSERT, UPDATE"),
+    "spends": _rights(read="SELECT", worker="SELECT, INSERT, UPDATE"),
     "late_runs": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, DELETE"),
     "notices": _rights(
         read="SELECT", apply="SELECT, INSERT", worker="SELECT, INSERT, UPDATE, DELETE"

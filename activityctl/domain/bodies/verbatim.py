@@ -21,7 +21,7 @@ WRITTEN_OUT: Final[Mapping[str, frozenset[str]]] = {
     "code": frozenset(),
     "python": frozenset({"strategy"}),
     "sql": frozenset({"connection", "statement", "statements"}),
-    "webhook": frozenset({"baseURL", "registryID", "executorAddress", "hmacKey"}),
+    "webhook": frozenset({"baseURL", "registryID", "executorAddress", "hmacKey", "policy"}),
 }
 """By kind, the fields in whose texts there may be no expression."""
 _CHOSEN: Final = "write out the fields: a value must not choose what runs"
@@ -62,6 +62,9 @@ def _in_code(value: JsonValue, name: str) -> list[Finding]:
             return _in_code(value.get("statement"), "statement") and [
                 Finding(("statement",), _IN_STATEMENT)
             ]
+        case Mapping() if name == "policy":
+            fields = value.items()
+            return [found.under(key) for key, item in fields for found in _in_code(item, name)]
         case _:
             return []
 

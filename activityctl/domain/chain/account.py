@@ -8,14 +8,14 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 
 from activityctl.domain.chain.address import ZERO_ADDRESS, Address
+from activityctl.domain.chain.amounts import WholeTokens, WholeUnits
 from activityctl.domain.chain.moments import chain_timestamp
+from activityctl.domain.chain.policy_fields import NarrowedPolicy
 from activityctl.domain.values.model import JsonValue, Manifest
 
 ACTIVE: Final = 2
 CANCELLED: Final = 4
 """The statuses of a subscription in the Builder Kit."""
-_WEI: Final = re.compile("0|[1-9][0-9]{0,77}")
-_TOKENS: Final = re.compile(r"(?:0|[1-9][0-9]{0,77})(?:\.[0-9]{1,78})?")
 _HASH: Final = re.compile("0x[0-9a-fA-F]{64}")
 _NO_HASH: Final = "0x" + 64 * "0"
 
@@ -23,18 +23,6 @@ _NO_HASH: Final = "0x" + 64 * "0"
 def _hash(text: str) -> str:
     if not _HASH.fullmatch(text):
         raise ValueError("is not a hash: write 0x and 64 hex digits, in quotes")
-    return text
-
-
-def _wei(text: str) -> str:
-    if not _WEI.fullmatch(text):
-        raise ValueError("is not an amount: write whole units as digits, in quotes")
-    return text
-
-
-def _tokens(text: str) -> str:
-    if not _TOKENS.fullmatch(text):
-        raise ValueError('is not an amount: write a decimal number in quotes, such as "0.5"')
     return text
 
 
@@ -53,7 +41,7 @@ class Account(Manifest):
     duration: int = Field(
         default=0, ge=0, description="For how many days it was subscribed.", examples=[30]
     )
-    fee_amount: Annotated[str, AfterValidator(_wei)] = Field(
+    fee_amount: WholeUnits = Field(
         default="0", description="The fee, in the smallest unit of the token.", examples=["0"]
     )
     fee_token: Address = Field(
@@ -66,15 +54,21 @@ class Account(Manifest):
         description="What the executor gets as the subscription's metadata. Default: the params.",
         examples=[{"every": "30"}],
     )
-    token_inputs: dict[Address, Annotated[str, AfterValidator(_wei)]] = Field(
+    token_inputs: dict[Address, WholeUnits] = Field(
         default={},
         description="What was paid in, in the smallest unit, by token.",
         examples=[{"0x4200000000000000000000000000000000000006": "800000000000000"}],
     )
-    token_limits: dict[Address, Annotated[str, AfterValidator(_tokens)]] = Field(
+    token_limits: dict[Address, WholeTokens] = Field(
         default={},
         description="What may be spent, in whole tokens, by token.",
         examples=[{"0x4200000000000000000000000000000000000006": "0.0008"}],
+    )
+    policy: NarrowedPolicy | None = Field(
+        default=None,
+        description="What executions may do for this account. It only narrows the policy of the "
+        "definition.",
+        examples=[{"maxValue": "0"}],
     )
 
 

@@ -23,6 +23,12 @@ class HookError(StrEnum):
     """The task is of another executor."""
     BAD_EXECUTABLE = "bad_executable"
     """The call in the task cannot be made."""
+    POLICY_REFUSED = "policy_refused"
+    """The policy does not allow the call."""
+    GAS_CAP = "gas_cap"
+    """The call needs more gas than the policy allows."""
+    EXPIRED = "expired"
+    """The answer is too old to be carried out."""
     RELAYER_MISSING = "relayer_missing"
     """There is nothing here that could send the call."""
 

@@ -1,20 +1,18 @@
-"""Checks whether a subscription has the on-chain account that its definition needs."""
-
-from typing import Final
+"""Checks of the on-chain account of a subscription, against its definition."""
 
 from activityctl.domain.manifests.definition import DefinitionSpec
+from activityctl.domain.manifests.execution_checks import WEBHOOK, check_narrowing
 from activityctl.domain.manifests.subscription import SubscriptionSpec
 from activityctl.domain.manifests.task_tree import all_templates
 from activityctl.domain.values.finding import Finding
 
-_WEBHOOK: Final = "webhook"
 
-
-def missing_account(spec: SubscriptionSpec, definition: DefinitionSpec) -> list[Finding]:
-    """Return a finding if a task calls an executor and the subscription has no account."""
+def check_account(spec: SubscriptionSpec, definition: DefinitionSpec) -> list[Finding]:
+    """Return what is wrong with an account, also that it is missing though a task needs it."""
     if spec.account is not None:
-        return []
-    users = [task.name for task in all_templates(definition.all_tasks) if _WEBHOOK in task.kinds]
+        findings = check_narrowing(spec.account, definition)
+        return [finding.under("account") for finding in findings]
+    users = [task.name for task in all_templates(definition.all_tasks) if WEBHOOK in task.kinds]
     if not users:
         return []
     reason = (

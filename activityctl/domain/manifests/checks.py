@@ -32,7 +32,7 @@ from activityctl.domain.cel.static_type import CelKinds, StaticType, params_type
 from activityctl.domain.cel.templates import constant_key
 from activityctl.domain.chain.trigger import ChainTrigger, check_chain_trigger
 from activityctl.domain.events.trigger import KEY_PATHS, EventTrigger, check_event_trigger
-from activityctl.domain.manifests.account_checks import missing_account
+from activityctl.domain.manifests.account_checks import check_account
 from activityctl.domain.manifests.definition import DefinitionSpec, TriggerTemplate
 from activityctl.domain.manifests.engine_checks import check_engine_task
 from activityctl.domain.manifests.flow_checks import check_flow, check_needs
@@ -101,7 +101,7 @@ def check_subscription(spec: SubscriptionSpec, definition: DefinitionSpec) -> li
     """Return everything that is wrong with a subscription to that definition."""
     params = fill_defaults(definition.params, spec.params)
     findings = _under(check_params(definition.params, params), "params")
-    findings += missing_account(spec, definition)
+    findings += check_account(spec, definition)
     known = {trigger.name: trigger for trigger in definition.triggers}
     for name, override in spec.triggers.items():
         if name not in known:

@@ -5,6 +5,7 @@ from typing import Final
 
 from activityctl.domain.cel.static_check import CONDITION, check_meaning
 from activityctl.domain.manifests.context import ContextTemplate
+from activityctl.domain.manifests.execution_checks import check_execution_policy
 from activityctl.domain.manifests.task_template import TaskTemplate
 from activityctl.domain.tasks.breaker import BreakerPolicy
 from activityctl.domain.tasks.failure import ERROR_SCOPE
@@ -69,6 +70,7 @@ def check_policies(task: TaskTemplate, reporting: frozenset[str]) -> Iterator[Fi
     """Yield what is wrong with the policies; `reporting` are the kinds that report progress."""
     yield from _check_breaker(task.breaker, task.kinds)
     yield from check_retry(task.retry)
+    yield from check_execution_policy(task)
     if task.timeout.heartbeat is not None and not reporting.issuperset(task.kinds):
         kind = ", ".join(task.kinds)
         reason = f"has no effect: a task of kind {kind} reports no progress; use startToClose"

@@ -30,7 +30,12 @@ AT = datetime(2026, 5, 1, 12, 30, 5, tzinfo=UTC)
 ACCOUNT = "0x8a17fe295bf517fbc148f565e5d6a2fe4f930cba"
 EXECUTOR = "0xd1f745f0d14918a2c1e31153f2492891e4526ea4"
 WETH = "0x4200000000000000000000000000000000000006"
-BODY = {"registryID": "registry-1", "executorAddress": EXECUTOR, "hmacKey": "hook"}
+BODY = {
+    "registryID": "registry-1",
+    "executorAddress": EXECUTOR,
+    "hmacKey": "hook",
+    "policy": {"targets": [WETH]},
+}
 FIRST = "ed2cff7120f726311a0eb048c2d3af3ef3a411cc93bcf82883bc8988638dcae7"
 MakeRun = Callable[..., Awaitable[Run]]
 
@@ -119,13 +124,22 @@ class Task:
     key: str = "task-1"
     fields: dict[str, Any] = field(default_factory=dict)
     attempts: int = 0
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     async def attempt(self) -> ExecutorOutcome:
         self.attempts += 1
         call = TaskCall(self.run.id, "task-1", "tell", 0, self.attempts, self.key, 10.0, silent)
         client = HookClient(allow_http=True, allowed_networks=LOOPBACK)
         ledger = self.ledger or self.ports.hooks
-        executor = WebhookExecutor(client, self.ports.runs, ledger, self.keys, self.relay)
+        executor = WebhookExecutor(
+            client,
+            self.ports.runs,
+            ledger,
+            self.keys,
+            self.ports.spends,
+            relay=self.relay,
+            clock=self.now,
+        )
         try:
             body = parse_body(executor, {**BODY, "baseURL": self.url, **self.fields})
             return await executor.execute(body, call)
@@ -283,6 +297,38 @@ async def test_a_forged_response_fails_for_good_and_nothing_is_relayed(
     lax.fields = {"verifyPayload": False}
     await lax.attempt()
     assert len(relay.requests) == 1
+
+
+async def test_what_the_policy_refuses_is_not_relayed_and_its_executor_is_told(
+    ports: wiring.Ports, mine: Subscription, make_run: MakeRun, keys: KeyStores, node: NodeExecutor
+):
+    before = len(node.seen())
+    relay = Sent()
+    run = await make_run("a", at=AT)
+    task = Task(ports, keys, f"{node.url}/task", run, relay)
+    for number, (policy, message) in enumerate(
+        [
+            (None, "the definition has no policy"),
+            ({"targets": [ACCOUNT]}, f"does not have {WETH} in targets"),
+            ({"targets": [WETH], "selectors": ["withdraw(uint256)"]}, "0xd0e30db0"),
+        ],
+        start=2,
+    ):
+        error = await replace(task, key=f"task-{number}", fields={"policy": policy}).fails()
+        assert (error.task_code, error.may_retry) == ("policy_refused", False)
+        assert message in error.message
+        path, executed = new(node, before)[-1]
+        assert path.endswith("/kernel/executed")
+        assert executed["error"] == {"type": "policy_refused", "message": error.message}
+    assert relay.requests == []
+    assert (await entries(ports, mine))[-1].metadata["error"]["type"] == "policy_refused"
+    # An answer is judged by its age when it is carried out, not when it was given.
+    old = replace(task, key="old", ledger=Cut(ports.hooks, "answered"))
+    with pytest.raises(LostWorkerError):
+        await old.attempt()
+    later = datetime.now(UTC) + timedelta(minutes=11)
+    assert (await replace(old, ledger=None, now=lambda: later).fails()).task_code == "expired"
+    assert relay.requests == []
 
 
 @pytest.mark.parametrize("ports", ["memory"], indirect=True)

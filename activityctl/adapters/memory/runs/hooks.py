@@ -47,7 +47,7 @@ class MemoryHookLedger:
         """Keep the answer, and count the trigger of its subscription; a second one is ignored."""
         row = self._rows[key]
         if row.response is None:
-            row = self._rows[key] = replace(row, response=response, outcome=outcome)
+            row = self._rows[key] = replace(row, response=response, outcome=outcome, answered_at=at)
             before = self._counts.get(row.subscription_id, HookContext())
             after = HookContext(before.count + 1, at, row.request_id)
             self._counts[row.subscription_id] = after

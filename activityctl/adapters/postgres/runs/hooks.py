@@ -139,4 +139,5 @@ def _row_of(row: Mapping[str, Any]) -> HookRow:
         row["executed_request"],
         row["executed_response"],
         row["closed_at"],
+        row["answered_at"],
     )

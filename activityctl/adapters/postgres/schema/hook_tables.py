@@ -1,10 +1,11 @@
 """The tables of the triggers of executors."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, ClassVar
 
-from sqlalchemy import ForeignKey, Index
-from sqlmodel import SQLModel
+from sqlalchemy import Column, ForeignKey, Index, Numeric
+from sqlmodel import Field, SQLModel
 
 from activityctl.adapters.postgres.schema.columns import (
     json_column,
@@ -42,3 +43,15 @@ class HookCountTable(SQLModel, table=True):
     count: int = number_column()
     last_at: datetime = moment_column()
     last_request_id: str = text_column()
+
+
+class SpendTable(SQLModel, table=True):
+    """What one execution spends of one asset."""
+
+    __tablename__: ClassVar[Any] = "spends"
+    __table_args__ = (Index(None, "subscription_id", "asset", "at"),)
+    request_id: str = text_column(key=True)
+    asset: str = text_column(key=True)
+    subscription_id: str = text_column(ForeignKey("subscriptions.id"))
+    amount: Decimal = Field(sa_column=Column(Numeric(78, 0), nullable=False))
+    at: datetime = moment_column()
