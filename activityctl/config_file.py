@@ -19,6 +19,8 @@ PROFILE_KEYS: Final = frozenset(
         "temporal_address",
         "temporal_namespace",
         "temporal_api_key_ref",
+        "temporal_former_payload_key_ref",
+        "temporal_payload_key_ref",
         "temporal_ui",
         "api_url",
         "allow_commands",

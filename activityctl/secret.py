@@ -120,11 +120,11 @@ def passwords_in(database_url: str) -> set[str]:
 def secrets_in(
     environment: Mapping[str, str],
     database_url: Secret | None,
-    references: Sequence[SecretReference | None],
+    references: Sequence[SecretReference],
 ) -> tuple[str, ...]:
     """Return the secrets to mask in logs and crash reports, longest first."""
     found = {value for name, value in environment.items() if has_secret_name(name)}
-    found |= {each.found.value for each in references if each and each.found}
+    found |= {each.found.value for each in references if each.found}
     urls = [value for name, value in environment.items() if name.endswith("DATABASE_URL")]
     urls += [database_url.value] if database_url else []
     found |= {part for url in urls for part in (url, *passwords_in(url))}

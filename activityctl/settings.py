@@ -89,6 +89,10 @@ class Settings:
     temporal_namespace_is_set: bool = False
     """Whether a variable or a profile names it; else temporal.toml may name another."""
     temporal_api_key_ref: SecretReference | None = None
+    temporal_payload_key_ref: SecretReference | None = None
+    """The key that encrypts what Temporal stores of our workflows. None: it is not encrypted."""
+    temporal_former_payload_key_ref: SecretReference | None = None
+    """The key from before a rotation, which only decrypts."""
     api_url: str | None = None
     """The URL of the daemon's HTTP API. An http task may give only a path of it."""
     own_ports: frozenset[int] = frozenset()
@@ -135,6 +139,17 @@ class Settings:
     """The hosts of secrets that come from variables: `NAME=HOST[,HOST...]`, parted by spaces."""
     secret_variables: Mapping[str, Secret] = field(default_factory=dict, repr=False)
     """The secrets of the variables `ACTIVITYCTL_SECRET_*`, by the name of the secret."""
+
+    @property
+    def references(self) -> tuple[SecretReference, ...]:
+        """Where the secrets are that connections need."""
+        found = (
+            self.database_password_ref,
+            self.temporal_api_key_ref,
+            self.temporal_payload_key_ref,
+            self.temporal_former_payload_key_ref,
+        )
+        return tuple(reference for reference in found if reference is not None)
 
     def required_database_url(self) -> str:
         """Return the URL of the database. Raises UnreachableError if no daemon is running here.
@@ -186,6 +201,8 @@ def load_settings(
         temporal_namespace=str(merged.get("temporal_namespace", "default")),
         temporal_namespace_is_set="temporal_namespace" in merged,
         temporal_api_key_ref=_reference("temporal_api_key_ref", sourced, env),
+        temporal_payload_key_ref=_reference("temporal_payload_key_ref", sourced, env),
+        temporal_former_payload_key_ref=_reference("temporal_former_payload_key_ref", sourced, env),
         api_url=merged.get("api_url"),
         own_ports=_own_ports(home),
         temporal_environment={
@@ -231,15 +248,14 @@ def known_secrets(flags: Mapping[str, Any] | None = None) -> tuple[str, ...]:
     with contextlib.suppress(Exception):  # the environment's secrets are known all the same
         settings = load_settings(flags)
     url = settings.database_url if settings else None
-    references = (settings.database_password_ref, settings.temporal_api_key_ref) if settings else ()
-    return secrets_in(os.environ, url, references)
+    return secrets_in(os.environ, url, settings.references if settings else ())
 
 
 SECRET_ADDRESSES: Final = {
     "database_password_ref": "database_url",
     "temporal_api_key_ref": "temporal_address",
 }
-"""The setting of the address that each secret belongs to."""
+"""The setting of the address that a secret is sent to."""
 _RESTART: Final = "restart the daemon: activityctl down, then activityctl up -d"
 _HOME: Final = "set ACTIVITYCTL_HOME or --home to a folder of your own"
 
@@ -331,8 +347,10 @@ def _reference(key: str, sourced: Sourced, env: Mapping[str, str]) -> SecretRefe
     value, source = sourced.get(key, UNSET)
     if not value:
         return None
-    address = sourced.get(SECRET_ADDRESSES[key], UNSET)[1]
-    address_source = address if source.startswith("profile ") and address != source else None
+    address_source = None
+    if key in SECRET_ADDRESSES and source.startswith("profile "):
+        address = sourced.get(SECRET_ADDRESSES[key], UNSET)[1]
+        address_source = None if address == source else address
     return reference_of(key, str(value), env, source=source, address_source=address_source)
 
 

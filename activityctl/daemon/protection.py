@@ -34,9 +34,12 @@ def protect_memory() -> None:
 
 def secret_variables(settings: Settings) -> list[str]:
     """Return the names of the variables with secrets that the settings have read."""
-    references = (settings.database_password_ref, settings.temporal_api_key_ref)
     given = (variable_of(name) for name in settings.secret_variables)
-    return [*_ALWAYS_SECRET, *given, *(name for ref in references if (name := _variable(ref)))]
+    return [
+        *_ALWAYS_SECRET,
+        *given,
+        *(name for ref in settings.references if (name := _variable(ref))),
+    ]
 
 
 def forget_variables(names: Iterable[str]) -> None:

@@ -15,6 +15,7 @@ from activityctl.settings import Settings
 
 if TYPE_CHECKING:
     from temporalio.client import Client
+    from temporalio.converter import PayloadCodec
 
 _API_KEY = "TEMPORAL_API_KEY"
 
@@ -85,7 +86,24 @@ async def connect_temporal(settings: Settings) -> "Client":
     reference = settings.temporal_api_key_ref
     is_used = not (settings.uses_local_daemon or settings.temporal_environment.get(_API_KEY))
     key = await read_secret(reference) if reference is not None and is_used else None
-    return await connect(settings, key)
+    return await connect(settings, key, codec=await _payload_codec(settings))
+
+
+async def _payload_codec(settings: Settings) -> "PayloadCodec | None":
+    """Return what encrypts payloads; None if no key is named. Raises what `read_secret` raises."""
+    current, former = settings.temporal_payload_key_ref, settings.temporal_former_payload_key_ref
+    if current is None and former is None:
+        return None
+    from activityctl.adapters.temporal.payload_codec import EncryptingCodec, payload_key
+
+    if current is None:
+        raise InvalidInputError(
+            "temporal_former_payload_key_ref is set, but no temporal_payload_key_ref",
+            hint="set temporal_payload_key_ref to the key that encrypts",
+        )
+    named = [reference for reference in (current, former) if reference is not None]
+    keys = [payload_key(str(each), (await read_secret(each)).value) for each in named]
+    return EncryptingCodec(*keys)
 
 
 async def unprotected_connections(settings: Settings) -> dict[str, str]:
@@ -124,4 +142,4 @@ def build_histories(settings: Settings) -> Histories:
     """Return the adapter that replays workflow histories; it connects when it has to."""
     from activityctl.adapters.temporal.histories import TemporalHistories
 
-    return TemporalHistories(lambda: connect_temporal(settings))
+    return TemporalHistories(lambda: connect_temporal(settings), lambda: _payload_codec(settings))

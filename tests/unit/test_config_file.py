@@ -147,6 +147,8 @@ def test_every_setting_has_a_source(path: Path, tmp_path: Path):
         "temporal_namespace": ("default", "default"),
         "database_password_ref": (None, "default"),
         "temporal_api_key_ref": (None, "default"),
+        "temporal_payload_key_ref": (None, "default"),
+        "temporal_former_payload_key_ref": (None, "default"),
         "temporal_ui": (None, "default"),
         "api_url": (None, "default"),
         "allow_commands": (False, "default"),

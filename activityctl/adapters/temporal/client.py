@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import Final
 
 from temporalio.client import Client
+from temporalio.converter import PayloadCodec
 from temporalio.envconfig import ClientConfigProfile
 from temporalio.service import RPCError
 
-from activityctl.adapters.temporal.failures import DISCREET_CONVERTER
+from activityctl.adapters.temporal.failures import converter_with
 from activityctl.domain.values.destination import is_loopback
 from activityctl.errors import InvalidInputError, NotAllowedError, UnreachableError
 from activityctl.secret import Secret
@@ -35,8 +36,12 @@ _REASONS: Final = {
 _DEFAULT_ADDRESS: Final = "localhost:7233"
 
 
-async def connect(settings: Settings, api_key: Secret | None = None) -> Client:
+async def connect(
+    settings: Settings, api_key: Secret | None = None, *, codec: PayloadCodec | None = None
+) -> Client:
     """Connect within CONNECT_SECONDS; `api_key` is the key that the settings refer to.
+
+    With a `codec`, everything that workflows and steps pass on goes through it.
 
     Raises UnreachableError when the server does not answer, InvalidInputError for an invalid
     temporal.toml, and NotAllowedError when the API key of temporal.toml would be sent to an
@@ -46,7 +51,7 @@ async def connect(settings: Settings, api_key: Secret | None = None) -> Client:
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             return await Client.connect(
-                **profile.to_client_connect_config(), data_converter=DISCREET_CONVERTER
+                **profile.to_client_connect_config(), data_converter=converter_with(codec)
             )
     except (RuntimeError, RPCError, TimeoutError) as error:
         raise UnreachableError(

@@ -15,6 +15,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.bridge.proto.workflow_activation import WorkflowActivation
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
 from temporalio.client import Client, WorkflowExecution, WorkflowHistory
+from temporalio.converter import PayloadCodec
 from temporalio.runtime import LoggingConfig, Runtime, TelemetryConfig
 from temporalio.service import RPCError
 from temporalio.worker import (
@@ -25,7 +26,8 @@ from temporalio.worker import (
     WorkflowReplayResult,
 )
 
-from activityctl.adapters.temporal.failures import DISCREET_CONVERTER
+from activityctl.adapters.temporal.failures import converter_with
+from activityctl.adapters.temporal.payload_codec import UnreadablePayloadError
 from activityctl.domain.runs.verification import VerifiedHistory, parting_event, plain_reason
 from activityctl.domain.timing.firing import FiringRef, firing_key
 from activityctl.errors import InvalidInputError, UnreachableError, reason_of
@@ -41,13 +43,22 @@ _LONGEST_NAME: Final = 150
 class TemporalHistories:
     """Implements the Histories port."""
 
-    def __init__(self, connect: Callable[[], Awaitable[Client]]) -> None:
-        """Remember `connect`, which is called only for histories of the server."""
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[Client]],
+        codec: Callable[[], Awaitable[PayloadCodec | None]],
+    ) -> None:
+        """Remember `connect`, which is called only for histories of the server.
+
+        `codec` returns what decrypts the payloads, or None.
+        """
         self._connect = connect
+        self._codec = codec
 
     async def verify_files(self, paths: Sequence[Path]) -> AsyncIterator[VerifiedHistory]:
         """Replay the histories in these files; InvalidInputError for a file that has none."""
         sources: dict[int, str] = {}
+        codec = await self._codec()
 
         async def histories() -> AsyncIterator[WorkflowHistory]:
             for path in paths:
@@ -55,14 +66,15 @@ class TemporalHistories:
                 sources[id(history)] = str(path)
                 yield history
 
-        async for result, reached in _replayed(histories()):
-            yield _verified(result, reached, sources.pop(id(result.history), None))
+        async for result, reached in _replayed(histories(), codec):
+            yield await _verified(result, reached, sources.pop(id(result.history), None), codec)
 
     async def verify_server(
         self, *, only_open: bool, since: datetime | None, limit: int, save_to: Path | None
     ) -> AsyncIterator[VerifiedHistory]:
         """Replay the newest histories of the server, and save them to a folder if one is given."""
         client = await self._connect()
+        codec = client.data_converter.payload_codec
 
         async def histories() -> AsyncIterator[WorkflowHistory]:
             executions = client.list_workflows(_query(since, only_open=only_open), limit=limit)
@@ -73,8 +85,8 @@ class TemporalHistories:
                     yield history
 
         try:
-            async for result, reached in _replayed(histories()):
-                yield _verified(result, reached, None)
+            async for result, reached in _replayed(histories(), codec):
+                yield await _verified(result, reached, None, codec)
         except RPCError as error:
             raise UnreachableError(
                 f"Temporal did not give the histories: {error.message}", hint="activityctl doctor"
@@ -128,14 +140,14 @@ class _Reaching(UnsandboxedWorkflowRunner):
 
 
 async def _replayed(
-    histories: AsyncIterator[WorkflowHistory],
+    histories: AsyncIterator[WorkflowHistory], codec: PayloadCodec | None
 ) -> AsyncIterator[tuple[WorkflowReplayResult, Mapping[str, int]]]:
     """Yield the result of each replay, and how far each was replayed; the SDK logs nothing."""
     runner = _Reaching()
     replayer = Replayer(
         workflows=[RunActivityWorkflow, RunBatchWorkflow],
         workflow_runner=runner,
-        data_converter=DISCREET_CONVERTER,
+        data_converter=converter_with(codec),
         runtime=Runtime(telemetry=TelemetryConfig(logging=LoggingConfig(filter="OFF"))),
     )
     async with replayer.workflow_replay_iterator(histories) as results:
@@ -168,11 +180,14 @@ def _save(history: WorkflowHistory, folder: Path) -> None:
     (folder / f"{name}.json").write_text(text + "\n", "utf-8")
 
 
-def _verified(
-    result: WorkflowReplayResult, reached: Mapping[str, int], source: str | None
+async def _verified(
+    result: WorkflowReplayResult,
+    reached: Mapping[str, int],
+    source: str | None,
+    codec: PayloadCodec | None,
 ) -> VerifiedHistory:
     history = result.history
-    runs = tuple(_runs(history))
+    runs = tuple(_runs(history, await _first_input(history, codec)))
     if result.replay_failure is None:
         return VerifiedHistory(history.workflow_id, runs, source)
     reason = plain_reason(str(result.replay_failure))
@@ -184,13 +199,21 @@ def _verified(
     return VerifiedHistory(history.workflow_id, runs, source, reason, event_id, names[0])
 
 
-def _runs(history: WorkflowHistory) -> Iterator[str]:
+async def _first_input(history: WorkflowHistory, codec: PayloadCodec | None) -> bytes:
+    """Return the first argument of the workflow; nothing if it has none or cannot be decrypted."""
+    payloads = history.events[0].workflow_execution_started_event_attributes.input.payloads[:1]
+    if codec is not None:
+        try:
+            payloads = await codec.decode(payloads)
+        except UnreadablePayloadError:
+            return b""
+    return payloads[0].data if payloads else b""
+
+
+def _runs(history: WorkflowHistory, first_input: bytes) -> Iterator[str]:
     """Yield the runs of the firings with which the workflow began, as far as they can be read."""
-    started = history.events[0].workflow_execution_started_event_attributes
-    if not started.input.payloads:
-        return
     with contextlib.suppress(ValueError, TypeError):  # somebody else started it
-        value: Any = json.loads(started.input.payloads[0].data)
+        value: Any = json.loads(first_input)
         for firing in value if isinstance(value, list) else [value]:
             reference = FiringRef(**firing)
             key = reference.firing_key or _nominal_key(history)

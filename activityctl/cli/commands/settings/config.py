@@ -121,6 +121,17 @@ def add(
         str | None,
         typer.Option(help=f"Where the API key of Temporal is: {_REFERENCES}.", metavar="REF"),
     ] = None,
+    temporal_payload_key_ref: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Where the key is that encrypts payloads in Temporal: {_REFERENCES}.",
+            metavar="REF",
+        ),
+    ] = None,
+    temporal_former_payload_key_ref: Annotated[
+        str | None,
+        typer.Option(help="Where the key from before its rotation is.", metavar="REF"),
+    ] = None,
     api_url: Annotated[
         str | None, typer.Option(help="The URL of the HTTP API.", metavar="URL")
     ] = None,
@@ -215,6 +226,8 @@ def add(
         "temporal_address": temporal_address,
         "temporal_namespace": temporal_namespace,
         "temporal_api_key_ref": temporal_api_key_ref,
+        "temporal_payload_key_ref": temporal_payload_key_ref,
+        "temporal_former_payload_key_ref": temporal_former_payload_key_ref,
         "temporal_ui": temporal_ui,
         "api_url": api_url,
         "allow_commands": allow_commands,
