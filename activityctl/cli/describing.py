@@ -1,7 +1,9 @@
-"""How `describe` shows a run or a subscription: as text, a timeline, HTML or SVG."""
+"""How `describe` shows a run, a subscription or a definition: as text, HTML or a picture."""
 
+from datetime import datetime
 from urllib.parse import quote
 
+from activityctl.cli.render.story.definition_page import definition_page
 from activityctl.cli.render.story.page import Page
 from activityctl.cli.render.story.page_html import page_html
 from activityctl.cli.render.story.page_text import print_heading, print_page, print_title
@@ -19,11 +21,16 @@ _MOST_LINES_IN_A_FILE = 400
 
 
 def show_page(session: Session, view: View, shape: str, *, timeline: bool) -> None:
-    """Print the page of a run or of a subscription."""
-    if view["kind"] == "subscription":
-        print_page(session.out, subscription_page(view))
-    else:
+    """Print the page of a run, a subscription or a definition as text, HTML or SVG."""
+    if view["kind"] == "run":
         _show_run(session, view, shape, timeline=timeline)
+        return
+    page_of = subscription_page if view["kind"] == "subscription" else definition_page
+    page = page_of(view, **_lines_of(shape))
+    if shape == "html":
+        session.out.file.write(page_html(page, "", _made(now())))
+    else:
+        print_page(session.out, page)
 
 
 def _show_run(session: Session, view: View, shape: str, *, timeline: bool) -> None:
@@ -33,22 +40,30 @@ def _show_run(session: Session, view: View, shape: str, *, timeline: bool) -> No
         view,
         _temporal_page(session, view["workflow"]),
         moment=format_timestamp(moment),
-        **({} if shape == "text" else {"most_lines": _MOST_LINES_IN_A_FILE}),
+        **_lines_of(shape),
     )
     times = timeline_of(view, moment)
     title = f"{page.title}  {page.status}"
     if shape == "svg":
         session.out.file.write(timeline_svg(times, f"{view['subscription']}: {title}"))
     elif shape == "html":
-        made = f"written by activityctl {VERSION} at {format_timestamp(moment)}"
         picture = timeline_svg(times, f"{view['subscription']}: {title}") if times.rows else ""
-        session.out.file.write(page_html(page, picture, made))
+        session.out.file.write(page_html(page, picture, _made(moment)))
     elif timeline:
         print_title(session.out, page)
         print_heading(session.out, "timeline")
         print_timeline(session.out, times)
     else:
         print_page(session.out, page)
+
+
+def _lines_of(shape: str) -> dict[str, int]:
+    """Return how many lines of a value are shown, if it differs from the default."""
+    return {} if shape == "text" else {"most_lines": _MOST_LINES_IN_A_FILE}
+
+
+def _made(moment: datetime) -> str:
+    return f"written by activityctl {VERSION} at {format_timestamp(moment)}"
 
 
 def page_of_run(session: Session, view: View) -> Page:

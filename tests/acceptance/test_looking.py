@@ -179,10 +179,32 @@ def test_describe_tells_how_a_subscription_does(told):
     told("resume", "telling-two")
 
 
+def test_describe_tells_what_a_definition_is_and_how_it_does(told):
+    page = told("describe", "def", "telling").stdout
+    for part in (
+        "definition telling  revision 1\n",
+        " failed\n\nfigures of all subscriptions",
+        "telling-one  active    ✗ failed",
+        "bad   command  sh -c printf",
+        "activityctl export def telling",
+    ):
+        assert part in page
+    view = told.json("describe", "def", "telling")
+    assert {each["name"] for each in view["subscribers"]} >= {"telling-one", "telling-two"}
+    assert view["figures"]["lastDay"]["runs"]["failed"] >= 2
+    assert view["revisions"][0]["command"] == "apply"
+    for kind in ("def/telling", "sub/telling-one"):
+        file = told("describe", kind, "-o", "html").stdout
+        assert file.startswith("<!doctype html>")
+        assert "default-src 'none'" in file
+        assert "\x1b" not in file
+
+
 def test_what_describe_cannot_do_is_said(told):
     for arguments, code, text in (
         (("run", "3f2a", "--last"), 2, "--last is for a subscription"),
         (("sub", "telling-one", "-o", "svg"), 2, "-o svg is for a run"),
+        (("events", "3f2a", "-o", "html"), 2, "-o html is for a run, a subscription"),
         (("run", "3f2a", "--timeline", "-o", "json"), 2, "-o svg draws a timeline"),
         (("run", "ffffffff-ffff"), 4, "not found"),
     ):

@@ -13,6 +13,7 @@ from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.runs.subscription_facts import RunFigures
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values.log import LogEntry
+from activityctl.domain.values.selection import Selection
 from activityctl.operations.runs.actions import change_status, log_status_change
 
 MakeRun = Callable[..., Awaitable[Run]]
@@ -53,6 +54,29 @@ async def test_figures_are_of_the_last_day_and_week(
     assert found.open_runs == {"running": 1}
     assert found.last_failure is not None
     assert (found.last_failure.id, found.last_failure.reason) == (failed.id, "no")
+
+
+async def test_the_facts_of_a_definition_are_of_all_its_subscriptions(
+    ports: wiring.Ports, make_run: MakeRun, mine: Subscription, now
+):
+    owners = {mine.id: mine.name}
+    nothing = await ports.facts.of_definition(mine.definition, owners, now)
+    assert (nothing.latest, nothing.periods, nothing.last_failure) == ((), {}, None)
+    await make_run("week", at=now - 3 * DAY, status=RunStatus.SUCCEEDED)
+    failed = await make_run("bad", at=now - 5 * MINUTE, status=RunStatus.FAILED, reason="no")
+    good = await make_run("good", at=now - 4 * MINUTE, status=RunStatus.SUCCEEDED)
+    found = await ports.facts.of_definition(mine.definition, owners, now)
+    of_mine = await ports.facts.of_subscription(mine.id, now)
+    assert found.periods == of_mine.periods
+    assert tuple(owned.run for owned in found.latest) == of_mine.latest
+    assert {owned.subscription for owned in found.latest} == {"mine"}
+    assert found.last_failure is not None
+    assert (found.last_failure.subscription, found.last_failure.run.id) == ("mine", failed.id)
+    assert {failed.id, good.id} < {owned.run.id for owned in found.latest}
+    assert (await ports.facts.of_definition("another", owners, now)).latest == ()
+    selected = await ports.catalog.subscriptions(Selection(definition=mine.definition))
+    assert [owner.id for owner in selected] == [mine.id]
+    assert await ports.catalog.subscriptions(Selection(definition="another")) == []
 
 
 async def test_what_waits_to_start_is_counted(ports: wiring.Ports, mine: Subscription, now):

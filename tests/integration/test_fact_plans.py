@@ -1,4 +1,4 @@
-"""What `describe subscription` and `top` read does not grow with the number of runs."""
+"""What `describe` of a subscription or definition and `top` read does not grow with the runs."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from activityctl.adapters.postgres.runs.at_work import AT_WORK_QUERIES
+from activityctl.adapters.postgres.runs.definition_facts import DEFINITION_FACT_QUERIES
 from activityctl.adapters.postgres.runs.facts import FACT_QUERIES
 from activityctl.domain.runs.subscription_facts import NEWEST
 from support.plans import scans
@@ -76,6 +77,10 @@ def test_each_fact_of_a_subscription_is_read_by_an_index(
     for (name, query), owner in product(FACT_QUERIES.items(), ("mine", "other")):
         for scan in _scans(filled, query, {**values, "owner": owner}):
             assert _read(scan) <= max(MOST.get(name, FEW_ROWS), FEW_ROWS), (name, scan)
+    for name, query in DEFINITION_FACT_QUERIES.items():
+        of_all = {"definition": "d", "owners": ["mine", "other"], "most": NEWEST // 2}
+        for scan in _scans(filled, query, {**values, **of_all}):
+            assert _read(scan) <= MOST.get(name, 2 * FEW_ROWS), (name, scan)
     for name, query in AT_WORK_QUERIES.items():
         for scan in _scans(filled, query, {"text": None}):
             assert _read(scan) <= MOST.get(name, FEW_ROWS), (name, scan)

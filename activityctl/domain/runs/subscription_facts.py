@@ -129,7 +129,7 @@ def facts_view(facts: SubscriptionFacts) -> View:
     failure = facts.last_failure
     return {
         "figures": {name: period_of(facts.periods.get(name, RunFigures())) for name in PERIODS},
-        "lastRuns": [_run_view(run) for run in facts.latest],
+        "lastRuns": [strip_run_view(run) for run in facts.latest],
         "openRuns": {
             **{
                 status.value: facts.open_runs.get(status, 0)
@@ -144,14 +144,7 @@ def facts_view(facts: SubscriptionFacts) -> View:
             "lastError": facts.firing_error,
         },
         "held": [_held_view(group) for group in facts.held],
-        "lastFailure": None
-        if failure is None
-        else {
-            "run": failure.id,
-            "status": failure.status.value,
-            "reason": failure.reason,
-            "endedAt": format_timestamp(failure.ended_at),
-        },
+        "lastFailure": None if failure is None else failure_view(failure),
         "deadLetters": [
             {
                 "id": letter.id,
@@ -183,7 +176,18 @@ def late_view(facts: SubscriptionFacts) -> View:
     return {**counts, "latest": latest}
 
 
-def _run_view(run: LatestRun) -> View:
+def failure_view(failure: FailedRun) -> View:
+    """Return the JSON view of the newest failed run."""
+    return {
+        "run": failure.id,
+        "status": failure.status.value,
+        "reason": failure.reason,
+        "endedAt": format_timestamp(failure.ended_at),
+    }
+
+
+def strip_run_view(run: LatestRun) -> View:
+    """Return the JSON view of one of the newest runs."""
     return {
         "id": run.id,
         "status": run.status.value,

@@ -12,6 +12,8 @@ class Selection:
     name: str | None = None
     """A name, an id or a unique prefix of an id; which of them depends on the kind."""
     subscription_id: str | None = None
+    definition: str | None = None
+    """Only subscriptions that use this definition."""
     run_id: str | None = None
     replay_of: str | None = None
     """Only replays and retries of this run."""

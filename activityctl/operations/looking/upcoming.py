@@ -80,8 +80,20 @@ async def upcoming(
     reference or a deleted subscription.
     """
     owner = await catalog.find_subscription(reference)
-    (timing,) = _of_trigger([await _live_timing(register, owner, now)], time_range.trigger)
     calendars = await catalog.calendars()
+    return await upcoming_of(register, outbox, owner, calendars, time_range, now)
+
+
+async def upcoming_of(
+    register: ScheduleRegister,
+    outbox: Outbox,
+    owner: Subscription,
+    calendars: DaysByCalendar,
+    time_range: TimeRange,
+    now: datetime,
+) -> Upcoming:
+    """Return the next firings of a subscription that was read; raises as `upcoming`."""
+    (timing,) = _of_trigger([await _live_timing(register, owner, now)], time_range.trigger)
     waiting = [
         waiting_occurrence(
             (owner.id, firing.trigger),

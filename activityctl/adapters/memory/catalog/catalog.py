@@ -153,6 +153,7 @@ class MemoryCatalog:
             subscription
             for subscription in self._tables().subscriptions.values()
             if selection.subscription_id in (None, subscription.id)
+            and selection.definition in (None, subscription.definition)
             and _has_status(subscription, selection.statuses)
             and selection.labels.items() <= subscription.labels.items()
         ]

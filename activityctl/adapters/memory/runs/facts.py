@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from activityctl.adapters.memory.runs.at_work import read_at_work
@@ -10,6 +10,7 @@ from activityctl.adapters.memory.runs.letters import list_letters
 from activityctl.adapters.memory.state import FiringRow, MemoryState
 from activityctl.domain.runs.at_work import AtWork
 from activityctl.domain.runs.dead_letter import ANY_LETTER
+from activityctl.domain.runs.definition_facts import DefinitionFacts, OwnedFailure, OwnedRun
 from activityctl.domain.runs.lateness import NotedLateness
 from activityctl.domain.runs.latest_run import LatestRun
 from activityctl.domain.runs.run import FAILURES, Run, RunStatus
@@ -52,11 +53,7 @@ class MemoryFacts:
         late = self._late(subscription_id)
         owned = Selection(subscription_id=subscription_id, statuses=("open",), limit=FEW)
         return SubscriptionFacts(
-            periods={
-                name: figures
-                for name, span in PERIODS.items()
-                if (figures := _figures([r for r in runs if r.created_at >= now - span])).counts
-            },
+            periods=_periods(runs, now),
             latest=tuple(_latest(run) for run in runs[:STRIP]),
             open_runs=Counter(run.status.value for run in open_runs),
             stuck_runs=sum(run.is_stuck for run in open_runs),
@@ -78,6 +75,26 @@ class MemoryFacts:
             },
             latest_late=tuple(late[:FEW]),
             paused_by=None if paused_at is None else self._paused_by(subscription_id, paused_at),
+        )
+
+    async def of_definition(
+        self, definition: str, owners: Mapping[str, str], now: datetime
+    ) -> DefinitionFacts:
+        """Return the facts of the runs that these subscriptions (id, name) had by a definition."""
+        of_all = [run for owner in owners for run in self._runs(owner)]
+        runs = [run for run in of_all if run.definition == definition]
+        runs.sort(key=lambda run: run.created_at, reverse=True)
+        failures = (
+            OwnedFailure(owners[run.subscription_id], _failure(run))
+            for run in runs
+            if run.status in FAILURES
+        )
+        return DefinitionFacts(
+            periods=_periods(runs, now),
+            latest=tuple(
+                OwnedRun(owners[run.subscription_id], _latest(run)) for run in runs[:STRIP]
+            ),
+            last_failure=next(failures, None),
         )
 
     async def at_work(self, text: str | None = None) -> AtWork:
@@ -126,6 +143,14 @@ class MemoryFacts:
             if is_of_pause and is_pause and "actor" in entry.metadata:
                 return str(entry.metadata["actor"])
         return None
+
+
+def _periods(newest_first: Sequence[Run], now: datetime) -> dict[str, RunFigures]:
+    return {
+        name: figures
+        for name, span in PERIODS.items()
+        if (figures := _figures([r for r in newest_first if r.created_at >= now - span])).counts
+    }
 
 
 def _figures(newest_first: Sequence[Run]) -> RunFigures:

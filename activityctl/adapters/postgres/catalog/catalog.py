@@ -195,10 +195,12 @@ class PostgresCatalog:
         rows = await self._database.fetch(
             f"""SELECT {SUBSCRIPTION_COLUMNS} FROM subscriptions s
                 WHERE (%(id)s::text IS NULL OR s.id = %(id)s)
+                  AND (%(definition)s::text IS NULL OR s.definition = %(definition)s)
                   AND (CASE WHEN %(statuses)s::text[] IS NULL THEN s.status <> 'deleted'
                        ELSE s.status = ANY(%(statuses)s) END)
                   AND s.labels @> %(labels)s ORDER BY s.name LIMIT %(limit)s""",
             id=selection.subscription_id,
+            definition=selection.definition,
             statuses=list(selection.statuses) or None,
             labels=Jsonb(dict(selection.labels)),
             limit=selection.limit,

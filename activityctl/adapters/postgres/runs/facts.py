@@ -7,46 +7,44 @@ from typing import Any, Final
 from activityctl.adapters.postgres.database import Database, to_storable_text
 from activityctl.adapters.postgres.letter_status import LAST_ACTION, LETTER_STATUS
 from activityctl.adapters.postgres.runs.at_work import read_at_work
+from activityctl.adapters.postgres.runs.definition_facts import read_definition_facts
+from activityctl.adapters.postgres.runs.fact_rows import (
+    COUNTS_SQL,
+    JUDGED_SQL,
+    PERIODS_SQL,
+    failure_of,
+    figures_of,
+    latest_of,
+)
 from activityctl.adapters.postgres.runs.guarded_begin import IS_WAITING
 from activityctl.domain.runs.at_work import AtWork
+from activityctl.domain.runs.definition_facts import DefinitionFacts
 from activityctl.domain.runs.lateness import Deadline, NotedLateness
-from activityctl.domain.runs.latest_run import LatestRun
 from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.runs.subscription_facts import (
     FEW,
     GUARDED,
-    JUDGED,
     NEWEST,
-    PERIODS,
     STRIP,
     WEEK,
-    FailedRun,
     HeldGroup,
     OpenLetter,
-    RunFigures,
     SubscriptionFacts,
 )
 
-_JUDGED: Final = ", ".join(f"'{status}'" for status in sorted(JUDGED))
-_PERIODS: Final = ", ".join(
-    f"('{name}', interval '{span.days} days')" for name, span in PERIODS.items()
-)
-_COUNTS: Final = ", ".join(
-    f"count(*) FILTER (WHERE n.status = '{status}') AS {status}" for status in RunStatus
-)
 _LETTERS: Final = 100
 """Among so many of the newest dead letters the open ones are looked for."""
 _PAUSE_LOGGED_WITHIN: Final = timedelta(minutes=1)
 FACT_QUERIES: Final[Mapping[str, str]] = {
     "figures": f"""
         WITH newest AS MATERIALIZED (
-            SELECT status, created_at, CASE WHEN status IN ({_JUDGED})
+            SELECT status, created_at, CASE WHEN status IN ({JUDGED_SQL})
                 THEN ended_at - started_at END AS took
             FROM runs WHERE subscription_id = %(owner)s AND created_at >= %(since)s
             ORDER BY created_at DESC LIMIT {NEWEST})
-        SELECT p.name, {_COUNTS}, count(*) = {NEWEST} AS is_cut,
+        SELECT p.name, {COUNTS_SQL}, count(*) = {NEWEST} AS is_cut,
             percentile_disc(ARRAY[0.5, 0.95, 1]) WITHIN GROUP (ORDER BY n.took) AS took
-        FROM (VALUES {_PERIODS}) AS p(name, span)
+        FROM (VALUES {PERIODS_SQL}) AS p(name, span)
         JOIN newest n ON n.created_at >= %(now)s::timestamptz - p.span
         GROUP BY p.name""",
     "latest": f"""
@@ -101,7 +99,7 @@ FACT_QUERIES: Final[Mapping[str, str]] = {
             WHERE subscription_id = %(owner)s AND noticed_at >= %(since)s
             ORDER BY noticed_at DESC LIMIT {NEWEST})
         SELECT p.name, n.deadline, count(*) AS count
-        FROM (VALUES {_PERIODS}) AS p(name, span)
+        FROM (VALUES {PERIODS_SQL}) AS p(name, span)
         JOIN newest n ON n.noticed_at >= %(now)s::timestamptz - p.span
         GROUP BY p.name, n.deadline""",
     "latest_late": f"""
@@ -142,6 +140,13 @@ class PostgresFacts:
             }
         return _facts_of({name: await cursor.fetchall() for name, cursor in cursors.items()})
 
+    async def of_definition(
+        self, definition: str, owners: Mapping[str, str], now: datetime
+    ) -> DefinitionFacts:
+        """Return the facts of the runs that these subscriptions (id, name) had by a definition."""
+        async with self._database.connection() as connection:
+            return await read_definition_facts(connection, definition, owners, now)
+
     async def at_work(self, text: str | None = None) -> AtWork:
         """Return what is going on, without the workers; only runs that have the text are listed."""
         async with self._database.connection() as connection:
@@ -156,8 +161,8 @@ def _facts_of(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> SubscriptionFa
         late.setdefault(row["name"], {})[row["deadline"]] = row["count"]
     queued, due = by_status.get(RunStatus.QUEUED), by_state.get("due")
     return SubscriptionFacts(
-        periods={row["name"]: _figures_of(row) for row in rows["figures"]},
-        latest=tuple(_run_of(row) for row in rows["latest"]),
+        periods={row["name"]: figures_of(row) for row in rows["figures"]},
+        latest=tuple(latest_of(row) for row in rows["latest"]),
         open_runs={status: row["count"] for status, row in by_status.items()},
         stuck_runs=sum(row["stuck"] for row in rows["open"]),
         queued_since=None if queued is None else queued["since"],
@@ -169,7 +174,7 @@ def _facts_of(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> SubscriptionFa
             for row in rows["held"]
         ),
         breakers=tuple(row["breaker"] for row in rows["guards"]),
-        last_failure=next((_failure_of(row) for row in rows["failure"]), None),
+        last_failure=next((failure_of(row) for row in rows["failure"]), None),
         letters=tuple(
             OpenLetter(row["id"], row["run_id"], row["reason"], row["created_at"])
             for row in rows["letters"]
@@ -183,25 +188,3 @@ def _facts_of(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> SubscriptionFa
         ),
         paused_by=next((row["actor"] for row in rows["pause"]), None),
     )
-
-
-def _figures_of(row: Mapping[str, Any]) -> RunFigures:
-    counts = {status.value: row[status] for status in RunStatus if row[status]}
-    p50, p95, longest = row["took"] or (None, None, None)
-    return RunFigures(counts, row["is_cut"], p50, p95, longest)
-
-
-def _run_of(row: Mapping[str, Any]) -> LatestRun:
-    return LatestRun(
-        row["id"],
-        RunStatus(row["status"]),
-        row["trigger"],
-        row["created_at"],
-        row["started_at"],
-        row["ended_at"],
-        row["is_stuck"],
-    )
-
-
-def _failure_of(row: Mapping[str, Any]) -> FailedRun:
-    return FailedRun(row["id"], RunStatus(row["status"]), row["reason"], row["ended_at"])

@@ -11,6 +11,7 @@ from activityctl.cli.session import Session
 from activityctl.domain.runs.lateness import lateness_view
 from activityctl.domain.values.json_form import API_VERSION, View
 from activityctl.errors import UsageError
+from activityctl.operations.looking.definition_story import DefinitionStory
 from activityctl.operations.looking.get import ObjectViews
 from activityctl.operations.looking.kinds import Kind, kind_and_name, singular
 from activityctl.operations.looking.run_story import RunStory
@@ -18,7 +19,7 @@ from activityctl.operations.looking.subscription_story import SubscriptionStory
 from activityctl.wiring import Ports
 
 _FORMATS = ("text", "yaml", "json", "html", "svg")
-_PAGES = frozenset({"runs", "subscriptions"})
+_PAGES = frozenset({"runs", "subscriptions", "definitions"})
 """The kinds that are told as a page; others are shown as YAML."""
 
 
@@ -39,16 +40,19 @@ def describe(
         bool, typer.Option("--timeline", help="Of a run: show when each task was at work.")
     ] = False,
     output: Annotated[
-        str, output_option(*_FORMATS[:3], note="; html or svg for a run", noted=_FORMATS[3:])
+        str,
+        output_option(*_FORMATS[:3], note="; html for a page, svg for a run", noted=_FORMATS[3:]),
     ] = "text",
 ) -> None:
-    """Show one object: a run or a subscription as a page, others as YAML.
+    """Show one object: a run, subscription or definition as a page, others as YAML.
 
     activityctl describe run 3f2a
 
     activityctl describe sub disk-report
 
     activityctl describe sub disk-report --last --timeline
+
+    activityctl describe def disk-report
 
     activityctl describe run 3f2a -o html > run.html
     """
@@ -60,9 +64,13 @@ def describe(
             "--last is for a subscription", hint="activityctl describe sub NAME --last"
         )
     shown: Kind = "runs" if last else wanted
-    if shown != "runs" and (timeline or shape in {"html", "svg"}):
+    if shown != "runs" and (timeline or shape == "svg"):
         what = "--timeline" if timeline else f"-o {shape}"
         raise UsageError(f"{what} is for a run", hint=f"activityctl describe run ID {what}")
+    if shown not in _PAGES and shape == "html":
+        raise UsageError(
+            "-o html is for a run, a subscription or a definition", hint="use -o yaml or -o json"
+        )
     if timeline and shape != "text":
         raise UsageError("--timeline cannot be combined with -o", hint="-o svg draws a timeline")
     reference = required_name(given)
@@ -100,8 +108,13 @@ async def _read(
         found = await (run.tell_last(reference) if last else run.tell(reference))
         late = await ports.lateness.of_runs([found["id"]])
         return {**found, "late": [lateness_view(each) for each in late]} if late else found
-    if kind == "subscriptions":
+    if kind in _PAGES:
         now = await ports.workers.server_time()
+        if kind == "definitions":
+            definition = DefinitionStory(
+                views, ports.catalog, ports.register, ports.outbox, ports.facts
+            )
+            return await definition.tell(reference, now)
         subscription = SubscriptionStory(
             views, ports.catalog, ports.register, ports.outbox, lists, ports.facts
         )

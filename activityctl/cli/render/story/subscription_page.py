@@ -4,25 +4,29 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from activityctl.cli.render.output import age, to_yaml
+from activityctl.cli.render.output import age
 from activityctl.cli.render.story.figures import figure_lines
 from activityctl.cli.render.story.page import (
     Line,
     Page,
     Section,
-    column_width,
     line,
     value_section,
+)
+from activityctl.cli.render.story.phrases import (
+    SHORT,
+    change,
+    concurrency,
+    failure_line,
+    firing_lines,
+    last_runs_title,
+    pairs,
+    trigger_facts,
 )
 from activityctl.cli.render.story.strip import strip_lines
 from activityctl.cli.render.story.told import Told
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.plurals import count_noun
-
-_SHORT: Final = 8
-_COMMIT: Final = 10
-_FIELDS: Final = 3
-_WIDEST: Final = 32
 
 
 def subscription_page(view: View, *, most_lines: int = 12) -> Page:
@@ -43,44 +47,26 @@ def _facts(view: View) -> Iterator[tuple[str, Line]]:
     if view["description"]:
         yield "what it does", line(" ".join(str(view["description"]).split()))
     if view["labels"]:
-        yield "labels", line(_pairs(view["labels"]))
+        yield "labels", line(pairs(view["labels"]))
     if view["applyset"]:
         yield "apply set", line(str(view["applyset"]))
-    yield from _triggers(view)
+    yield from trigger_facts(view["effectiveTriggers"])
     yield from _status(view)
 
 
-def _triggers(view: View) -> Iterator[tuple[str, Line]]:
-    for trigger in view["effectiveTriggers"]:
-        yield f"on {trigger['name']}", line(f"{trigger['kind']} {_flow(trigger['spec'])}")
-    if not view["effectiveTriggers"]:
-        yield "triggers", line("none; runs are started by hand")
-
-
 def _status(view: View) -> Iterator[tuple[str, Line]]:
-    if concurrency := _concurrency(view):
-        yield "at once", line(concurrency)
+    if at_once := concurrency(view["concurrency"]):
+        yield "at once", line(at_once)
     if view["slo"]:
         yield "slo", _slo(view["slo"])
-    for change in view["lastChanges"][:1]:
-        yield "last change", line(_change(change))
+    for past in view["lastChanges"][:1]:
+        yield "last change", line(change(past))
     if view["status"] == "paused":
         yield "paused", line(_pause(view), "paused")
     if view["failures"]:
         yield "streak", line(_streak(view), "failed")
     if failure := view["lastFailure"]:
-        when = f"{age(failure['endedAt'])} ago, " if failure["endedAt"] else ""
-        word = f"run {failure['run'][:_SHORT]} {failure['status'].replace('_', ' ')}"
-        reason = failure["reason"] or "no reason given"
-        yield "last failure", Line(((f"{when}{word}: ", ""), (reason, "failed")))
-
-
-def _concurrency(view: View) -> str | None:
-    found: Any = view["concurrency"]
-    if found is None or found["policy"] == "allow":
-        return None
-    of_key = f" for each {found['key']}" if found["key"] else ""
-    return f"{count_noun(found['limit'], 'run', 'runs')}{of_key}; others: {found['policy']}"
+        yield "last failure", failure_line(failure)
 
 
 def _slo(slo: Any) -> Line:
@@ -94,21 +80,10 @@ _SLO_WORDS: Final = {"startWithin": "start", "endWithin": "end"}
 _DEADLINES: Final = {"start": "started", "end": "ended"}
 
 
-def _change(change: Mapping[str, Any]) -> str:
-    commit = f", commit {change['sourceCommit'][:_COMMIT]}" if change["sourceCommit"] else ""
-    what = {"Subscription": "the subscription", "ActivityDefinition": "its definition"}
-    names = [] if change["action"] == "created" else change["fields"]
-    more = f" and {len(names) - _FIELDS} more" if len(names) > _FIELDS else ""
-    fields = f": {', '.join(names[:_FIELDS])}{more}" if names else ""
-    kind = what.get(change["kind"], change["kind"])
-    by = f"by {change['actor']} with {change['command']}{commit}"
-    return f"{age(change['at'])} ago, {kind} was {change['action']} {by}{fields}"
-
-
 def _pause(view: View) -> str:
     by = f"by {view['pausedBy']}" if view["pausedBy"] else ""
     if view["pausedByRun"]:
-        by = f"because run {view['pausedByRun'][:_SHORT]} failed"
+        by = f"because run {view['pausedByRun'][:SHORT]} failed"
     reason = f": {view['pauseReason']}" if view["pauseReason"] else ", no reason given"
     since = f"{age(view['pausedAt'])} ago" if view["pausedAt"] else ""
     return " ".join(filter(None, (since, by))) + reason
@@ -125,15 +100,13 @@ def _sections(view: View, most_lines: int) -> Iterator[Section]:
         yield Section("needs attention", troubles)
     runs: Any = view["lastRuns"]
     if runs:
-        oldest = age(runs[-1]["createdAt"])
-        title = f"last {count_noun(len(runs), 'run', 'runs')}, from {oldest} ago until now"
-        yield Section(title, tuple(strip_lines(runs)))
+        yield Section(last_runs_title(runs), tuple(strip_lines(runs)))
         yield Section("figures", tuple(figure_lines(view["figures"])))
     else:
         yield Section("runs", (line("none so far", "dim"),))
     if now := tuple(_now(view)):
         yield Section("now", now)
-    if firings := tuple(_firings(view["nextFirings"])):
+    if firings := tuple(firing_lines(view["nextFirings"])):
         yield Section("next firings", firings)
     if letters := tuple(_letters(view)):
         yield Section(f"dead letters, {view['openDeadLetters']:,} open", letters)
@@ -159,7 +132,7 @@ def _troubles(view: View) -> Iterator[Line]:
     slo: Any = view["slo"]
     for late in slo["late"]["latest"][:1] if slo else ():
         missed = f"should have {_DEADLINES[late['deadline']]} {age(late['by'])} ago"
-        yield line(f"run {late['run'][:_SHORT]} was late: it {missed}", "warning")
+        yield line(f"run {late['run'][:SHORT]} was late: it {missed}", "warning")
 
 
 def _open_breaker(breaker: Mapping[str, Any]) -> str:
@@ -190,20 +163,11 @@ def _now(view: View) -> Iterator[Line]:
         yield line(f"{tasks} for {by}, {asks}", "waiting")
 
 
-def _firings(firings: Any) -> Iterator[Line]:
-    width = column_width([firing["trigger"] for firing in firings], _WIDEST)
-    for firing in firings:
-        at = firing["firesAt"] or firing["dueAt"]
-        note = f"  {firing['note']}" if firing["note"] else ""
-        moment = f"{_local(at)}  {_until(at):<7}"
-        yield Line(((f"{moment}  {firing['trigger']:<{width}}", ""), (note, "dim")), 4)
-
-
 def _letters(view: View) -> Iterator[Line]:
     letters, failure = view["deadLetters"], view["lastFailure"]
     told = Told([failure["reason"]] if failure else ())
     for letter in letters:
-        command = f"activityctl dlq show {letter['id'][:_SHORT]}"
+        command = f"activityctl dlq show {letter['id'][:SHORT]}"
         when = f"  {age(letter['createdAt']):>4} ago  "
         is_told = told.has(letter["reason"])
         why = ("the reason that is told above", "dim") if is_told else (letter["reason"], "failed")
@@ -229,7 +193,7 @@ def _guards(view: View) -> Iterator[Line]:
 def _next_steps(view: View) -> Iterator[str]:
     name, failure = view["name"], view["lastFailure"]
     if failure is not None:
-        run = failure["run"][:_SHORT]
+        run = failure["run"][:SHORT]
         yield f"activityctl describe run {run}  tells how the last failure came about"
     if view["openDeadLetters"]:
         yield f"activityctl dlq retry -s {name}  runs again what failed"
@@ -242,24 +206,5 @@ def _next_steps(view: View) -> Iterator[str]:
     yield f"activityctl history sub {name}  tells who changed it"
 
 
-def _pairs(values: Mapping[str, object]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in values.items())
-
-
-def _flow(value: object) -> str:
-    """Return a short text of the spec of a trigger."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {_flow(child)}" for key, child in value.items())
-    return " ".join(to_yaml(value).removesuffix("...\n").split())
-
-
-def _local(text: str) -> str:
-    return datetime.fromisoformat(text).astimezone().strftime("%a %Y-%m-%d %H:%M:%S %Z")
-
-
 def _clock(text: str) -> str:
     return datetime.fromisoformat(text).astimezone().strftime("%H:%M:%S")
-
-
-def _until(text: str) -> str:
-    return age(text) if age(text).startswith("in ") else "now"
