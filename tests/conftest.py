@@ -2,6 +2,7 @@
 
 import compileall
 import contextlib
+import gc
 import itertools
 import os
 import sys
@@ -21,6 +22,7 @@ from activityctl.settings import Secret, Settings
 from support.anvil import Anvil, AnvilMissingError, is_required, running_anvil
 from support.leftovers import end_workflows
 from support.logins import create_logins
+from support.rewritten import rewrite_test_files
 
 TESTS = Path(__file__).parent
 LONGEST_FIRST = ("drills", "acceptance", "integration", "workflows", "contract", "house", "unit")
@@ -30,12 +32,19 @@ _COPY = "CREATE DATABASE {} TEMPLATE activityctl STRATEGY FILE_COPY"  # takes ha
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compile the package once, even if Python writes no bytecode: a thousand commands load it."""
+    """Compile the package once, even if Python writes no bytecode: a thousand commands load it.
+
+    Look for no garbage while tests are collected: there is none, and looking takes a quarter of
+    the time.
+    """
     if hasattr(config, "workerinput"):  # a worker of `-n`: other workers use the machine too
         hypothesis.settings.register_profile("beside others", deadline=None)
         hypothesis.settings.load_profile("beside others")
     else:
-        compileall.compile_dir(TESTS.parent / "activityctl", quiet=1)
+        compileall.compile_dir(TESTS.parent / "activityctl", quiet=1, workers=0)
+        if config.getoption("numprocesses", None):
+            rewrite_test_files(config)
+    gc.disable()
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -53,8 +62,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """Take back the limit that eth-account sets; deep JSON crashes Python beyond its own."""
+    """Take back the limit that eth-account sets; deep JSON crashes Python beyond its own.
+
+    Look for garbage again, but not among what is collected.
+    """
     sys.setrecursionlimit(RECURSION_LIMIT)
+    gc.freeze()
+    gc.enable()
 
 
 def _folder_order(path: Path) -> int:

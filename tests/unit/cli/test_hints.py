@@ -30,6 +30,7 @@ def texts_of(node: ast.expr) -> Iterator[str]:
                 yield from texts_of(value)
 
 
+@pytest.fixture(scope="module")
 def hints() -> set[str]:
     """Return every hint that the package's source spells out."""
     found: set[str] = set()
@@ -44,20 +45,17 @@ def hints() -> set[str]:
     return found
 
 
-HINTS = hints()
-
-
-def test_the_hints_of_the_package_are_found():
-    assert len(HINTS) > 100
-    assert {"activityctl up -d", "activityctl doctor", "activityctl status"} <= HINTS
+def test_the_hints_of_the_package_are_found(hints: set[str]):
+    assert len(hints) > 100
+    assert {"activityctl up -d", "activityctl doctor", "activityctl status"} <= hints
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("is_local", [True, False])
 def test_no_hint_repeats_the_command_or_starts_a_daemon_beside_servers(
-    command: str, *, is_local: bool
+    hints: set[str], command: str, *, is_local: bool
 ):
-    for hint in HINTS:
+    for hint in hints:
         for words in ([command], [command, "-o", "json"]):
             fitting = fitting_hint(hint, words, uses_local_daemon=is_local)
             assert fitting is not None
