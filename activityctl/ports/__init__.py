@@ -46,6 +46,7 @@ from activityctl.ports.outbox import (
 )
 from activityctl.ports.purging import Occurrence, Purge
 from activityctl.ports.recovery import StartedFiring, UnfinishedWork
+from activityctl.ports.relaying import RelayLedger, SenderFacts
 from activityctl.ports.replays import Replays
 from activityctl.ports.restores import Restore, Restores
 from activityctl.ports.retention import Batch, OldRows, Place, RetentionStore
@@ -58,6 +59,7 @@ from activityctl.ports.schedules import (
 )
 from activityctl.ports.secrets import Destination, FoundSecret, ResolveSecret, SecretReader
 from activityctl.ports.signals import LOG_CHANNEL, WORK_CHANNEL, Signals, Work, Workers
+from activityctl.ports.signer import ExecutionDraft, SignedTransaction, Signer, TransactionDraft
 from activityctl.ports.spends import OTHER_SPEND, Spend, SpendLedger, SpentSums
 from activityctl.ports.sql import SqlBounds, SqlClient, SqlCommand, SqlResult
 from activityctl.ports.storage import Storage, StorageReport
@@ -111,6 +113,7 @@ __all__ = [
     "Destination",
     "EventArchive",
     "EventStore",
+    "ExecutionDraft",
     "Executor",
     "ExecutorOutcome",
     "Facts",
@@ -156,6 +159,7 @@ __all__ = [
     "PostponedFiring",
     "Purge",
     "Relay",
+    "RelayLedger",
     "RelayRequest",
     "Replays",
     "ResolveSecret",
@@ -169,7 +173,10 @@ __all__ = [
     "ScheduleClient",
     "ScheduleRegister",
     "SecretReader",
+    "SenderFacts",
     "Signals",
+    "SignedTransaction",
+    "Signer",
     "SourceCall",
     "SpanSink",
     "Spend",
@@ -187,6 +194,7 @@ __all__ = [
     "StuckWorkflow",
     "TaskCall",
     "Timetable",
+    "TransactionDraft",
     "UnfinishedWork",
     "UnsyncedSchedule",
     "WaitingFiring",

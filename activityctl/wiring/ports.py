@@ -23,6 +23,7 @@ from activityctl.ports import (
     Notices,
     Outbox,
     Purge,
+    RelayLedger,
     Replays,
     Restores,
     RetentionStore,
@@ -99,6 +100,13 @@ class Ports:
         from activityctl.adapters.postgres.runs.spends import PostgresSpendLedger
 
         return PostgresSpendLedger(self._database)
+
+    @cached_property
+    def relays(self) -> RelayLedger:
+        """Relayed transactions and the nonces of relayers."""
+        from activityctl.adapters.postgres.runs.relays import PostgresRelayLedger
+
+        return PostgresRelayLedger(self._database)
 
     @cached_property
     def letters(self) -> DeadLetters:

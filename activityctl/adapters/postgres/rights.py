@@ -99,6 +99,9 @@ TABLES: Final[Mapping[str, Rights]] = {
     "hooks": _rights(read="SELECT", worker="SELECT, INSERT, UPDATE, DELETE"),
     "hook_counts": _rights(read="SELECT", worker="SELECT, INSERT, UPDATE"),
     "spends": _rights(read="SELECT", worker="SELECT, INSERT, UPDATE"),
+    "relay_transactions": _rights(read="SELECT", worker="SELECT, INSERT, UPDATE, DELETE"),
+    "relayer_nonces": _rights(read="SELECT", worker="SELECT, INSERT, UPDATE"),
+    "relay_tasks": _rights(read="SELECT", worker="SELECT, INSERT, UPDATE, DELETE"),
     "late_runs": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, DELETE"),
     "notices": _rights(
         read="SELECT", apply="SELECT, INSERT", worker="SELECT, INSERT, UPDATE, DELETE"

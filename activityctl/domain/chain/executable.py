@@ -6,10 +6,10 @@ Two contracts check such signatures, over different fields. A definition names w
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final, assert_never
 
 from activityctl.domain.chain.address import ZERO_ADDRESS
+from activityctl.domain.chain.field_set import FieldSet
 from activityctl.domain.chain.hexadecimal import checksum_address, hex_bytes
 from activityctl.domain.chain.signatures import recover_signer, sign_digest
 from activityctl.domain.chain.typed_data import Digest, Fields, typed_data_digest
@@ -21,15 +21,6 @@ LARGEST_DATA: Final = 128 * 1024
 _DECIMAL: Final = re.compile("0|[1-9][0-9]{0,77}")
 _WORD: Final = 32
 _KEYS: Final = frozenset({"callType", "to", "value", "data"})
-
-
-class FieldSet(StrEnum):
-    """Which fields are signed, and in which order."""
-
-    SDK_12 = "sdk-12"
-    """Twelve fields, as the SDKs sign; gas and refund fields are zero."""
-    AUDITED_7 = "audited-7"
-    """Seven fields, as the audited contracts check."""
 
 
 _SDK_12: Final[Fields] = (

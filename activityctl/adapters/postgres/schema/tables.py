@@ -15,6 +15,7 @@ from activityctl.adapters.postgres.schema import (
     lock_tables,
     log_tables,
     notice_tables,
+    relay_tables,
     run_tables,
     wait_tables,
 )
@@ -31,6 +32,7 @@ DECLARED = (
     lock_tables,
     notice_tables,
     chain_tables,
+    relay_tables,
 )
 """The import of these modules completes `metadata`."""
 metadata = SQLModel.metadata

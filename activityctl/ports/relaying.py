@@ -1,0 +1,77 @@
+"""Port of the ledger of relayed transactions: nonces, signed bytes, and what became of them."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from activityctl.domain.chain.relaying import RelayState, RelayTransaction
+from activityctl.ports.signer import SignedTransaction, TransactionDraft
+
+if TYPE_CHECKING:  # it loads the libraries of signatures
+    from activityctl.domain.chain.transaction import SignedBytes
+
+
+@dataclass(frozen=True, slots=True)
+class SenderFacts:
+    """What the ledger knows of a relayer on one chain."""
+
+    chain_id: int
+    sender: str
+    next_nonce: int
+    open_count: int
+    """How many triggers have a transaction that is not confirmed yet."""
+    last_hash: str | None = None
+    """The hash of the confirmed transaction with the highest nonce, if it is still kept."""
+    last_gas: int | None = None
+    """The gas limit of that one."""
+
+
+class RelayLedger(Protocol):
+    """Keeps each transaction before it is sent."""
+
+    async def assign(
+        self,
+        draft: TransactionDraft,
+        sender: str,
+        sign: "Callable[[str, int], SignedBytes]",
+        now: datetime,
+    ) -> SignedTransaction:
+        """Assign the nonce, sign with it and keep the bytes, in one transaction; see `Signer`.
+
+        `sign` gets the address and the nonce. The address is `sender`; for a replacement it is
+        that of the first transaction.
+        """
+        ...
+
+    async def transactions(self, hook_key: str) -> Sequence[RelayTransaction]:
+        """Return the transactions of a trigger, all with the same nonce, the first one first."""
+        ...
+
+    async def move(
+        self,
+        hook_key: str,
+        number: int,
+        state: RelayState,
+        at: datetime,
+        block: tuple[int, str] | None = None,
+    ) -> None:
+        """Keep what is known of a transaction now; of one that has ended nothing changes."""
+        ...
+
+    async def senders(self, pairs: Collection[tuple[int, str]]) -> Mapping[str, SenderFacts]:
+        """Return what is known of these relayers, given as chain and address, by `chain/address`.
+
+        A relayer that has sent nothing on the chain is left out.
+        """
+        ...
+
+    async def used_senders(self) -> Sequence[tuple[int, str]]:
+        """Return the chain and address of each relayer that has sent something."""
+        ...
+
+    async def open_below(
+        self, chain_id: int, sender: str, nonce: int
+    ) -> Sequence[RelayTransaction]:
+        """Return the newest transaction of each open nonce below this one, lowest first."""
+        ...
