@@ -43,6 +43,11 @@ from activityctl.errors import (
     TaskError,
     UnreachableError,
 )
+from activityctl.executors.executor_signatures import (
+    ExecutorSignatures,
+    HookParams,
+    SignatureRefusedError,
+)
 from activityctl.executors.webhook_body import WebhookBody
 from activityctl.ports import (
     ExecutorOutcome,
@@ -62,6 +67,7 @@ from activityctl.ports import (
 
 if TYPE_CHECKING:  # it loads the libraries of signatures
     from activityctl.domain.chain.executable import Executable
+    from activityctl.domain.chain.hook_response import ExecutableTask
 
 _OK: Final = frozenset({200})
 _HEARD: Final = frozenset({200, 404})
@@ -112,6 +118,7 @@ class WebhookExecutor:
         ledger: HookLedger,
         keys: KeyReader,
         spends: SpendLedger,
+        signatures: ExecutorSignatures,
         *,
         relay: Relay | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -121,6 +128,7 @@ class WebhookExecutor:
         self._ledger = ledger
         self._keys = keys
         self._spends = spends
+        self._signatures = signatures
         self._relay = relay or NoRelay()
         self._clock = clock
 
@@ -212,19 +220,28 @@ class WebhookExecutor:
 
         row = exchange.row
         task = read_again((row.response or "").encode())
-        params = row.payload["params"]
+        outcome = await self._relayed(exchange, task)
+        return replace(exchange, row=await self._ledger.decided(row.key, outcome))
+
+    async def _relayed(self, exchange: _Exchange, task: "ExecutableTask") -> HookOutcome:
+        """Return what became of a call; nothing is sent unless its executor has signed it."""
+        row, params = exchange.row, exchange.row.payload["params"]
+        account = (params["chainID"], params["subAccountAddress"], params["executorAddress"])
+        try:
+            signature = await self._signatures.checked(exchange.body, HookParams(*account), task)
+        except SignatureRefusedError as error:
+            return failed(error.error, exchange.call.mask.text(printable(str(error))))
+        refusal = await self._refusal(exchange, task.executable)
+        if refusal is not None:
+            return refusal.outcome()
         request = RelayRequest(
             row.request_id,
             row.subscription_id,
-            params["chainID"],
-            params["subAccountAddress"],
-            params["executorAddress"],
+            *account,
             task.executable,
-            task.executor_signature,
+            signature,
         )
-        refusal = await self._refusal(exchange, task.executable)
-        outcome = refusal.outcome() if refusal else await self._relay.execute(request)
-        return replace(exchange, row=await self._ledger.decided(row.key, outcome))
+        return await self._relay.execute(request)
 
     async def _refusal(self, exchange: _Exchange, executable: "Executable") -> Refusal | None:
         """Return why the policy does not allow the call; the signer decides once more."""

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from activityctl.domain.chain.address import Address
+from activityctl.domain.chain.field_set import FieldSet
 from activityctl.domain.chain.hook_signatures import SignatureProfile
 from activityctl.domain.chain.policy_fields import ExecutionPolicy
 from activityctl.domain.values.model import NAME_PATTERN, Manifest
@@ -78,6 +79,26 @@ class WebhookBody(Manifest):
         "`both` sends both; a response needs the field, and its headers are checked if it has "
         "them. Default: both.",
         examples=["standard-webhooks"],
+    )
+    plugin: Address | None = Field(
+        default=None,
+        description="The contract that checks the executor's signature and lets the account make "
+        "the call. Without it nothing is relayed.",
+        examples=["0xb92929d03768a4f8d69552e15a8071eafee73df9"],
+    )
+    field_set: FieldSet = Field(
+        default=FieldSet.SDK_12,
+        alias="fields",
+        strict=False,
+        description="Which fields the executor signs: `sdk-12` as the SDKs do, `audited-7` as the "
+        "audited contracts do. Default: sdk-12.",
+        examples=["audited-7"],
+    )
+    autosign: KeyName | None = Field(
+        default=None,
+        description="The name of the key of the kind executor with which activityctl signs a call "
+        "if the response has no executorSignature. Default: the executor has to sign.",
+        examples=["rebalancer-signer"],
     )
     policy: ExecutionPolicy | None = Field(
         default=None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from activityctl.domain.cel.evaluator import evaluating_with
 from activityctl.ports import (
+    Chains,
     ContextSource,
     Executor,
     HookSender,
@@ -41,7 +42,7 @@ def known_kinds() -> "Kinds":
 
 @asynccontextmanager
 async def open_executors(
-    settings: Settings, ports: Ports, keys: KeyReader
+    settings: Settings, ports: Ports, keys: KeyReader, chains: Chains
 ) -> AsyncIterator[Executors]:
     """Create the executors of all task kinds, limited by the settings; close them at exit."""
     from activityctl.adapters.daemon_ports import DaemonPorts
@@ -51,6 +52,7 @@ async def open_executors(
     from activityctl.executors.command import CommandExecutor
     from activityctl.executors.email import EmailExecutor
     from activityctl.executors.emit import EmitExecutor
+    from activityctl.executors.executor_signatures import ExecutorSignatures
     from activityctl.executors.http import HttpExecutor
     from activityctl.executors.python import PythonExecutor
     from activityctl.executors.registry import added_task_kinds
@@ -78,7 +80,12 @@ async def open_executors(
     )
     built["sql"] = SqlExecutor(DatabaseClient())
     built["webhook"] = WebhookExecutor(
-        hook_client(settings), ports.runs, ports.hooks, keys, ports.spends
+        hook_client(settings),
+        ports.runs,
+        ports.hooks,
+        keys,
+        ports.spends,
+        ExecutorSignatures(chains, keys),
     )
     try:
         yield built

@@ -52,7 +52,7 @@ def test_a_service_in_node_is_triggered_told_and_logged(shell):
         file.write_text(MANIFEST % (node.url, "task") + OF_ACCOUNT)
         shell("apply", "-f", "node.yaml")
         failed = shell("trigger", "node-base", "--wait", code=1).stdout
-        assert "has no relayer yet" in failed
+        assert "has no plugin" in failed
         first, second, executed = (json.loads(each["body"]) for each in node.seen())
     assert first["trigger"]["type"] == "INTERVAL"
     assert second["trigger"]["type"] == "MANUAL"

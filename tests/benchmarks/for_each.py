@@ -144,7 +144,10 @@ async def print_overhead(settings: Settings, ports: wiring.Ports, seconds: float
     alone = []
     keys = wiring.open_keys(settings)
     allowed = replace(settings, allow_commands=True)
-    async with wiring.open_executors(allowed, ports, keys) as executors:
+    async with (
+        wiring.open_chains(settings, wiring.open_secrets(settings)) as chains,
+        wiring.open_executors(allowed, ports, keys, chains) as executors,
+    ):
         executor = executors["command"]
         body = executor.body.model_validate(BODY)
         deadline = time.perf_counter() + seconds
@@ -251,7 +254,10 @@ async def executor_alone(settings: Settings, ports: wiring.Ports, times: int) ->
     """Return the milliseconds that the executor takes without a run, sorted."""
     found = []
     allowed, keys = replace(settings, allow_commands=True), wiring.open_keys(settings)
-    async with wiring.open_executors(allowed, ports, keys) as executors:
+    async with (
+        wiring.open_chains(settings, wiring.open_secrets(settings)) as chains,
+        wiring.open_executors(allowed, ports, keys, chains) as executors,
+    ):
         executor = executors["command"]
         body = executor.body.model_validate(BODY)
         for _ in range(times):

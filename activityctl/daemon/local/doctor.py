@@ -144,7 +144,7 @@ async def _keys(settings: Settings) -> Check:
             "keys",
             "warning",
             f"missing on this machine: {', '.join(missing)}",
-            f"activityctl keys create {missing[0]} --kind hmac",
+            f"activityctl keys create {missing[0]} --kind {needed[missing[0]].kind}",
         )
     return Check("keys", "ok", f"{count_noun(len(stores.known()), 'key')}; new ones go to {place}")
 

@@ -89,15 +89,19 @@ async def _work(
             _LOG.warning("the connection to %s is not safe: %s", name, problem)
         if settings.allow_commands and runs_as_root():
             _LOG.warning(COMMANDS_AS_ROOT)
-        keys = wiring.open_keys(settings, on_read=hide_secret)
-        executors = await stack.enter_async_context(wiring.open_executors(settings, ports, keys))
+        secrets = wiring.open_secrets(settings, on_read=hide_secret)
+        chains = await stack.enter_async_context(wiring.open_chains(settings, secrets))
+        executors = await stack.enter_async_context(
+            wiring.open_executors(
+                settings, ports, wiring.open_keys(settings, on_read=hide_secret), chains
+            )
+        )
         evaluators = stack.enter_context(Evaluators())
         decide = evaluators.deciding
         clock = ServerClock(ports.workers.server_time, wall=_now)
         await clock.synchronise()
         recorder = RecordStep(ports.runs, clock, decide)
         sources = await stack.enter_async_context(wiring.open_sources(settings, ports))
-        secrets = wiring.open_secrets(settings, on_read=hide_secret)
         name = f"worker {socket.gethostname()} pid {os.getpid()}"
         tracing, interceptors = _open_tracing(settings, ports, clock, stack)
         admit = AdmitStep(
@@ -139,7 +143,7 @@ async def _work(
             clock=clock,
         )
         loops.end_for_restore = stopping.ask_for_restore
-        loops.watch_chains(await stack.enter_async_context(wiring.open_chains(settings, secrets)))
+        loops.watch_chains(chains)
         settle = SettleStep(ports.runs, recorder, clock, decide)
         activities: list[Callable[..., Any]] = [
             admit.admit,

@@ -21,7 +21,18 @@ WRITTEN_OUT: Final[Mapping[str, frozenset[str]]] = {
     "code": frozenset(),
     "python": frozenset({"strategy"}),
     "sql": frozenset({"connection", "statement", "statements"}),
-    "webhook": frozenset({"baseURL", "registryID", "executorAddress", "hmacKey", "policy"}),
+    "webhook": frozenset(
+        {
+            "autosign",
+            "baseURL",
+            "executorAddress",
+            "fields",
+            "hmacKey",
+            "plugin",
+            "policy",
+            "registryID",
+        }
+    ),
 }
 """By kind, the fields in whose texts there may be no expression."""
 _CHOSEN: Final = "write out the fields: a value must not choose what runs"

@@ -29,6 +29,10 @@ class HookError(StrEnum):
     """The call needs more gas than the policy allows."""
     EXPIRED = "expired"
     """The answer is too old to be carried out."""
+    KEY_MISSING = "key_missing"
+    """The key that should sign is not on this machine, or has another address."""
+    PLUGIN_UNUSABLE = "plugin_unusable"
+    """The contract that should check the executor's signature is not what it should be."""
     RELAYER_MISSING = "relayer_missing"
     """There is nothing here that could send the call."""
 

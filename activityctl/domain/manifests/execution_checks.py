@@ -47,6 +47,10 @@ def check_execution_policy(task: TaskTemplate) -> Iterator[Finding]:
     """Yield what has no effect, or is missing, in the policy of a task."""
     policy = policy_of(task)
     if policy is None:
+        body = (task.model_extra or {}).get(WEBHOOK)
+        if isinstance(body, dict) and "plugin" in body and body.get(_POLICY) is None:
+            reason = "has no effect without policy: add policy with targets"
+            yield Finding((WEBHOOK, "plugin"), reason, at_key=True)
         return
     for finding in (*_check_windows(policy), *_check_targets(policy)):
         yield finding.under(WEBHOOK, _POLICY)

@@ -12,15 +12,18 @@ from keyring.backends import fail
 
 from activityctl import wiring
 from activityctl.adapters.keystore.key_stores import KeyStores
-from activityctl.domain.chain.hook_outcome import HookOutcome, OutcomeKind
+from activityctl.domain.chain.hook_outcome import HookError, HookOutcome, OutcomeKind
 from activityctl.domain.chain.hook_payloads import empty_relay_response
+from activityctl.domain.chain.hook_response import ExecutableTask
 from activityctl.domain.chain.keys import KeyKind
 from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.run import Run
 from activityctl.domain.values.log import Cursor, LogFilter
 from activityctl.errors import TaskError
+from activityctl.executors.executor_signatures import HookParams, SignatureRefusedError
 from activityctl.executors.hook_client import HookClient
 from activityctl.executors.webhook import WebhookExecutor
+from activityctl.executors.webhook_body import WebhookBody
 from activityctl.ports import ExecutorOutcome, RelayRequest, TaskCall
 from activityctl.steps.execute import parse_body
 from support.http_server import LOOPBACK
@@ -56,6 +59,19 @@ class Sent:
         return HookOutcome(
             OutcomeKind.EXECUTED, relay_response=response, transaction_hash="0x" + "ab" * 32
         )
+
+
+@dataclass
+class Signed:
+    """Takes every signature of an executor, or refuses all; the real one asks a chain."""
+
+    refusal: SignatureRefusedError | None = None
+
+    async def checked(self, body: WebhookBody, params: HookParams, task: ExecutableTask) -> str:
+        assert (params.chain_id, params.executor) == (8453, body.executor_address)
+        if self.refusal is not None:
+            raise self.refusal
+        return task.executor_signature
 
 
 @dataclass
@@ -124,6 +140,7 @@ class Task:
     key: str = "task-1"
     fields: dict[str, Any] = field(default_factory=dict)
     attempts: int = 0
+    signatures: Any = field(default_factory=Signed)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     async def attempt(self) -> ExecutorOutcome:
@@ -137,6 +154,7 @@ class Task:
             ledger,
             self.keys,
             self.ports.spends,
+            self.signatures,
             relay=self.relay,
             clock=self.now,
         )
@@ -322,6 +340,12 @@ async def test_what_the_policy_refuses_is_not_relayed_and_its_executor_is_told(
         assert executed["error"] == {"type": "policy_refused", "message": error.message}
     assert relay.requests == []
     assert (await entries(ports, mine))[-1].metadata["error"]["type"] == "policy_refused"
+    forged = Signed(SignatureRefusedError(HookError.SIGNATURE_INVALID, "of somebody else"))
+    error = await replace(task, key="forged", signatures=forged).fails()
+    assert (error.task_code, error.may_retry) == ("signature_invalid", False)
+    told = {"type": "signature_invalid", "message": "of somebody else"}
+    assert new(node, before)[-1][1]["error"] == told
+    assert relay.requests == []
     # An answer is judged by its age when it is carried out, not when it was given.
     old = replace(task, key="old", ledger=Cut(ports.hooks, "answered"))
     with pytest.raises(LostWorkerError):
