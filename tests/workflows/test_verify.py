@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from temporalio import workflow
 
+from activityctl.adapters.temporal import history_files as history_files_module
 from activityctl.adapters.temporal.histories import TemporalHistories
 from activityctl.domain.runs.verification import VerifiedHistory, parting_event, verification_view
 from activityctl.errors import InvalidInputError, NotFoundError
@@ -21,8 +22,12 @@ async def _nowhere() -> Any:
     raise AssertionError("files need no server")
 
 
+async def _no_codec() -> None:
+    """Payloads are not encrypted."""
+
+
 def of_files(*paths: Path) -> AsyncIterator[VerifiedHistory]:
-    return TemporalHistories(_nowhere).verify_files(history_files(list(paths)))
+    return TemporalHistories(_nowhere, _no_codec).verify_files(history_files(list(paths)))
 
 
 async def _admit_later(self: RunCarrier) -> Any:
@@ -37,6 +42,21 @@ async def test_every_recorded_history_fits_the_installed_code():
     assert [history.reason for history in verified if not history.fits] == []
     assert heard[-1] == (len(list(FOLDER.glob("*.json"))), 0)
     assert all(history.runs and history.source for history in verified)
+
+
+async def test_many_files_are_read_by_other_processes_with_the_same_result(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setattr(history_files_module, "_MANY", 0)
+    files = sorted(FOLDER.glob("*.json"))[:4]
+    read = [found async for found in history_files_module.read_histories(files)]
+    assert [path for path, _ in read] == files
+    for path, history in read:
+        assert history == history_files_module.read_history(path)
+    (tmp_path / "no.json").write_text("{}")
+    with pytest.raises(InvalidInputError, match=r"no\.json: no recorded") as refused:
+        await verify(of_files(*files, tmp_path / "no.json"), lambda *_: None)
+    assert refused.value.hint is not None
 
 
 async def test_code_that_does_something_else_is_told_with_run_and_event(

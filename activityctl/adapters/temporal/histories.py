@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from google.protobuf.json_format import ParseError
 from temporalio.api.enums.v1 import EventType
 from temporalio.bridge.proto.workflow_activation import WorkflowActivation
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
@@ -27,10 +26,11 @@ from temporalio.worker import (
 )
 
 from activityctl.adapters.temporal.failures import converter_with
+from activityctl.adapters.temporal.history_files import read_histories
 from activityctl.adapters.temporal.payload_codec import UnreadablePayloadError
 from activityctl.domain.runs.verification import VerifiedHistory, parting_event, plain_reason
 from activityctl.domain.timing.firing import FiringRef, firing_key
-from activityctl.errors import InvalidInputError, UnreachableError, reason_of
+from activityctl.errors import UnreachableError
 from activityctl.workflows.run_activity import WORKFLOW_NAME, RunActivityWorkflow
 from activityctl.workflows.run_batch import BATCH_WORKFLOW_NAME, RunBatchWorkflow
 
@@ -61,8 +61,7 @@ class TemporalHistories:
         codec = await self._codec()
 
         async def histories() -> AsyncIterator[WorkflowHistory]:
-            for path in paths:
-                history = _read(path)
+            async for path, history in read_histories(paths):
                 sources[id(history)] = str(path)
                 yield history
 
@@ -148,29 +147,12 @@ async def _replayed(
         workflows=[RunActivityWorkflow, RunBatchWorkflow],
         workflow_runner=runner,
         data_converter=converter_with(codec),
+        build_id="verify",  # else the SDK reads every loaded module, for half a second
         runtime=Runtime(telemetry=TelemetryConfig(logging=LoggingConfig(filter="OFF"))),
     )
     async with replayer.workflow_replay_iterator(histories) as results:
         async for result in results:
             yield result, runner.reached
-
-
-def _read(path: Path) -> WorkflowHistory:
-    try:
-        text = path.read_text("utf-8")
-        history = WorkflowHistory.from_json(path.stem, text)
-    except OSError as error:
-        raise InvalidInputError(f"{path}: {reason_of(error)}") from error
-    except (ValueError, ParseError, TypeError, KeyError, AttributeError) as error:
-        raise InvalidInputError(
-            f"{path}: no recorded history of a workflow",
-            hint="activityctl verify --save FOLDER records them",
-        ) from error
-    first = history.events[0] if history.events else None
-    if first is None or first.event_type != EventType.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
-        raise InvalidInputError(f"{path}: the history does not have the start of a workflow")
-    started = first.workflow_execution_started_event_attributes
-    return WorkflowHistory(started.workflow_id or path.stem, history.events)
 
 
 def _save(history: WorkflowHistory, folder: Path) -> None:
