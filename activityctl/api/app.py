@@ -1,81 +1,94 @@
-"""The HTTP application: health, readiness and metrics of the daemon."""
+"""The HTTP application: what every request passes, the paths, and what they share."""
 
-import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 from fastapi import Depends, FastAPI, Request, Response
-from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.exceptions import HTTPException
 
 from activityctl import wiring
-from activityctl.api.metrics import CONTENT_TYPE, exposition
-from activityctl.errors import ActivityctlError
+from activityctl.api.bodies import Intake
+from activityctl.api.gate import Gate
+from activityctl.api.identity import Identity, require_caller
+from activityctl.api.problems import problem_response
+from activityctl.api.rates import Rates
+from activityctl.api.refusals import MethodNotAllowedError, NoSuchPathError
+from activityctl.api.routes import events, health
+from activityctl.errors import ActivityctlError, UsageError
 from activityctl.settings import Settings
 from activityctl.version import VERSION
 
-_HOSTS: Final = ["127.0.0.1", "localhost", "[::1]"]
-_READY_SECONDS: Final = 5.0
+_CONNECTIONS: Final = 10
+"""To Postgres, for all requests together."""
+_DESCRIPTION: Final = (
+    "Everything that the command line does, with the same words. Errors are problem details "
+    "(RFC 9457) with `code` and `requestId`."
+)
 
 
-def build_app(settings: Settings) -> FastAPI:
+@dataclass(frozen=True, slots=True)
+class ApiOptions:
+    """How the server is used, as `serve` was told."""
+
+    hosts: tuple[str, ...] = ()
+    """Names under which clients reach it, beside those of loopback."""
+    rate: int = 500
+    """Requests a second of each token, and of each address."""
+    burst: int = 1_000
+    """Requests at once after a pause."""
+
+
+def build_app(settings: Settings, options: ApiOptions | None = None) -> FastAPI:
     """Return the application; it serves without Postgres too, and /readyz says so."""
+    chosen = options or ApiOptions()
     app = FastAPI(
         title="activityctl",
+        description=_DESCRIPTION,
         version=VERSION,
-        openapi_url=None,
+        openapi_url="/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=_lifespan,
     )
     app.state.settings = settings
-    # DNS rebinding: a web page of another site must not reach the daemon on loopback.
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=_HOSTS)
-
-    @app.get("/healthz")
-    async def healthz() -> dict[str, Any]:
-        """Return the version, which shows that this process runs."""
-        return {"status": "ok", "version": VERSION}
-
-    @app.get("/readyz")
-    async def readyz(
-        response: Response, checks: Annotated[dict[str, str], Depends(_checks)]
-    ) -> Any:
-        """Return whether runs can start: Postgres answers and a worker is alive; else 503."""
-        is_ready = all(state == "ok" for state in checks.values())
-        response.status_code = 200 if is_ready else 503
-        return {"status": "ok" if is_ready else "unavailable", "checks": checks}
-
-    @app.get("/metrics")
-    async def metrics(answer: Annotated[Response, Depends(_metrics)]) -> Response:
-        """Return the current figures in Prometheus' format; 503 when Postgres does not answer."""
-        return answer
-
+    app.state.intake = Intake()
+    app.state.rates = Rates(chosen.rate, chosen.burst, time.monotonic)
+    app.state.identity = Identity(settings.home if settings.uses_local_daemon else None)
+    app.include_router(health.router)
+    app.include_router(events.router, prefix="/v1", dependencies=[Depends(require_caller)])
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(ActivityctlError, _on_error)
+    gate_rates = Rates(chosen.rate, chosen.burst, time.monotonic)
+    app.add_middleware(Gate, hosts=chosen.hosts, rates=gate_rates)
     return app
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    async with wiring.open_ports(app.state.settings) as ports:
+    settings = app.state.settings
+    async with wiring.open_ports(settings, pool_size=_CONNECTIONS, must_answer=False) as ports:
         app.state.ports = ports
         yield
 
 
-async def _metrics(request: Request) -> Response:
-    ports: wiring.Ports = request.app.state.ports
-    try:
-        async with asyncio.timeout(_READY_SECONDS):
-            figures = await ports.metrics.snapshot()
-    except (ActivityctlError, TimeoutError) as error:
-        return Response(f"{error}" or "no answer in time", 503, media_type="text/plain")
-    return Response(exposition(figures), headers={"Content-Type": CONTENT_TYPE})
+async def _on_error(request: Request, error: Exception) -> Response:
+    """Answer an error of an operation; the gate answers those that are none of ours."""
+    assert isinstance(error, ActivityctlError)  # noqa: S101  # it is registered for these
+    return problem_response(error, request.state.request_id)
 
 
-async def _checks(request: Request) -> dict[str, str]:
-    ports: wiring.Ports = request.app.state.ports
-    try:
-        async with asyncio.timeout(_READY_SECONDS):
-            alive = await ports.workers.alive()
-    except (ActivityctlError, TimeoutError) as error:
-        return {"postgres": f"{error}" or "no answer in time", "worker": "unknown"}
-    return {"postgres": "ok", "worker": "ok" if alive else "none is running"}
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    """Answer what the router refuses: an unknown path, or another method than the path has."""
+    assert isinstance(error, HTTPException)  # noqa: S101  # it is registered for these
+    answers: dict[int, Any] = {
+        404: NoSuchPathError("there is nothing at this path", hint="GET /v1/openapi.json"),
+        405: MethodNotAllowedError(f"this path has no method {request.method}"),
+    }
+    problem = answers.get(error.status_code, UsageError(str(error.detail)))
+    answer = problem_response(problem, request.state.request_id)
+    answer.headers.update(error.headers or {})
+    return answer

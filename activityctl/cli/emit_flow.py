@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from activityctl import wiring
-from activityctl.cli.emit_options import EventOptions, fill_in, fill_in_with_source, fill_nothing
+from activityctl.cli.emit_options import EventOptions, fill_in, fill_in_with_source
 from activityctl.cli.render.emit_report import EmitReport
 from activityctl.cli.render.emit_results import EventResultsView
 from activityctl.cli.render.output import Format
 from activityctl.cli.session import Session
 from activityctl.cli.told_waits import told_wait
 from activityctl.domain.events.emit_result import Emitted
+from activityctl.domain.events.envelope import fill_nothing
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import UsageError, WaitTimeoutError
 from activityctl.operations.events.await_events import await_events

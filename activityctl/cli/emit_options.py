@@ -7,14 +7,10 @@ from typing import Final
 
 from activityctl import wiring
 from activityctl.cli.session import now
-from activityctl.domain.events.envelope import MAX_EVENT_BYTES, SPEC_VERSION, fill
-from activityctl.domain.events.input import InvalidEvent, ParsedEvent, RawEvent
-from activityctl.domain.values.ids import canonical_json
+from activityctl.domain.events.envelope import SPEC_VERSION, fill
+from activityctl.domain.events.input import InvalidEvent, ParsedEvent, made_event
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import UsageError
-
-_ORIGIN: Final = RawEvent("", 1, 0, 0, b"")
-"""The origin of an event that comes from options: it has no file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +42,7 @@ class EventOptions:
             value[name] = text
         if self.data is not None:
             value["data"] = _data(self.data)
-        return _check_size(value)
+        return made_event(value)
 
 
 def _extension(pair: str) -> tuple[str, str]:
@@ -65,14 +61,6 @@ def _data(option: str) -> JsonValue:
     return wiring.parse_event_data(option, "--data")
 
 
-def _check_size(value: dict[str, JsonValue]) -> ParsedEvent | InvalidEvent:
-    """Return the event; an InvalidEvent if it is larger than an event of a file may be."""
-    text = canonical_json(value).encode("utf-8", "surrogatepass")
-    if len(text) > MAX_EVENT_BYTES:
-        return _ORIGIN.refused(f"larger than {MAX_EVENT_BYTES:,} bytes", column=1)
-    return ParsedEvent(_ORIGIN, value)
-
-
 DEFAULT_SOURCE: Final = "/activityctl/emit"
 """The source of an event whose options give none."""
 
@@ -85,8 +73,3 @@ def fill_in(value: JsonValue) -> tuple[JsonValue, tuple[str, ...]]:
 def fill_in_with_source(value: JsonValue) -> tuple[JsonValue, tuple[str, ...]]:
     """Do as `fill_in`, and add the source."""
     return fill(value, now(), lambda: str(uuid.uuid4()), DEFAULT_SOURCE)
-
-
-def fill_nothing(value: JsonValue) -> tuple[JsonValue, tuple[str, ...]]:
-    """Return the event unchanged."""
-    return value, ()

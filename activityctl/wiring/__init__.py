@@ -14,10 +14,13 @@ from activityctl.wiring.chains import open_chains
 from activityctl.wiring.files import (
     manifest_source,
     open_events,
+    parse_event,
     parse_event_data,
+    parse_events,
     parse_json,
     read_event_data,
 )
+from activityctl.wiring.local_token import make_local_token, read_local_token
 from activityctl.wiring.ports import (
     Ports,
     open_ports,
@@ -58,6 +61,7 @@ __all__ = [
     "known_kinds",
     "load_backup",
     "look_at_target",
+    "make_local_token",
     "manifest_source",
     "migrate",
     "migration_script",
@@ -70,11 +74,14 @@ __all__ = [
     "open_secrets",
     "open_sources",
     "open_spans",
+    "parse_event",
     "parse_event_data",
+    "parse_events",
     "parse_json",
     "read_event_data",
     "read_hosts",
     "read_keystore",
+    "read_local_token",
     "read_secret",
     "take_backup",
     "unguarded_hook_client",

@@ -1,9 +1,12 @@
 """Reads what people write: manifests, events and JSON, from files and options."""
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 from activityctl.domain.events.envelope import MAX_EVENT_BYTES
+from activityctl.domain.events.input import InvalidEvent, ParsedEvent
 from activityctl.domain.values.model import JsonValue
 from activityctl.ports import ManifestSource
 
@@ -30,6 +33,20 @@ def open_events(path: str) -> "AbstractContextManager[EventSource]":
     from activityctl.adapters.manifests.event_source import open_source
 
     return open_source(path)
+
+
+def parse_events(text: bytes, name: str) -> Iterator[ParsedEvent | InvalidEvent]:
+    """Yield the events of a text: a JSON array, or JSON lines; `name` is that of the text."""
+    from activityctl.adapters.manifests.event_stream import read_events
+
+    return read_events(BytesIO(text), name)
+
+
+def parse_event(text: bytes, name: str) -> ParsedEvent | InvalidEvent:
+    """Return the one event of a text; `name` is that of the text."""
+    from activityctl.adapters.manifests.event_stream import read_event
+
+    return read_event(text, name)
 
 
 def read_event_data(path: str) -> bytes:

@@ -278,14 +278,19 @@ class Ports:
 
 
 @asynccontextmanager
-async def open_ports(settings: Settings, *, pool_size: int = 0) -> AsyncIterator[Ports]:
+async def open_ports(
+    settings: Settings, *, pool_size: int = 0, must_answer: bool = True
+) -> AsyncIterator[Ports]:
     """Connect to Postgres; pool_size 0 means one connection, which is enough for a command.
 
-    Raises UnreachableError if no daemon is running or Postgres does not answer.
+    Raises UnreachableError if no daemon is running or Postgres does not answer. If it need not
+    answer now, each use of a port raises it.
     """
     from activityctl.adapters.postgres.database import Database
 
-    database = await Database.connect(await database_url(settings), pool_size=pool_size)
+    database = await Database.connect(
+        await database_url(settings), pool_size=pool_size, must_answer=must_answer
+    )
     try:
         yield Ports(database)
     finally:

@@ -40,6 +40,14 @@ def read_events(stream: BinaryIO, name: str) -> Iterator[ParsedEvent | InvalidEv
         yield item if isinstance(item, InvalidEvent) else _read(item)
 
 
+def read_event(text: bytes, name: str) -> ParsedEvent | InvalidEvent:
+    """Return the one event of a text, as `read_events` would yield it."""
+    event = RawEvent(name, 1, 1, 1, text)
+    if len(text) > MAX_EVENT_BYTES:
+        return event.refused(f"larger than {MAX_EVENT_BYTES:,} bytes")
+    return _read(event)
+
+
 def split_events(stream: BinaryIO, name: str) -> Iterator[RawEvent | InvalidEvent]:
     """Yield the text of each event, not parsed, or a refusal that needs no parsing."""
     buffer = ReadBuffer(getattr(stream, "read1", stream.read))

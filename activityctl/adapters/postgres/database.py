@@ -103,17 +103,19 @@ class Database:
         self._turn = asyncio.Lock()
 
     @classmethod
-    async def connect(cls, url: str, *, pool_size: int = 0) -> "Database":
+    async def connect(cls, url: str, *, pool_size: int = 0, must_answer: bool = True) -> "Database":
         """Open the database; with pool_size 0, one connection is opened at its first use.
 
-        Raises UnreachableError within CONNECT_SECONDS when Postgres does not answer.
+        Raises UnreachableError within CONNECT_SECONDS when Postgres does not answer; a pool that
+        need not answer raises it when a connection is wanted.
         """
         set_json_dumps(_dump_storable_json)
         set_json_loads(_load_json)
         if not pool_size:
             return cls(url)
-        async with await cls(url).dedicated():
-            pass  # one attempt gives a clear error at once; a pool would try again and again
+        if must_answer:
+            async with await cls(url).dedicated():
+                pass  # one attempt gives a clear error at once; a pool would try again and again
         pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             secured(url),
             connection_class=WatchedConnection,

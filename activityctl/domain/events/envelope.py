@@ -171,6 +171,11 @@ def fill(
     return {**value, **added}, tuple(added)
 
 
+def fill_nothing(value: JsonValue) -> tuple[JsonValue, tuple[str, ...]]:
+    """Return the event unchanged, in place of `fill`."""
+    return value, ()
+
+
 def check_attribute(name: str, item: JsonValue) -> None:
     """Raise InvalidEventError if the attribute cannot have this value, whatever the others are."""
     if name not in KNOWN_ATTRIBUTES:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from activityctl.domain.events.envelope import MAX_EVENT_BYTES
+from activityctl.domain.values.ids import canonical_json
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import InvalidEventError, Problem
 
@@ -47,3 +49,16 @@ class ParsedEvent:
 
     origin: RawEvent
     value: JsonValue
+
+
+def made_event(value: dict[str, JsonValue], name: str = "") -> ParsedEvent | InvalidEvent:
+    """Return an event that was not written as JSON, such as one of options or headers.
+
+    It is an InvalidEvent if it is larger than an event of a file may be. `name` says where it
+    comes from, in place of a file.
+    """
+    origin = RawEvent(name, 1, 0, 0, b"")
+    text = canonical_json(value).encode("utf-8", "surrogatepass")
+    if len(text) > MAX_EVENT_BYTES:
+        return origin.refused(f"larger than {MAX_EVENT_BYTES:,} bytes", column=1)
+    return ParsedEvent(origin, value)

@@ -19,28 +19,52 @@ def serve(
     port: Annotated[
         int, typer.Option(min=0, max=65_535, help="The port to listen on; 0 for any free port.")
     ] = 7070,
+    allowed_host: Annotated[
+        list[str],
+        typer.Option(
+            help="A name under which clients reach the server, beside localhost. Repeatable.",
+            metavar="NAME",
+        ),
+    ] = [],  # noqa: B006  # typer copies it
+    rate: Annotated[
+        int,
+        typer.Option(
+            min=1, max=1_000_000, help="Requests a second of each token, and of each address."
+        ),
+    ] = 500,
 ) -> None:
-    """Serve the HTTP API: /healthz, /readyz and /metrics.
+    """Serve the HTTP API: events, health, metrics.
 
     activityctl serve --port 7070
-    """
-    import uvicorn
 
-    from activityctl.api.app import build_app
+    activityctl serve --host 10.0.0.5 --allowed-host automations.example
+    """
+    from activityctl.api.app import ApiOptions
+    from activityctl.api.server import serve_on
+    from activityctl.daemon.log import configure_logging
     from activityctl.daemon.protection import forget_variables, protect_memory, secret_variables
+    from activityctl.settings import known_secrets
 
     session: Session = context.obj
-    asyncio.run(wiring.database_url(session.settings))  # report a wrong setting before the start
-    _require_free(host, port)
+    settings = session.settings
+    asyncio.run(wiring.database_url(settings))  # report a wrong setting before the start
+    listener = _listener(host, port)
+    configure_logging(known_secrets(session.flags))
+    if settings.uses_local_daemon:
+        wiring.make_local_token(settings.home)
     protect_memory()
-    forget_variables(secret_variables(session.settings))
-    uvicorn.run(build_app(session.settings), host=host, port=port, log_level="warning")
+    forget_variables(secret_variables(settings))
+    own, number = listener.getsockname()[:2]
+    session.err.print(f"listening at http://{f'[{own}]' if ':' in own else own}:{number}")
+    options = ApiOptions(hosts=(host, *allowed_host), rate=rate, burst=2 * rate)
+    serve_on(listener, settings, options)
 
 
-def _require_free(host: str, port: int) -> None:
-    """Raise RefusedError if nothing can listen at this address."""
+def _listener(host: str, port: int) -> socket.socket:
+    """Listen at this address; RefusedError if nothing can."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        socket.create_server((host, port)).close()
+        return socket.create_server((host, port), family=family, backlog=2_048)
     except OSError as error:
         raise RefusedError(
             f"cannot listen at {host}:{port}: {reason_of(error)}",

@@ -1,0 +1,180 @@
+"""One HTTP/1.1 connection whose other side must not take for ever, and how many there may be.
+
+uvicorn reads and writes; what is added here are deadlines, a number of connections, and answers
+with problem details for what is no HTTP.
+"""
+
+import asyncio
+import json
+import sys
+import uuid
+from http import HTTPStatus
+from typing import Any, ClassVar, Final
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from activityctl.api.problems import CONTENT_TYPE, problem_of
+from activityctl.api.refusals import HttpRefusedError
+
+HEADER_BYTES: Final = 64 * 1024
+HEADER_SECONDS: Final = 10.0
+"""How long the headers of a request may take from their first byte to their last."""
+WRITE_SECONDS: Final = 30.0
+"""After how long a client that does not read its answer is cut off."""
+_DISCARDED_BYTES: Final = 64 * 1024
+"""A body that nobody wants is read up to this length, so that the connection can be used again."""
+
+
+class _NotHttpError(HttpRefusedError):
+    """The bytes are no request."""
+
+
+class _SlowHeadersError(HttpRefusedError):
+    code = "request_timeout"
+    status = 408
+
+
+class _LongHeadersError(HttpRefusedError):
+    code = "headers_too_large"
+    status = 431
+
+
+class _FullError(HttpRefusedError):
+    code = "busy"
+    status = 503
+    retryable = True
+
+
+def bounded_protocol(
+    most: int, header_seconds: float = HEADER_SECONDS, write_seconds: float = WRITE_SECONDS
+) -> type[H11Protocol]:
+    """Return the class of one server's connections, of which there are `most` at once.
+
+    If there are more, those go first that have been without a request longest.
+    """
+    attributes = {
+        "most": most,
+        "header_seconds": header_seconds,
+        "write_seconds": write_seconds,
+        "waiting": {},
+    }
+    return type("BoundedProtocol", (_BoundedProtocol,), attributes)
+
+
+class _BoundedProtocol(H11Protocol):
+    most: ClassVar[int]
+    header_seconds: ClassVar[float]
+    write_seconds: ClassVar[float]
+    waiting: "ClassVar[dict[_BoundedProtocol, None]]"
+    """The connections on which no request is at work, in the order in which they came to be so."""
+
+    _deadline: asyncio.TimerHandle | None = None
+    _write_deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a connection, in place of an idle one if there are too many."""
+        super().connection_made(transport)
+        if len(self.connections) > self.most and not self._make_room():
+            self._refuse(_FullError("too many connections", retry_after=1))
+            return
+        self._look()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        super().connection_lost(exc)
+        self.waiting.pop(self, None)
+        self._deadline = _cancel(self._deadline)
+        self._write_deadline = _cancel(self._write_deadline)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; the first of a request start its deadline."""
+        super().data_received(data)
+        self._look()
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, unless much of this one has not been read."""
+        if self.conn.their_state is h11.SEND_BODY and not self._body_is_short():
+            self.transport.close()
+        super().on_response_complete()
+        self._look(is_idle=True)
+
+    def pause_writing(self) -> None:
+        """Wait for the client to read, but not for ever."""
+        super().pause_writing()
+        self._write_deadline = self.loop.call_later(self.write_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on: the client reads."""
+        super().resume_writing()
+        self._write_deadline = _cancel(self._write_deadline)
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # the name is uvicorn's
+        """Answer what is no HTTP/1.1; uvicorn calls this while it handles h11's error."""
+        error = sys.exc_info()[1]
+        status = getattr(error, "error_status_hint", 400)
+        if status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
+            kib = HEADER_BYTES // 1024
+            self._refuse(_LongHeadersError(f"the headers are larger than {kib} KiB"))
+        else:
+            self._refuse(_NotHttpError("this is no valid HTTP/1.1 request"))
+
+    def _look(self, *, is_idle: bool = False) -> None:
+        """Start or end the deadline; `is_idle` after an answer, when uvicorn's own timer runs."""
+        if self.transport.is_closing():
+            return
+        owes_body = self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY
+        if self.conn.their_state is not h11.IDLE and not owes_body:
+            self.waiting.pop(self, None)
+            self._deadline = _cancel(self._deadline)
+            return
+        self.waiting.setdefault(self)
+        if self._deadline is None and not (is_idle and not owes_body):
+            self._deadline = self.loop.call_later(self.header_seconds, self._time_out)
+
+    def _time_out(self) -> None:
+        self._deadline = None
+        if self.transport.is_closing():
+            return
+        seconds = f"{self.header_seconds:g} seconds"
+        if self.conn.our_state is h11.IDLE and self.conn.trailing_data[0]:
+            self._refuse(_SlowHeadersError(f"the headers did not arrive within {seconds}"))
+        else:
+            self.transport.close()
+
+    def _make_room(self) -> bool:
+        """Close the connection that has been without a request longest; return False if none is."""
+        for connection in list(self.waiting):
+            if connection is not self:
+                connection.transport.abort()
+                self.waiting.pop(connection, None)
+                return True
+        return False
+
+    def _body_is_short(self) -> bool:
+        lengths = [value for name, value in self.headers or () if name == b"content-length"]
+        return bool(lengths) and int(lengths[0]) <= _DISCARDED_BYTES
+
+    def _refuse(self, error: HttpRefusedError) -> None:
+        """Answer without the application, and close."""
+        problem = problem_of(error, uuid.uuid4().hex)
+        self.transport.write(_plain_response(problem, error.retry_after))
+        self.transport.close()
+
+
+def _plain_response(problem: dict[str, Any], retry_after: float | None) -> bytes:
+    body = json.dumps(problem).encode()
+    retry = "" if retry_after is None else f"Retry-After: {retry_after:g}\r\n"
+    head = (
+        f"HTTP/1.1 {problem['status']} {problem['title']}\r\n"
+        f"Content-Type: {CONTENT_TYPE}\r\nContent-Length: {len(body)}\r\n"
+        f"X-Request-Id: {problem['requestId']}\r\n{retry}Connection: close\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def _cancel(timer: asyncio.TimerHandle | None) -> asyncio.TimerHandle | None:
+    """Cancel a timer, and return what takes its place: None."""
+    if timer is not None:
+        timer.cancel()
+    return None

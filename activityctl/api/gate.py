@@ -1,0 +1,139 @@
+"""What every request passes first: its id, its host, its origin, its rate, and its errors."""
+
+import logging
+import re
+import uuid
+from collections.abc import Collection, Iterable
+from ipaddress import ip_address
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from activityctl.api.problems import problem_response
+from activityctl.api.rates import Rates
+from activityctl.api.refusals import (
+    BadRequestError,
+    ForeignOriginError,
+    HttpRefusedError,
+    TooManyRequestsError,
+)
+from activityctl.errors import ActivityctlError, InternalError
+
+_LOG = logging.getLogger(__name__)
+LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::\d{1,5})?")
+_FIXED_HEADERS: Final = [(b"x-content-type-options", b"nosniff")]
+
+
+class Gate:
+    """Refuses what must not reach the routes, and turns every error into problem details."""
+
+    def __init__(self, app: ASGIApp, *, hosts: Collection[str], rates: Rates) -> None:
+        self._app = app
+        self._hosts = LOOPBACK_HOSTS | {host.lower() for host in hosts}
+        self._rates = rates
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request pass, or answer it here."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = scope["headers"]
+        request_id = _request_id(headers)
+        scope.setdefault("state", {})["request_id"] = request_id
+        has_begun = False
+
+        async def answer(message: Message) -> None:
+            nonlocal has_begun
+            if message["type"] == "http.response.start":
+                has_begun = True
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    *_FIXED_HEADERS,
+                    (b"x-request-id", request_id.encode()),
+                ]
+            await send(message)
+
+        try:
+            self._check(scope, headers)
+            await self._app(scope, receive, answer)
+        except Exception as error:
+            problem = _own_error(error, request_id)
+            if has_begun:
+                raise  # the connection is cut, so that nobody takes a part for the whole
+            await problem_response(problem, request_id)(scope, receive, answer)
+
+    def _check(self, scope: Scope, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        check_framing(scope["http_version"], headers)
+        host = self._check_host(headers)
+        check_origin(headers, host)
+        check_rate(self._rates, f"address {_network(scope)}")
+
+    def _check_host(self, headers: Iterable[tuple[bytes, bytes]]) -> str:
+        """Return the Host; a name of somebody else could be a web page's (DNS rebinding)."""
+        hosts = _values(headers, b"host")
+        found = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
+        if found is None or found[1].strip("[]").lower() not in self._hosts:
+            raise BadRequestError(
+                "this server does not answer for the host of this request",
+                hint="use the address it listens on, or start it with --allowed-host NAME",
+            )
+        return hosts[0].lower()
+
+
+def check_framing(version: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Raise BadRequestError if a proxy could see another end of the body (request smuggling)."""
+    names = [name for name, _ in headers]
+    is_chunked = b"transfer-encoding" in names
+    if is_chunked and (b"content-length" in names or version == "1.0"):
+        raise BadRequestError("the length of the body is given in two ways")
+
+
+def check_origin(headers: Iterable[tuple[bytes, bytes]], host: str) -> None:
+    """Raise ForeignOriginError if the page of another site sends the request."""
+    for origin in _values(headers, b"origin"):
+        if origin.lower().removeprefix("http://").removeprefix("https://") != host:
+            raise ForeignOriginError("pages of other sites may not use this server")
+
+
+def check_rate(rates: Rates, client: str) -> None:
+    """Raise TooManyRequestsError if the client has sent too many requests."""
+    if seconds := rates.seconds_to_wait(client):
+        raise TooManyRequestsError(
+            "too many requests; wait, then go on more slowly",
+            hint="send several events in one request, or start the server with a higher --rate",
+            retry_after=seconds,
+        )
+
+
+def _own_error(error: Exception, request_id: str) -> ActivityctlError:
+    """Return the error to answer with, and log what is a bug."""
+    if isinstance(error, HttpRefusedError):
+        return error
+    if isinstance(error, ActivityctlError) and not isinstance(error, InternalError):
+        return error
+    _LOG.error("request %s failed by a bug", request_id, exc_info=error)
+    return InternalError("bug")
+
+
+def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return the id that the client gave if it is harmless, else a new one."""
+    for name, value in headers:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return value.decode()
+    return uuid.uuid4().hex
+
+
+def _values(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> list[str]:
+    return [value.decode("latin-1") for name, value in headers if name == wanted]
+
+
+def _network(scope: Scope) -> str:
+    """Return the client's address; for IPv6 its network, of which one client has all addresses."""
+    host = (scope.get("client") or ("",))[0]
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return str(host)
+    return str(address) if address.version == 4 else str(int(address) >> 64)  # noqa: PLR2004

@@ -1,0 +1,115 @@
+"""Events in: store what is sent, and answer once it is committed."""
+
+from collections import Counter
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from activityctl import wiring
+from activityctl.api.answers import json_response
+from activityctl.api.bodies import Intake
+from activityctl.api.event_input import BATCH, LINES, STRUCTURED, EventInput
+from activityctl.api.problems import CONTENT_TYPE, problem_of, respond
+from activityctl.domain.events.emit_result import Emitted
+from activityctl.domain.events.envelope import fill_nothing
+from activityctl.domain.events.json_form import emitted_view
+from activityctl.domain.events.stored_event import EmitOutcome
+from activityctl.domain.values.json_form import list_view, problem_view
+from activityctl.errors import ActivityctlError, ConflictError, InvalidEventError
+from activityctl.operations.events.emit import checked_events, emit
+
+router = APIRouter(tags=["events"])
+_EXAMPLE: Final = {
+    "specversion": "1.0",
+    "id": "order-17",
+    "source": "/shop",
+    "type": "order.created",
+    "data": {"amount": 1200},
+}
+_STORED: Final = {
+    "apiVersion": "activityctl/v1",
+    "kind": "List",
+    "items": [
+        {
+            "id": "order-17",
+            "source": "/shop",
+            "type": "order.created",
+            "outcome": "accepted",
+            "uid": "0b5f0c1e6a5d4f6e",
+            "filled": [],
+        }
+    ],
+    "summary": {"accepted": 1, "duplicate": 0, "conflict": 0, "invalid": 0},
+}
+_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            STRUCTURED: {"schema": {"type": "object"}, "example": _EXAMPLE},
+            BATCH: {
+                "schema": {"type": "array", "items": {"type": "object"}},
+                "example": [_EXAMPLE],
+            },
+            LINES[0]: {"schema": {"type": "string"}},
+            "*/*": {"schema": {}, "description": "The data; the attributes are headers `ce-*`."},
+        },
+    }
+}
+_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "Every event is stored, now or before.",
+        "content": {"application/json": {"example": _STORED}},
+    },
+    207: {"description": "A batch of which some events are refused; the others are stored."},
+    400: {"description": "The event is invalid.", "content": {CONTENT_TYPE: {}}},
+    409: {"description": "Another event has this source and id.", "content": {CONTENT_TYPE: {}}},
+    413: {"description": "The body is too large.", "content": {CONTENT_TYPE: {}}},
+}
+
+
+async def _stored(request: Request) -> Response:
+    given = EventInput(request.headers)
+    ports: wiring.Ports = request.app.state.ports
+    intake: Intake = request.app.state.intake
+    results: list[Emitted] = []
+    async with intake.body(request, given.limit) as body:
+        offers = checked_events(given.events(body), fill_nothing)
+        async for batch in emit(ports.events, offers):
+            results += batch
+    if not given.is_batch and results and results[0].problem is not None:
+        return _refusal(results[0], request.state.request_id)
+    counts = Counter(result.outcome for result in results)
+    is_whole = not counts[EmitOutcome.INVALID] and not counts[EmitOutcome.CONFLICT]
+    summary = {outcome.value: counts[outcome] for outcome in EmitOutcome}
+    view = {**list_view(map(emitted_view, results)), "summary": summary}
+    return json_response(view, 200 if is_whole else 207)
+
+
+@router.post(
+    "/events",
+    summary="Store events",
+    response_class=Response,
+    openapi_extra=_BODY,
+    responses=_ANSWERS,
+)
+async def store_events(answer: Annotated[Response, Depends(_stored)]) -> Response:
+    """Store CloudEvents; each subscription that matches gets exactly one run for each event.
+
+    The answer comes once they are committed, so that it can be trusted: send the same again when
+    there was none, and no event is stored twice. A batch stores its valid events, and gives the
+    outcome of each: `accepted`, `duplicate`, `conflict` or `invalid`.
+    """
+    return answer
+
+
+def _refusal(result: Emitted, request_id: str) -> Response:
+    """Return the answer for one event that is invalid, or in conflict with a stored one."""
+    problem = result.problem
+    assert problem is not None  # noqa: S101  # the caller has looked
+    error: ActivityctlError = (
+        ConflictError(problem.reason)
+        if result.outcome is EmitOutcome.CONFLICT
+        else InvalidEventError(problem.path, problem.reason)
+    )
+    details = problem_of(error, request_id)
+    return respond({**details, "findings": [{**problem_view(problem), "file": None}]})

@@ -1,0 +1,80 @@
+"""Runs the application on a socket: uvicorn with our connections, and a graceful end."""
+
+import resource
+import socket
+from dataclasses import dataclass
+from types import FrameType
+from typing import Final
+
+import uvicorn
+
+from activityctl.api.app import ApiOptions, build_app
+from activityctl.api.connection import (
+    HEADER_BYTES,
+    HEADER_SECONDS,
+    WRITE_SECONDS,
+    bounded_protocol,
+)
+from activityctl.settings import Settings
+
+_STOP_SECONDS: Final = 10
+"""How long open requests may take after the signal to stop."""
+_KEEP_ALIVE_SECONDS: Final = 60
+_FILES_FOR_OTHERS: Final = 64
+"""Of the file handles of the process, those that are not for connections of clients."""
+_MOST_CONNECTIONS: Final = 4_096
+_BACKLOG: Final = 2_048
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the connections of a server may take."""
+
+    connections: int = _MOST_CONNECTIONS
+    header_seconds: float = HEADER_SECONDS
+    write_seconds: float = WRITE_SECONDS
+
+
+class _Server(uvicorn.Server):
+    """Ends with exit code 0 on a signal; uvicorn would send it to itself again afterwards."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        self._captured_signals.clear()
+
+
+def build_server(
+    settings: Settings, options: ApiOptions, limits: Limits | None = None
+) -> uvicorn.Server:
+    """Return a server, ready to serve on a listening socket."""
+    chosen = limits or Limits(connections=_most_connections())
+    config = uvicorn.Config(
+        build_app(settings, options),
+        http=bounded_protocol(chosen.connections, chosen.header_seconds, chosen.write_seconds),
+        ws="none",
+        lifespan="on",
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_STOP_SECONDS,
+        h11_max_incomplete_event_size=HEADER_BYTES,
+    )
+    return _Server(config)
+
+
+def serve_on(listener: socket.socket, settings: Settings, options: ApiOptions) -> None:
+    """Serve until SIGTERM or SIGINT; open requests are finished first."""
+    build_server(settings, options).run(sockets=[listener])
+
+
+def _most_connections() -> int:
+    """Return how many connections the process can have, after raising its limit of files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_CONNECTIONS + _FILES_FOR_OTHERS
+    if soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(1, min(_MOST_CONNECTIONS, soft - _FILES_FOR_OTHERS))
