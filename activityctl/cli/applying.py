@@ -10,11 +10,13 @@ from activityctl.cli.server_time import server_clock
 from activityctl.cli.session import Session
 from activityctl.cli.told_waits import told_wait
 from activityctl.domain.gitops.manifest_set import ManifestSet
+from activityctl.domain.gitops.needed_keys import users_of_keys
 from activityctl.domain.gitops.plan import Wanted
 from activityctl.operations.gitops.apply import Applied
 from activityctl.operations.gitops.apply import apply as apply_manifests
 from activityctl.operations.gitops.load import load_manifests
 from activityctl.operations.gitops.plan import Planned
+from activityctl.operations.looking.key_users import key_views
 from activityctl.operations.looking.secret_users import secret_views, users_in_files
 from activityctl.wiring import Ports
 
@@ -47,11 +49,15 @@ def unread_objects(
     return wiring.manifest_source().names_below(paths) if prune and not recursive else {}
 
 
-def with_secrets(session: Session, manifests: ManifestSet, planned: Planned) -> Planned:
-    """Return the plan with the secrets that the manifests need, and which this machine has."""
+def with_credentials(session: Session, manifests: ManifestSet, planned: Planned) -> Planned:
+    """Return the plan with the secrets and keys that the manifests need, and which are here."""
     users = users_in_files(manifests, planned.present)
     known = {secret.name for secret in wiring.open_secrets(session.settings).known()}
-    return replace(planned, view={**planned.view, "secrets": secret_views(users, known)})
+    specs = {name: manifest.spec for name, manifest in manifests.definitions.items()}
+    key_users = users_of_keys(specs)
+    keys = key_views(key_users, wiring.open_keys(session.settings).known()) if key_users else []
+    view = {**planned.view, "secrets": secret_views(users, known), "keys": keys}
+    return replace(planned, view=view)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,10 @@ OF_ACCOUNT = f'  account: {{chainId: 8453, subAccountAddress: "{ACCOUNT}"}}\n'
 
 def test_a_service_in_node_is_triggered_told_and_logged(shell):
     file = shell.folder / "node.yaml"
+    file.write_text(MANIFEST % ("https://executor.example", "skip") + OF_ACCOUNT)
+    planned = shell("plan", "-f", "node.yaml").stdout
+    command = "activityctl keys create node-hook --kind hmac"
+    assert f"    {command}  (definition/node-executor)" in planned
     made = shell("keys", "create", "node-hook", "--kind", "hmac").stdout
     (key,) = re.findall("hmacKey: ([0-9a-f]{64})", made)
     with node_executor(key) as node:

@@ -78,6 +78,8 @@ def plan_items(view: View) -> Iterator[PlanItem]:
     yield from _waiting_items(view)
     if missing := [secret for secret in view.get("secrets", ()) if not secret["isFoundHere"]]:
         yield PlanItem("missing secrets", list(_secret_lines(missing)), len(missing))
+    if missing := [key for key in view.get("keys", ()) if not key["isFoundHere"]]:
+        yield PlanItem("missing keys", list(_key_lines(missing)), len(missing))
 
 
 def _secret_lines(missing: Sequence[View]) -> Iterator[Line]:
@@ -86,6 +88,15 @@ def _secret_lines(missing: Sequence[View]) -> Iterator[Line]:
     for secret in missing:
         users = shorten_list(secret["usedBy"])
         yield f"    activityctl secrets set {secret['name']}  ({users})", "unchanged"
+
+
+def _key_lines(missing: Sequence[View]) -> Iterator[Line]:
+    head = "! keys that are missing on this machine; make or import them where the worker runs:"
+    yield head, "configured"
+    for key in missing:
+        users = shorten_list(key["usedBy"])
+        command = f"activityctl keys create {key['name']} --kind {key['kind']}"
+        yield f"    {command}  ({users})", "unchanged"
 
 
 def _waiting_items(view: View) -> Iterator[PlanItem]:

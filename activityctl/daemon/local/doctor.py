@@ -23,7 +23,7 @@ from activityctl.domain.tasks.strategy_wait import STRATEGY_WAIT
 from activityctl.domain.values.plurals import count_noun
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ActivityctlError
-from activityctl.operations.looking.key_users import live_key_users
+from activityctl.operations.looking.key_users import key_views, live_key_users
 from activityctl.operations.looking.overview import auto_paused
 from activityctl.operations.looking.secret_users import live_users
 from activityctl.operations.runs.recover import Recovered
@@ -136,15 +136,15 @@ async def _keys(settings: Settings) -> Check:
     """Check that this machine has the keys that live definitions need, and can read its own."""
     stores = wiring.open_keys(settings)
     place = await stores.check()
-    known = {key.name for key in stores.known()}
     async with wiring.open_ports(settings) as ports:
-        needed = await live_key_users(ports.catalog)
-    if missing := [name for name in needed if name not in known]:
+        needed = key_views(await live_key_users(ports.catalog), stores.known())
+    if missing := [key for key in needed if not key["isFoundHere"]]:
+        first = missing[0]
         return Check(
             "keys",
             "warning",
-            f"missing on this machine: {', '.join(missing)}",
-            f"activityctl keys create {missing[0]} --kind {needed[missing[0]].kind}",
+            f"missing on this machine: {', '.join(key['name'] for key in missing)}",
+            f"activityctl keys create {first['name']} --kind {first['kind']}",
         )
     return Check("keys", "ok", f"{count_noun(len(stores.known()), 'key')}; new ones go to {place}")
 

@@ -1,44 +1,28 @@
-"""Which definitions use which key."""
+"""Which definitions use which key, and which keys this machine has."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
 
-from activityctl.domain.chain.keys import KeyKind
-from activityctl.domain.manifests.definition import DefinitionSpec
-from activityctl.domain.manifests.task_tree import all_templates
+from activityctl.domain.chain.keys import KnownKey
+from activityctl.domain.gitops.needed_keys import NeededKey, users_of_keys
+from activityctl.domain.values.json_form import View
 from activityctl.ports import Catalog
 
-_FIELDS: Final[Mapping[str, KeyKind]] = {"hmacKey": KeyKind.HMAC, "autosign": KeyKind.EXECUTOR}
 
-
-@dataclass(frozen=True, slots=True)
-class KeyUse:
-    """A key that definitions name."""
-
-    kind: KeyKind
-    users: tuple[str, ...]
-
-
-async def live_key_users(catalog: Catalog) -> dict[str, KeyUse]:
-    """Return which live definitions use each key, by the name of the key."""
+async def live_key_users(catalog: Catalog) -> dict[NeededKey, list[str]]:
+    """Return which live definitions use each key."""
     present = await catalog.present()
     return users_of_keys({name: found.spec for name, found in present.definitions.items()})
 
 
-def users_of_keys(definitions: Mapping[str, DefinitionSpec]) -> dict[str, KeyUse]:
-    """Return which definitions use each key, by the name of the key."""
-    users: dict[str, tuple[KeyKind, set[str]]] = {}
-    for name, spec in definitions.items():
-        for key, kind in _named(spec):
-            users.setdefault(key, (kind, set()))[1].add(f"definition/{name}")
-    return {key: KeyUse(kind, tuple(sorted(found))) for key, (kind, found) in sorted(users.items())}
-
-
-def _named(spec: DefinitionSpec) -> Iterator[tuple[str, KeyKind]]:
-    for task in all_templates(spec.all_tasks):
-        body = task.body if "webhook" in task.kinds else None
-        if isinstance(body, Mapping):
-            for field, kind in _FIELDS.items():
-                if isinstance(body.get(field), str):
-                    yield body[field], kind
+def key_views(users: Mapping[NeededKey, Sequence[str]], known: Iterable[KnownKey]) -> list[View]:
+    """Return the keys as JSON: name, kind, who uses it, and whether this machine has it."""
+    here = {NeededKey(key.name, key.kind) for key in known}
+    return [
+        {
+            "name": key.name,
+            "kind": key.kind.value,
+            "usedBy": list(of),
+            "isFoundHere": key in here,
+        }
+        for key, of in users.items()
+    ]

@@ -12,7 +12,7 @@ from activityctl.cli.applying import (
     apply_loaded,
     load_files,
     unread_objects,
-    with_secrets,
+    with_credentials,
 )
 from activityctl.cli.confirm import require_yes
 from activityctl.cli.options import (
@@ -193,7 +193,7 @@ def _dry_run(session: Session, manifests: ManifestSet, wanted: Wanted, where: st
 
     async def work(ports: Ports) -> None:
         planned = await plan_of_files(manifests, wanted, ports.catalog, ports.run_lists, now)
-        print_plan(session.out, with_secrets(session, manifests, planned).view)
+        print_plan(session.out, with_credentials(session, manifests, planned).view)
 
     session.with_ports(work)
     session.err.print("nothing was changed")

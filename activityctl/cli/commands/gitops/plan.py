@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from activityctl.cli.applying import load_files, unread_objects, with_secrets
+from activityctl.cli.applying import load_files, unread_objects, with_credentials
 from activityctl.cli.options import (
     AllowEmpty,
     ApplySet,
@@ -95,7 +95,7 @@ def plan(
 
     async def work(ports: Ports) -> Planned:
         planned = await plan_of_files(manifests, wanted, ports.catalog, ports.run_lists, now)
-        planned = with_secrets(session, manifests, planned)
+        planned = with_credentials(session, manifests, planned)
         if events is None:
             return planned
         with event_progress(session) as show:
