@@ -102,10 +102,13 @@ class Anvil:
         loaded = "".join(f"60{32 * index:02x}35" for index in reversed(range(topics)))
         return self.deploy(f"{copied}{loaded}{size}6000{0xA0 + topics:02x}00")
 
-    def send(self, to: str, data: str = "0x") -> str:
-        """Send a transaction, and return its hash; it is mined at once, or with the next block."""
-        sent = {"from": self.account, "to": to, "data": data, "gas": hex(500_000)}
-        return self.call("eth_sendTransaction", sent)
+    def send(self, to: str, data: str = "0x", *, until_mined: bool = True) -> str:
+        """Send a transaction, wait until it is in a block, and return its hash."""
+        fields = {"from": self.account, "to": to, "data": data, "gas": hex(500_000)}
+        sent = self.call("eth_sendTransaction", fields)
+        if until_mined:
+            self.receipt(sent)
+        return sent
 
     def receipt(self, transaction: str) -> Any:
         """Wait until the transaction is in a block, and return its receipt."""

@@ -56,15 +56,22 @@ def is_signed(keys: Sequence[str], text: str, signature: str) -> bool:
     return any(found)
 
 
+def webhook_signature(key: bytes, message_id: str, timestamp: str, body: bytes) -> str:
+    """Return the signature of Standard Webhooks, version 1: of the id, the time and the body."""
+    signed = f"{message_id}.{timestamp}.".encode() + body
+    return "v1," + base64.b64encode(hmac.digest(key, signed, "sha256")).decode("ascii")
+
+
 def webhook_headers(
     keys: Sequence[str], message_id: str, seconds: int, body: bytes
 ) -> dict[str, str]:
     """Return the headers of Standard Webhooks, version 1, with a signature by each key."""
-    signed = f"{message_id}.{seconds}.".encode() + body
+    stamp = str(seconds)
+    signatures = [webhook_signature(key.encode(), message_id, stamp, body) for key in keys]
     return {
         "webhook-id": message_id,
-        "webhook-timestamp": str(seconds),
-        "webhook-signature": " ".join(_version_1(key, signed) for key in keys),
+        "webhook-timestamp": stamp,
+        "webhook-signature": " ".join(signatures),
     }
 
 
@@ -78,8 +85,7 @@ def webhook_problem(
     seconds = given.get("webhook-timestamp", "")
     if not _SECONDS.fullmatch(seconds) or abs(int(seconds) - now_seconds) > TOLERANCE_SECONDS:
         return f"the header webhook-timestamp is not within {TOLERANCE_SECONDS} s of now"
-    signed = f"{message_id}.{seconds}.".encode() + body
-    wanted = [_version_1(key, signed).encode() for key in keys]
+    wanted = [webhook_signature(key.encode(), message_id, seconds, body).encode() for key in keys]
     found = [
         hmac.compare_digest(text.encode("utf-8", "replace"), each)
         for text in given.get("webhook-signature", "").split(" ")[:8]
@@ -91,8 +97,3 @@ def webhook_problem(
 def has_webhook_headers(headers: Mapping[str, str]) -> bool:
     """Return whether a response says that it is signed by Standard Webhooks."""
     return any(name.lower() == "webhook-signature" for name in headers)
-
-
-def _version_1(key: str, signed: bytes) -> str:
-    digest = hmac.digest(key.encode(), signed, "sha256")
-    return "v1," + base64.b64encode(digest).decode("ascii")

@@ -47,7 +47,9 @@ def _as_list(value: object) -> object:
 
 
 def _check_block(value: object) -> object:
-    if value == LATEST or (isinstance(value, int) and not isinstance(value, bool)):
+    if value == LATEST:
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST:
         return value
     raise ValueError("should be latest, or the number of a block")
 
@@ -139,7 +141,14 @@ class ChainTrigger(Bounded):
     from_block: Annotated[
         int | str,
         BeforeValidator(_check_block),
-        WithJsonSchema({"anyOf": [{"const": LATEST}, {"type": "integer", "minimum": 0}]}),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"const": LATEST},
+                    {"type": "integer", "minimum": 0, "maximum": _LARGEST},
+                ]
+            }
+        ),
     ] = Field(
         default=LATEST,
         description="The first block whose logs count: its number, or `latest` for those after "
@@ -245,13 +254,13 @@ def as_event_trigger(
             match[f"data.topic{place}"] = sorted(any_of)
     if wanted.topics and wanted.topics[-1] is None:
         conditions.append(f"size(event.data.topics) >= {len(wanted.topics)}")
-    if trigger.filter is not None:
-        conditions.append(f"({trigger.filter})" if conditions else trigger.filter)
+    if trigger.filter is not None:  # it may end with a comment
+        conditions.append(f"({trigger.filter}\n)" if conditions else trigger.filter)
     return EventTrigger(
         type=(LOG_TYPE,),
         source=(source_of(trigger.chain_id),),
         match=match,
-        filter=" && ".join(conditions) or None,
+        filter=" && ".join(conditions) if conditions else None,
         **{
             name: getattr(trigger, name)
             for name in ("ordered", "priority", "debounce", "batch", "exclude", "window")
@@ -270,4 +279,5 @@ def check_chain_trigger(trigger: ChainTrigger, params: StaticType) -> list[Findi
     if event is not None and not event.is_anonymous and first not in (None, (event.topic,)):
         reason = f"is not the topic of {event.name}, {event.topic}; leave it out or write null"
         findings.append(Finding(("topics", 0), reason))
-    return findings + check_event_trigger(as_event_trigger(trigger), params)
+    alone = as_event_trigger(trigger).model_copy(update={"filter": trigger.filter})
+    return findings + check_event_trigger(alone, params)

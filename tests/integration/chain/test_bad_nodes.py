@@ -66,7 +66,7 @@ async def test_nodes_with_faults_lose_no_block(chain, ports):
         for value in range(1, 6):
             chain.send(contract, transfer_input(value))
             chain.mine(40)
-        chain.receipt(chain.send(contract, transfer_input(6)))
+        chain.send(contract, transfer_input(6))
         await watched.watch_until(functools.partial(watched.is_read_up_to, chain.height))
         assert await watched.firings() == [("t0", str(value)) for value in range(1, 7)]
         await watched.stack.aclose()

@@ -1,5 +1,6 @@
 """Hooks have every field of the text, and a response is believed only when it is signed."""
 
+import base64
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -36,6 +37,7 @@ from activityctl.domain.chain.hook_signatures import (
     is_signed,
     webhook_headers,
     webhook_problem,
+    webhook_signature,
 )
 
 KEY = "ed2cff7120f726311a0eb048c2d3af3ef3a411cc93bcf82883bc8988638dcae7"
@@ -82,6 +84,14 @@ def test_standard_webhooks_sign_id_time_and_body_with_each_key():
     assert "request id" in str(webhook_problem(headers, [KEY], "msg_2", 1614265330, b""))
     assert "within 300 s" in str(webhook_problem(headers, [KEY], "msg_1", 1614265631, b""))
     assert "request id" in str(webhook_problem({}, [KEY], "msg_1", 1614265330, b""))
+
+
+def test_the_published_vector_of_standard_webhooks():
+    key = base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    signature = webhook_signature(
+        key, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", b'{"test": 2432232314}'
+    )
+    assert signature == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
 def test_the_whole_subscription_of_the_text_comes_from_an_account():
