@@ -22,10 +22,10 @@ from activityctl.settings import Secret, Settings
 from support.anvil import Anvil, AnvilMissingError, is_required, running_anvil
 from support.leftovers import end_workflows
 from support.logins import create_logins
+from support.order import spread
 from support.rewritten import rewrite_test_files
 
 TESTS = Path(__file__).parent
-LONGEST_FIRST = ("drills", "acceptance", "integration", "workflows", "contract", "house", "unit")
 RECURSION_LIMIT = sys.getrecursionlimit()
 _NUMBERS = itertools.count()
 _COPY = "CREATE DATABASE {} TEMPLATE activityctl STRATEGY FILE_COPY"  # takes half as long
@@ -48,17 +48,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return two more than the number of CPUs, because many tests only wait; at most 8.
+    """Return three for each CPU, because many tests wait for daemons; at most 8.
 
-    With one more, half a CPU of two had nothing to do.
+    With two for each, a third of the time of two CPUs was left over.
     """
-    return min((os.cpu_count() or 1) + 2, 8)
+    return min(3 * (os.cpu_count() or 1), 8)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Sort the slowest folders to the front, so that no slow file is left for the end."""
+    """Let each worker of `-n` have the files in the order in which they are given out."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: _folder_order(item.path))
+        names = {item.path: item.path.relative_to(TESTS).as_posix() for item in items}
+        places = {name: place for place, name in enumerate(spread(names.values()))}
+        items.sort(key=lambda item: places[names[item.path]])
 
 
 def pytest_collection_finish() -> None:
@@ -69,11 +71,6 @@ def pytest_collection_finish() -> None:
     sys.setrecursionlimit(RECURSION_LIMIT)
     gc.freeze()
     gc.enable()
-
-
-def _folder_order(path: Path) -> int:
-    folder = path.relative_to(TESTS).parts[0]
-    return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
 
 
 @pytest.fixture(scope="session", autouse=True)
