@@ -2,40 +2,44 @@
 
 import hmac
 import logging
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Final
 
-from fastapi import Request
+from fastapi import Depends, Request
 
 from activityctl import wiring
 from activityctl.api.gate import check_rate
 from activityctl.api.refusals import UnauthorizedError
+from activityctl.domain.access.caller import Caller
+from activityctl.domain.access.scope import Action, Scope
+from activityctl.domain.access.token import digest_of, token_id_of
 from activityctl.errors import NotAllowedError
+from activityctl.ports import Tokens
 from activityctl.secret import Secret
 
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who sends a request, for rates and for what is recorded."""
-
-    name: str
+_LOCAL: Final = Caller("local", (Scope(Action.ADMIN),))
 
 
 class Identity:
-    """Knows the valid tokens."""
+    """Knows the token of the local daemon; those of programs are in Postgres."""
 
     def __init__(self, home: Path | None) -> None:
         """With a home, the token of its file is valid; it is read each time, so it can change."""
         self._home = home
 
-    def caller_with(self, token: str) -> Caller:
+    async def caller_with(self, text: str, tokens: Tokens, address: str | None) -> Caller:
         """Return who has the token; UnauthorizedError if it is not valid."""
-        local = self._local_token()
-        if local is not None and hmac.compare_digest(token.encode(), local.value.encode()):
-            return Caller("local")
-        raise UnauthorizedError
+        token_id = token_id_of(text)
+        if token_id is None:
+            local = self._local_token()
+            if local is None or not hmac.compare_digest(text.encode(), local.value.encode()):
+                raise UnauthorizedError
+            return _LOCAL
+        token = await tokens.use(token_id, digest_of(text), address)
+        if token is None:
+            raise UnauthorizedError
+        return Caller(f"token/{token.name}", token.scopes)
 
     def _local_token(self) -> Secret | None:
         if self._home is None:
@@ -50,10 +54,15 @@ class Identity:
 async def require_caller(request: Request) -> Caller:
     """Return who sends the request; raise UnauthorizedError, or TooManyRequestsError."""
     given = request.headers.getlist("authorization")
-    scheme, _, token = (given[0] if len(given) == 1 else "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    scheme, _, text = (given[0] if len(given) == 1 else "").partition(" ")
+    if scheme.lower() != "bearer" or not text.strip():
         raise UnauthorizedError
-    identity: Identity = request.app.state.identity
-    caller = identity.caller_with(token.strip())
-    check_rate(request.app.state.rates, f"token {caller.name}")
+    state = request.app.state
+    address = request.client.host if request.client else None
+    caller: Caller = await state.identity.caller_with(text.strip(), state.ports.tokens, address)
+    check_rate(state.rates, caller.name)
     return caller
+
+
+Known = Annotated[Caller, Depends(require_caller)]
+"""Who sends the request, as an argument of a path."""

@@ -134,6 +134,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     ),
     "keys": ("settings.keys", "Settings", "Keep the keys that sign hooks and transactions."),
     "secrets": ("settings.secrets", "Settings", "Keep the secrets of tasks on this machine."),
+    "tokens": ("settings.tokens", "Settings", "Make and revoke the tokens of the HTTP API."),
     "config": ("settings.config", "Settings", "Show the settings and manage profiles of servers."),
     "version": ("settings.version", "Settings", "Print the version of activityctl and Python."),
 }

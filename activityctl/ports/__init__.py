@@ -3,6 +3,7 @@
 Other packages import these names from here, never from a module of this package.
 """
 
+from activityctl.ports.access import AuditTrail, Tokens
 from activityctl.ports.catalog import Catalog, ManifestSource
 from activityctl.ports.chain import CallRefusedError, ChainNode, ChainNodes, Chains, NodeFaultError
 from activityctl.ports.chain_store import ChainState, ChainStore, ChainSummary, KnownBlock
@@ -92,6 +93,7 @@ __all__ = [
     "OTHER_SPEND",
     "WAKE_AFTER",
     "WORK_CHANNEL",
+    "AuditTrail",
     "Backfills",
     "Batch",
     "BegunAttempt",
@@ -194,6 +196,7 @@ __all__ = [
     "StuckWorkflow",
     "TaskCall",
     "Timetable",
+    "Tokens",
     "TransactionDraft",
     "UnfinishedWork",
     "UnsyncedSchedule",

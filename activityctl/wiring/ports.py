@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from activityctl.ports import (
+    AuditTrail,
     Backfills,
     Catalog,
     ChainStore,
@@ -35,6 +36,7 @@ from activityctl.ports import (
     Storage,
     StuckRuns,
     Timetable,
+    Tokens,
     UnfinishedWork,
     Waits,
     Workers,
@@ -247,6 +249,20 @@ class Ports:
         from activityctl.adapters.postgres.events.archive import PostgresEventArchive
 
         return PostgresEventArchive(self._database)
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """The tokens of the HTTP API."""
+        from activityctl.adapters.postgres.access_store import PostgresTokens
+
+        return PostgresTokens(self._database)
+
+    @cached_property
+    def audit(self) -> AuditTrail:
+        """The record of what was changed."""
+        from activityctl.adapters.postgres.access_store import PostgresAuditTrail
+
+        return PostgresAuditTrail(self._database)
 
     @cached_property
     def retention(self) -> RetentionStore:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from activityctl.adapters.memory.access import MemoryAuditTrail, MemoryTokens
 from activityctl.adapters.memory.catalog.catalog import MemoryCatalog
 from activityctl.adapters.memory.events.archive import MemoryEventArchive
 from activityctl.adapters.memory.events.events import MemoryEventStore
@@ -30,6 +31,7 @@ from activityctl.adapters.memory.signals import MemorySignals, MemoryWorkers
 from activityctl.adapters.memory.state import MemoryState
 from activityctl.adapters.memory.temporal import MemoryRunStarter, MemoryScheduleClient
 from activityctl.ports import (
+    AuditTrail,
     Backfills,
     Catalog,
     DeadLetters,
@@ -53,6 +55,7 @@ from activityctl.ports import (
     SpendLedger,
     StuckRuns,
     Timetable,
+    Tokens,
     UnfinishedWork,
     Waits,
     Workers,
@@ -89,6 +92,8 @@ class MemoryPorts:
     notices: Notices
     hooks: HookLedger
     spends: SpendLedger
+    tokens: Tokens
+    audit: AuditTrail
     starter: MemoryRunStarter = field(default_factory=MemoryRunStarter)
     schedule_client: MemoryScheduleClient = field(default_factory=MemoryScheduleClient)
 
@@ -123,4 +128,6 @@ def memory_ports(state: MemoryState | None = None) -> MemoryPorts:
         MemoryNotices(shared),
         MemoryHookLedger(shared),
         MemorySpendLedger(),
+        MemoryTokens(),
+        MemoryAuditTrail(),
     )

@@ -14,6 +14,7 @@ from activityctl.ports import Occurrence
 FREE_TEXTS: Final = {
     "applies": ("actor",),
     "attempts": ("error",),
+    "audit_entries": ("actor", "request_id", "target"),
     "breakers": ("reason",),
     "chains": ("error",),
     "dead_letters": ("reason",),

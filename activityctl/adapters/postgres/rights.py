@@ -130,6 +130,12 @@ TABLES: Final[Mapping[str, Rights]] = {
     ),
     "chain_blocks": _rights(worker="SELECT, INSERT, UPDATE, DELETE"),
     "chain_watches": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, UPDATE"),
+    "api_tokens": _rights(
+        read="SELECT (id, name, scopes, created_at, created_by, expires_at, revoked_at, "
+        "last_used_at, last_used_from)",
+        apply="SELECT, INSERT, UPDATE",
+    ),
+    "audit_entries": _rights(read="SELECT", apply="SELECT, INSERT"),
     "catalog_lock": _rights(apply=_LOCK, worker=_LOCK),
     "router_lock": _rights(worker=_LOCK),
     "reconciler_lock": _rights(worker=_LOCK),

@@ -1,24 +1,30 @@
 """Events in: store what is sent, and answer once it is committed."""
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
 
 from activityctl import wiring
 from activityctl.api.answers import json_response
+from activityctl.api.auditing import recorded
 from activityctl.api.bodies import Intake
 from activityctl.api.event_input import BATCH, LINES, STRUCTURED, EventInput
+from activityctl.api.identity import Known
 from activityctl.api.problems import CONTENT_TYPE, problem_of, respond
+from activityctl.domain.access.caller import Caller
 from activityctl.domain.events.emit_result import Emitted
 from activityctl.domain.events.envelope import fill_nothing
+from activityctl.domain.events.input import InvalidEvent
 from activityctl.domain.events.json_form import emitted_view
 from activityctl.domain.events.stored_event import EmitOutcome
 from activityctl.domain.values.json_form import list_view, problem_view
-from activityctl.errors import ActivityctlError, ConflictError, InvalidEventError
-from activityctl.operations.events.emit import checked_events, emit
+from activityctl.errors import ActivityctlError, ConflictError, InvalidEventError, NotAllowedError
+from activityctl.operations.events.emit import CheckedEvent, checked_events, emit
 
 router = APIRouter(tags=["events"])
+_NEEDS: Final = "make a token for it: activityctl tokens create NAME --scope emit:type=TYPE"
 _EXAMPLE: Final = {
     "specversion": "1.0",
     "id": "order-17",
@@ -62,25 +68,31 @@ _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     },
     207: {"description": "A batch of which some events are refused; the others are stored."},
     400: {"description": "The event is invalid.", "content": {CONTENT_TYPE: {}}},
+    403: {"description": "The token may not store this event.", "content": {CONTENT_TYPE: {}}},
     409: {"description": "Another event has this source and id.", "content": {CONTENT_TYPE: {}}},
     413: {"description": "The body is too large.", "content": {CONTENT_TYPE: {}}},
 }
 
 
-async def _stored(request: Request) -> Response:
+async def _stored(request: Request, caller: Known) -> Response:
     given = EventInput(request.headers)
     ports: wiring.Ports = request.app.state.ports
     intake: Intake = request.app.state.intake
     results: list[Emitted] = []
-    async with intake.body(request, given.limit) as body:
-        offers = checked_events(given.events(body), fill_nothing)
-        async for batch in emit(ports.events, offers):
-            results += batch
+    async with recorded(request, caller, "emit") as details:
+        if not caller.may_emit_something:
+            raise NotAllowedError("this token may not store events", hint=_NEEDS)
+        async with intake.body(request, given.limit) as body:
+            offers = checked_events(given.events(body), fill_nothing)
+            allowed = _allowed(caller, offers, is_batch=given.is_batch)
+            async for batch in emit(ports.events, allowed):
+                results += batch
+        counts = Counter(result.outcome for result in results)
+        summary = {outcome.value: counts[outcome] for outcome in EmitOutcome}
+        details.update(summary)
     if not given.is_batch and results and results[0].problem is not None:
         return _refusal(results[0], request.state.request_id)
-    counts = Counter(result.outcome for result in results)
     is_whole = not counts[EmitOutcome.INVALID] and not counts[EmitOutcome.CONFLICT]
-    summary = {outcome.value: counts[outcome] for outcome in EmitOutcome}
     view = {**list_view(map(emitted_view, results)), "summary": summary}
     return json_response(view, 200 if is_whole else 207)
 
@@ -100,6 +112,27 @@ async def store_events(answer: Annotated[Response, Depends(_stored)]) -> Respons
     outcome of each: `accepted`, `duplicate`, `conflict` or `invalid`.
     """
     return answer
+
+
+def _allowed(
+    caller: Caller, offers: Iterable[CheckedEvent], *, is_batch: bool
+) -> Iterator[CheckedEvent]:
+    """Yield the events; those that the caller may not store as invalid.
+
+    NotAllowedError if there is only one event.
+    """
+    for offer in offers:
+        if isinstance(offer, InvalidEvent):
+            yield offer
+            continue
+        event = offer.envelope
+        if caller.may_emit(event.type, event.source):
+            yield offer
+            continue
+        reason = f"this token may not store the type {event.type} of the source {event.source}"
+        if not is_batch:
+            raise NotAllowedError(reason, hint=_NEEDS)
+        yield offer.origin.refused(reason, "type")
 
 
 def _refusal(result: Emitted, request_id: str) -> Response:

@@ -222,6 +222,14 @@ _COLUMNS: Final[Mapping[Kind, Sequence[Column]]] = {
         ("NEXT", lambda view: view["nextAt"] and age(view["nextAt"])),
         ("USED BY", lambda view: ", ".join(view["usedBy"]) or None),
     ),
+    "audit": (
+        ("WHEN", lambda view: age(view["at"])),
+        _field("actor"),
+        _field("action"),
+        _field("target"),
+        _field("outcome"),
+        ("FROM", lambda view: view["address"]),
+    ),
     "sets": (
         _field("name"),
         _field("definitions"),
@@ -249,6 +257,11 @@ _WIDE: Final[Mapping[Kind, Sequence[Column]]] = {
     ),
     "calendars": (("DAYS", lambda view: ", ".join(view["days"])), _SET, _LABELS),
     "revisions": (("FULL ID", lambda view: view["id"]),),
+    "audit": (
+        ("WHEN", lambda view: _moment(view["at"])),
+        ("REQUEST", lambda view: view["requestId"]),
+        _flow_field("details"),
+    ),
     "sets": (
         ("CHANGED", lambda view: _moment(view["changedAt"])),
         _field("command"),

@@ -121,7 +121,7 @@ def print_views(
             console.file.write(to_yaml(list_view(views, has_more=has_more)))
         case "name":
             for view in views:
-                console.file.write(f"{kind[:-1]}/{name_of_view(kind, view)}\n")
+                console.file.write(f"{kind.removesuffix('s')}/{name_of_view(kind, view)}\n")
         case "text" | "wide":
             empty = f"No {kind} found."
             print_table(console, views, columns, empty=empty, is_wide=output == "wide")

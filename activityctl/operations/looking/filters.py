@@ -19,7 +19,7 @@ _FILTERS: Final[Mapping[str, frozenset[Kind]]] = {
     ),
     "--run": frozenset({"runs", "tasks", "deadletters", "events"}),
     "--status": frozenset({"subscriptions", "runs", "tasks", "deadletters", "events", "breakers"}),
-    "--since": frozenset({"runs", "tasks", "deadletters", "events"}),
+    "--since": frozenset({"runs", "tasks", "deadletters", "events", "audit"}),
     "--until": frozenset({"events"}),
     "--assignee": frozenset({"tasks"}),
     "--type": frozenset({"events"}),

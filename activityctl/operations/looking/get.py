@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from activityctl.domain.access.audit import audit_view
 from activityctl.domain.events.json_form import event_details, event_view, verdict_view
 from activityctl.domain.gitops.apply_set import apply_set_view, apply_sets
 from activityctl.domain.gitops.needed_secrets import secrets_of
@@ -41,10 +42,11 @@ from activityctl.errors import (
 from activityctl.operations.looking.filters import check_filters, given_filters
 from activityctl.operations.looking.kinds import Kind, singular
 from activityctl.operations.looking.limits import limit_views, waiting_tasks
+from activityctl.operations.looking.schedule_view import schedule_view
 from activityctl.ports import (
+    AuditTrail,
     Catalog,
     EventStore,
-    ListedSchedule,
     RunLists,
     ScheduleRegister,
     Workers,
@@ -85,7 +87,9 @@ class ObjectViews:
         lists: RunLists,
         events: EventStore,
         workers: Workers,
+        audit: AuditTrail,
     ) -> None:
+        self._audit = audit
         self._workers = workers
         self._catalog = catalog
         self._register = register
@@ -119,6 +123,7 @@ class ObjectViews:
             "breakers": self._breakers,
             "limits": self._limits,
             "sets": self._apply_sets,
+            "audit": self._audit_entries,
         }
         return await readers[kind](selection)
 
@@ -149,6 +154,7 @@ class ObjectViews:
                 | "breakers"
                 | "limits"
                 | "sets"
+                | "audit"
             ):
                 found = await self.listed(kind, replace(selection, name=name))
                 if not found:
@@ -292,6 +298,9 @@ class ObjectViews:
         named = [each for each in found if selection.name in {None, each.name}]
         return [apply_set_view(each) for each in named[: selection.limit]]
 
+    async def _audit_entries(self, selection: Selection) -> list[View]:
+        return [audit_view(entry) for entry in await self._audit.entries(selection)]
+
     async def _calendars(self, selection: Selection) -> list[View]:
         calendars = await self._catalog.listed_calendars(selection)
         return [calendar_view(calendar) for calendar in calendars]
@@ -300,7 +309,7 @@ class ObjectViews:
         return [revision_view(revision) for revision in await self._catalog.revisions(selection)]
 
     async def _schedules(self, selection: Selection) -> list[View]:
-        return [_schedule_view(row) for row in await self._register.schedules(selection)]
+        return [schedule_view(row) for row in await self._register.schedules(selection)]
 
     async def _runs(self, selection: Selection) -> list[View]:
         """Return runs and firings that are accepted and no runs yet."""
@@ -380,17 +389,3 @@ class ObjectViews:
     async def _dead_letters(self, selection: Selection) -> list[View]:
         letters = await self._lists.dead_letters(selection)
         return [dead_letter_view(letter) for letter in letters]
-
-
-def _schedule_view(row: ListedSchedule) -> View:
-    return {
-        "id": row.wanted.id,
-        "subscription": row.subscription,
-        "subscriptionId": row.wanted.subscription_id,
-        "trigger": row.wanted.trigger,
-        "kind": row.wanted.kind,
-        "spec": row.wanted.body,
-        "status": row.status,
-        "error": row.error,
-        "observedAt": format_timestamp(row.observed_at),
-    }

@@ -19,6 +19,7 @@ Kind = Literal[
     "breakers",
     "limits",
     "sets",
+    "audit",
 ]
 SHORT_FORMS: Final[Mapping[str, Kind]] = {
     "definition": "definitions",
@@ -79,7 +80,7 @@ def known_kind(word: str) -> Kind | None:
 
 def singular(kind: Kind) -> str:
     """Return the word for one object of the kind, as in `run/3f2a`."""
-    return kind[:-1]
+    return kind.removesuffix("s")
 
 
 def name_of(text: str, kind: Kind, *others: Kind) -> str:

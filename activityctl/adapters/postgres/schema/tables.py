@@ -6,6 +6,7 @@ The stores use SQL through psycopg; no command imports this module to read or wr
 from sqlmodel import SQLModel
 
 from activityctl.adapters.postgres.schema import (
+    access_tables,
     catalog_tables,
     chain_tables,
     columns,
@@ -33,6 +34,7 @@ DECLARED = (
     notice_tables,
     chain_tables,
     relay_tables,
+    access_tables,
 )
 """The import of these modules completes `metadata`."""
 metadata = SQLModel.metadata

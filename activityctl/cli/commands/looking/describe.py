@@ -101,7 +101,9 @@ async def _read(
     *,
     last: bool,  # an option of the command
 ) -> View:
-    views = ObjectViews(ports.catalog, ports.register, ports.run_lists, ports.events, ports.workers)
+    views = ObjectViews(
+        ports.catalog, ports.register, ports.run_lists, ports.events, ports.workers, ports.audit
+    )
     lists = ports.run_lists
     if kind == "runs" or last:
         run = RunStory(views, ports.catalog, lists, ports.runs, ports.logbook)

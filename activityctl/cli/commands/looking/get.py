@@ -127,7 +127,7 @@ def get(
 
     async def read(ports: Ports, selection: Selection) -> Page:
         views = ObjectViews(
-            ports.catalog, ports.register, ports.run_lists, ports.events, ports.workers
+            ports.catalog, ports.register, ports.run_lists, ports.events, ports.workers, ports.audit
         )
         return await views.page(wanted, reference, selection)
 

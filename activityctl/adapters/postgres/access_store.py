@@ -1,0 +1,134 @@
+"""The tokens of the HTTP API, and the record of changes, in Postgres."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from activityctl.adapters.postgres.database import (
+    Database,
+    prefix_pattern,
+    to_jsonb,
+    to_storable_text,
+)
+from activityctl.domain.access.audit import AuditEntry
+from activityctl.domain.access.scope import parse_scope
+from activityctl.domain.access.token import ApiToken
+from activityctl.domain.values.selection import Selection
+from activityctl.errors import ConflictError, NotFoundError
+
+_COLUMNS: Final = (
+    "id, name, digest, scopes, created_at, created_by, expires_at, revoked_at, last_used_at, "
+    "last_used_from"
+)
+_ADD: Final = """
+    INSERT INTO api_tokens (id, name, digest, scopes, created_at, created_by, expires_at)
+    VALUES (%(id)s, %(name)s, %(digest)s, %(scopes)s, %(created_at)s, %(created_by)s,
+        %(expires_at)s)
+    ON CONFLICT (name) DO NOTHING RETURNING id"""
+# The time of the last use is written once a minute, so that most requests write nothing.
+_USE: Final = f"""
+    WITH found AS (
+        SELECT {_COLUMNS} FROM api_tokens
+        WHERE id = %(id)s AND digest = %(digest)s AND revoked_at IS NULL
+          AND (expires_at IS NULL OR expires_at > now())),
+    noted AS (
+        UPDATE api_tokens t SET last_used_at = now(), last_used_from = %(address)s
+        FROM found f WHERE t.id = f.id
+          AND (f.last_used_at IS NULL OR f.last_used_at < now() - interval '1 minute'))
+    SELECT {_COLUMNS} FROM found"""
+_AUDIT: Final = """
+    INSERT INTO audit_entries
+        (id, at, actor, action, target, outcome, address, request_id, details)
+    VALUES (%(id)s, %(at)s, %(actor)s, %(action)s, %(target)s, %(outcome)s, %(address)s,
+        %(request_id)s, %(details)s)"""
+_ENTRIES: Final = """
+    SELECT id, at, actor, action, target, outcome, address, request_id, details
+    FROM audit_entries
+    WHERE (%(since)s::timestamptz IS NULL OR at >= %(since)s)
+      AND (%(name)s::text IS NULL OR actor = %(name)s OR request_id = %(name)s
+           OR id LIKE %(prefix)s)
+    ORDER BY at DESC, id LIMIT %(limit)s"""
+
+
+class PostgresTokens:
+    """Implements the Tokens port."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, token: ApiToken) -> None:
+        """Keep a new token; ConflictError if its name has been used before."""
+        row = await self._database.fetch_one(
+            _ADD,
+            id=token.id,
+            name=token.name,
+            digest=token.digest,
+            scopes=to_jsonb([str(scope) for scope in token.scopes]),
+            created_at=token.created_at,
+            created_by=token.created_by,
+            expires_at=token.expires_at,
+        )
+        if row is None:
+            raise ConflictError(
+                f'the token "{token.name}" exists, or has existed', hint="choose another name"
+            )
+
+    async def all(self) -> list[ApiToken]:
+        """Return every token, also those that are revoked or expired, by name."""
+        rows = await self._database.fetch(f"SELECT {_COLUMNS} FROM api_tokens ORDER BY name")
+        return [_token(row) for row in rows]
+
+    async def use(self, token_id: str, digest: str, address: str | None) -> ApiToken | None:
+        """Return the token and note its use; None if it is unknown, expired or revoked."""
+        row = await self._database.fetch_one(_USE, id=token_id, digest=digest, address=address)
+        return None if row is None else _token(row)
+
+    async def revoke(self, name: str, now: datetime) -> ApiToken:
+        """Make a token invalid from now on; a repeat changes nothing. NotFoundError for none."""
+        row = await self._database.fetch_one(
+            f"""UPDATE api_tokens SET revoked_at = coalesce(revoked_at, %(now)s)
+                WHERE name = %(name)s RETURNING {_COLUMNS}""",
+            name=name,
+            now=now,
+        )
+        if row is None:
+            raise NotFoundError("token", name, hint="activityctl tokens list")
+        return _token(row)
+
+
+class PostgresAuditTrail:
+    """Implements the AuditTrail port."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, entries: Sequence[AuditEntry]) -> None:
+        """Keep the entries."""
+        for entry in entries:
+            await self._database.fetch(
+                _AUDIT,
+                id=entry.id,
+                at=entry.at,
+                actor=to_storable_text(entry.actor),
+                action=entry.action,
+                target=to_storable_text(entry.target),
+                outcome=entry.outcome,
+                address=entry.address,
+                request_id=entry.request_id,
+                details=to_jsonb(dict(entry.details)),
+            )
+
+    async def entries(self, selection: Selection) -> list[AuditEntry]:
+        """Return the entries since the selection's time, newest first."""
+        rows = await self._database.fetch(
+            _ENTRIES,
+            since=selection.since,
+            name=selection.name,
+            prefix=prefix_pattern(selection.name or ""),
+            limit=selection.limit,
+        )
+        return [AuditEntry(**row) for row in rows]
+
+
+def _token(row: dict[str, Any]) -> ApiToken:
+    return ApiToken(**{**row, "scopes": tuple(map(parse_scope, row["scopes"]))})

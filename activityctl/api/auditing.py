@@ -1,0 +1,57 @@
+"""Records what a request has changed: who, what, from where, and with which outcome."""
+
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from fastapi import Request
+
+from activityctl import wiring
+from activityctl.api.refusals import HttpRefusedError
+from activityctl.domain.access.audit import AuditEntry
+from activityctl.domain.access.caller import Caller
+from activityctl.domain.values.model import JsonValue
+from activityctl.errors import ActivityctlError, UnreachableError
+
+
+@asynccontextmanager
+async def recorded(
+    request: Request, caller: Caller, action: str, target: str = ""
+) -> AsyncIterator[dict[str, JsonValue]]:
+    """Keep an entry about the block, also when it is refused; yield its details.
+
+    What an outage or a limit of the server refuses leaves no entry: nothing was changed.
+    """
+    details: dict[str, JsonValue] = {}
+    try:
+        yield details
+    except (HttpRefusedError, UnreachableError):
+        raise
+    except ActivityctlError as error:
+        await _add(request, caller, action, (target, error.code), details)
+        raise
+    await _add(request, caller, action, (target, "done"), details)
+
+
+async def _add(
+    request: Request,
+    caller: Caller,
+    action: str,
+    what: tuple[str, str],
+    details: Mapping[str, JsonValue],
+) -> None:
+    ports: wiring.Ports = request.app.state.ports
+    target, outcome = what
+    entry = AuditEntry(
+        str(uuid.uuid4()),
+        datetime.now(UTC),
+        caller.name,
+        action,
+        target,
+        outcome,
+        request.client.host if request.client else None,
+        request.state.request_id,
+        details,
+    )
+    await ports.audit.add([entry])

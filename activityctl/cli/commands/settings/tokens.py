@@ -1,0 +1,143 @@
+"""`activityctl tokens`: make, list and revoke the tokens of the HTTP API."""
+
+import secrets as random_secrets
+import uuid
+from typing import Annotated, Final
+
+import typer
+
+from activityctl.cli.options import TextOrJson
+from activityctl.cli.render.help_page import CommandGroup
+from activityctl.cli.render.output import age, check_format, print_json, print_table
+from activityctl.cli.session import Session, now
+from activityctl.domain.access.scope import parse_scope
+from activityctl.domain.access.token import ApiToken, token_view
+from activityctl.domain.values.duration import parse_duration
+from activityctl.domain.values.json_form import View, list_view
+from activityctl.domain.values.untrusted import escape_controls
+from activityctl.errors import UsageError
+from activityctl.operations.access.tokens import create_token, revoke_token
+from activityctl.wiring import Ports
+
+TokenName = Annotated[str, typer.Argument(help="The token's name.", metavar="NAME")]
+_ID_BYTES: Final = 6
+_SECRET_BYTES: Final = 32
+
+tokens = CommandGroup(
+    help="""Make, list and revoke the tokens with which programs use the HTTP API.
+
+    activityctl tokens create shop --scope 'emit:type=order.*,source=/shop' --ttl 90d
+
+    activityctl tokens list
+
+    activityctl guide http-api
+    """,
+)
+
+
+@tokens.command()
+def create(
+    context: typer.Context,
+    name: TokenName,
+    scope: Annotated[
+        list[str],
+        typer.Option(
+            help="What it may do: read, emit, apply, operate or admin; after a colon on which "
+            "objects, such as emit:type=order.*. Repeatable.",
+            metavar="SCOPE",
+        ),
+    ],
+    ttl: Annotated[
+        str | None,
+        typer.Option(
+            help="How long it is valid, such as 90d. Default: until it is revoked.",
+            metavar="DURATION",
+        ),
+    ] = None,
+    output: TextOrJson = "text",
+) -> None:
+    """Make a token. Its text is shown now and never again; only its hash is kept.
+
+    activityctl tokens create shop --scope 'emit:type=order.*,source=/shop' --ttl 90d
+
+    activityctl tokens create grafana --scope read
+
+    activityctl tokens create on-call --scope read --scope operate:label=team=payments
+    """
+    session: Session = context.obj
+    shape = check_format(output, ("text", "json"))
+    scopes = [parse_scope(text) for text in scope]
+    try:
+        span = None if ttl is None else parse_duration(ttl)
+    except ValueError as error:
+        raise UsageError(f"--ttl: {error}", hint="--ttl 90d") from None
+    made = (
+        random_secrets.token_hex(_ID_BYTES),
+        random_secrets.token_urlsafe(_SECRET_BYTES),
+        str(uuid.uuid4()),
+    )
+    actor = session.origin.actor
+
+    async def work(ports: Ports) -> tuple[ApiToken, str]:
+        return await create_token(
+            ports.tokens, ports.audit, name, scopes, made, ttl=span, now=now(), actor=actor
+        )
+
+    token, text = session.with_ports(work)
+    if shape == "json":
+        print_json(session.out, {**token_view(token, now()), "token": text})
+        return
+    session.out.file.write(f"{text}\n")
+    until = "" if token.expires_at is None else f"; it is valid for {ttl}"
+    session.err.print(f"token/{name} created{until}; its text is not shown again")
+
+
+@tokens.command("list")
+def list_tokens(context: typer.Context, output: TextOrJson = "text") -> None:
+    """List the tokens, with their scopes and their last use; never their texts.
+
+    activityctl tokens list
+    """
+    session: Session = context.obj
+    shape = check_format(output, ("text", "json"))
+
+    async def read(ports: Ports) -> list[ApiToken]:
+        return await ports.tokens.all()
+
+    views = [token_view(token, now()) for token in session.with_ports(read)]
+    if shape == "json":
+        print_json(session.out, list_view(views))
+        return
+    columns = (
+        ("NAME", lambda view: view["name"]),
+        ("STATUS", lambda view: view["status"]),
+        ("SCOPES", lambda view: " ".join(view["scopes"])),
+        ("EXPIRES", lambda view: view["expiresAt"] and age(view["expiresAt"])),
+        ("LAST USE", _last_use),
+    )
+    print_table(session.out, views, columns, empty="No tokens found.")
+
+
+@tokens.command()
+def revoke(context: typer.Context, name: TokenName) -> None:
+    """Make a token invalid at once; a repeat changes nothing.
+
+    activityctl tokens revoke shop
+    """
+    session: Session = context.obj
+    actor = session.origin.actor
+
+    async def work(ports: Ports) -> ApiToken:
+        return await revoke_token(
+            ports.tokens, ports.audit, name, entry_id=str(uuid.uuid4()), now=now(), actor=actor
+        )
+
+    session.with_ports(work)
+    session.out.print(escape_controls(f"token/{name} revoked"))
+
+
+def _last_use(view: View) -> str | None:
+    if view["lastUsedAt"] is None:
+        return None
+    place = f" from {view['lastUsedFrom']}" if view["lastUsedFrom"] else ""
+    return f"{age(view['lastUsedAt'])}{place}"

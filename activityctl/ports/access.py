@@ -1,0 +1,44 @@
+"""Ports for the tokens of the HTTP API, and for the record of what was changed."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from activityctl.domain.access.audit import AuditEntry
+from activityctl.domain.access.token import ApiToken
+from activityctl.domain.values.selection import Selection
+
+
+class Tokens(Protocol):
+    """The tokens of the HTTP API."""
+
+    async def add(self, token: ApiToken) -> None:
+        """Keep a new token; ConflictError if its name has been used before."""
+        ...
+
+    async def all(self) -> list[ApiToken]:
+        """Return every token, also those that are revoked or expired, by name."""
+        ...
+
+    async def use(self, token_id: str, digest: str, address: str | None) -> ApiToken | None:
+        """Return the token and note its use; None if it is unknown, expired or revoked."""
+        ...
+
+    async def revoke(self, name: str, now: datetime) -> ApiToken:
+        """Make a token invalid from now on; a repeat changes nothing. NotFoundError for none."""
+        ...
+
+
+class AuditTrail(Protocol):
+    """The record of changes; entries are only added."""
+
+    async def add(self, entries: Sequence[AuditEntry]) -> None:
+        """Keep the entries."""
+        ...
+
+    async def entries(self, selection: Selection) -> list[AuditEntry]:
+        """Return the entries since the selection's time, newest first.
+
+        A name selects the entries of this actor, of this request, or whose id begins so.
+        """
+        ...
