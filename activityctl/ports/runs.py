@@ -279,6 +279,6 @@ class RunLists(Protocol):
         """
         ...
 
-    async def open_letters(self) -> dict[str, int]:
-        """Return how many open dead letters each subscription has, by subscription id."""
+    async def open_letters(self, subscription_ids: Sequence[str]) -> dict[str, int]:
+        """Return how many open dead letters each of these subscriptions has, if any, by its id."""
         ...

@@ -83,7 +83,8 @@ async def test_a_letter_says_what_failed_and_is_found_by_it(
     assert not await found(labels={"team": "x"})
     assert not await found(statuses=("retried", "discarded"))
     assert not await found(until=letter.created_at)
-    assert await ports.run_lists.open_letters() == {mine.id: 1}
+    assert await ports.run_lists.open_letters([mine.id, "x"]) == {mine.id: 1}
+    assert await ports.run_lists.open_letters(["x"]) == {}
 
 
 async def test_a_letter_that_is_retried_twice_at_once_starts_one_run(
@@ -106,7 +107,7 @@ async def test_a_letter_that_is_retried_twice_at_once_starts_one_run(
     (action,) = await ports.letters.actions(letter.id)
     assert (action.actor, action.reason, action.created_at) == ("ann", "the server is back", at)
     assert (action.run_id, action.run_status) == (run_id, None)
-    assert await ports.run_lists.open_letters() == {}
+    assert await ports.run_lists.open_letters([failed.subscription_id]) == {}
 
 
 async def test_the_run_of_a_retry_has_the_firing_and_what_the_failed_run_saw(

@@ -26,6 +26,7 @@ from activityctl.adapters.postgres.refusals import (
     failed_connection,
     read_only,
 )
+from activityctl.adapters.postgres.shared_reads import SharedReads
 from activityctl.adapters.postgres.watched_connection import (
     CONNECT_SECONDS,
     SOCKET_OPTIONS,
@@ -101,6 +102,7 @@ class Database:
         self._pool = pool
         self._single: Connection | None = None
         self._turn = asyncio.Lock()
+        self._shared = SharedReads(self.connection) if pool is None else None
 
     @classmethod
     async def connect(cls, url: str, *, pool_size: int = 0, must_answer: bool = True) -> "Database":
@@ -195,9 +197,15 @@ class Database:
             yield connection
 
     async def fetch(self, query: str, **values: Any) -> list[DictRow]:
-        """Run one statement and return its rows; values are bound by name."""
+        """Run one statement and return its rows; values are bound by name.
+
+        Reads of a single connection that are asked for together share one round trip.
+        """
+        bound = {name: _bindable(value) for name, value in values.items()}
+        if self._shared is not None and query.lstrip()[:7].upper() == "SELECT ":
+            with translate_errors():
+                return await self._shared.fetch(query.encode(), bound)
         async with self.connection() as connection:
-            bound = {name: _bindable(value) for name, value in values.items()}
             cursor = await connection.execute(query.encode(), bound)
             return await cursor.fetchall() if cursor.description else []
 

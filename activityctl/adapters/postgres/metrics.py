@@ -42,7 +42,7 @@ _COUNT_ALL: Final = f"""
         JOIN subscriptions s ON s.id = l.subscription_id
         WHERE l.noticed_at >= now() - %(runs)s GROUP BY s.name
         UNION ALL
-        SELECT 'letters', s.name, open.count FROM ({OPEN_LETTERS}) AS open
+        SELECT 'letters', s.name, open.count FROM ({OPEN_LETTERS % ""}) AS open
         JOIN subscriptions s ON s.id = open.subscription_id)
     SELECT now() AS counted_at,
         (SELECT coalesce(jsonb_object_agg(by_what.what, by_what.counts), '{{}}') FROM (

@@ -5,10 +5,10 @@ import shlex
 import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 import psutil
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 _CHECK_SECONDS: Final = 9.0
 _TASKS_LOOKED_AT: Final = 1_000
-_CONNECTIONS: Final = 4
 _SLOW_SECONDS: Final = 0.1
 """A round trip to Postgres that takes longer is told."""
 _SILENCE: Final = "no answer in time"
@@ -69,21 +68,45 @@ async def run_checks(settings: Settings, compare: Compare) -> list[Check]:
             return [*checks, Check("daemon", "failed", "not running", "activityctl up -d")]
         checks.append(Check("daemon", "ok", f"runs for {settings.home}"))
     _load_clients()
-    servers = await asyncio.gather(
-        _guarded(settings, "postgres", lambda: _postgres(settings)),
-        _guarded(settings, "schema", lambda: _schema(settings)),
-        _guarded(settings, "worker", lambda: _worker(settings)),
-        _guarded(settings, "runs", lambda: _runs(settings)),
-        _guarded(settings, "temporal", lambda: _temporal(settings)),
-        _guarded(settings, "recovery", lambda: _recovery(settings, compare)),
-        _guarded(settings, "restore", lambda: _restore(settings)),
-        _guarded(settings, "transport", lambda: _transport(settings)),
-        _guarded(settings, "commands", lambda: _commands(settings)),
-        _guarded(settings, "secrets", lambda: _secrets(settings)),
-        _guarded(settings, "keys", lambda: _keys(settings)),
-        _guarded(settings, "strategies", lambda: _strategies(settings)),
-    )
-    return [*checks, *without_echoes([*servers, *await _figures(settings)])]
+    async with _Postgres(settings) as shared:
+        servers = await asyncio.gather(
+            _guarded(settings, "postgres", lambda: _postgres(settings)),
+            _guarded(settings, "schema", lambda: _schema(settings)),
+            _guarded(settings, "worker", lambda: _worker(settings, shared)),
+            _guarded(settings, "runs", lambda: _runs(shared)),
+            _guarded(settings, "temporal", lambda: _temporal(settings)),
+            _guarded(settings, "recovery", lambda: _recovery(settings, compare)),
+            _guarded(settings, "restore", lambda: _restore(shared)),
+            _guarded(settings, "transport", lambda: _transport(settings)),
+            _guarded(settings, "commands", lambda: _commands(shared)),
+            _guarded(settings, "secrets", lambda: _secrets(settings, shared)),
+            _guarded(settings, "keys", lambda: _keys(settings, shared)),
+            _guarded(settings, "strategies", lambda: _strategies(shared)),
+        )
+        return [*checks, *without_echoes([*servers, *await _figures(settings, shared)])]
+
+
+class _Postgres:
+    """One connection that checks share; each of them fails if it cannot be opened."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._stack = AsyncExitStack()
+        self._settings = settings
+
+    async def __aenter__(self) -> Self:
+        self._opening = asyncio.create_task(
+            self._stack.enter_async_context(wiring.open_ports(self._settings))
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        with suppress(ActivityctlError):
+            await self._opening
+        await self._stack.aclose()
+
+    async def ports(self) -> wiring.Ports:
+        """Return the ports; raises why they could not be opened."""
+        return await asyncio.shield(self._opening)
 
 
 def without_echoes(checks: Sequence[Check]) -> list[Check]:
@@ -99,28 +122,31 @@ def without_echoes(checks: Sequence[Check]) -> list[Check]:
     ]
 
 
-async def _figures(settings: Settings) -> list[Check]:
-    """Judge what Postgres counts; by one connection, because there is much to read."""
+async def _figures(settings: Settings, shared: _Postgres) -> list[Check]:
+    """Judge what Postgres counts."""
     found: list[Check] = []
 
     async def read() -> Check:
-        async with wiring.open_ports(settings) as ports:
-            figures = await ports.metrics.snapshot()
-            log = _worker_log(settings)
-            found.append(judgements.firings(figures, await ports.outbox.failing(), log))
-            found.append(judgements.schedules(figures, log))
-            found.append(judgements.dead_letters(figures))
-            found.append(judgements.breakers(figures))
-            found.append(judgements.late_runs(figures))
-            found.append(judgements.auto_paused(await auto_paused(ports.catalog, figures)))
-            alive = await ports.workers.alive()
-            found.append(judgements.versions(VERSION, alive, _restart(settings)))
-            keeps_events = not settings.event_retention
-            report = await ports.storage.report()
-            found.append(judgements.retention(report, settings.retention, keeps_events))
-            before = _now()
-            server = await ports.workers.server_time()
-            return judgements.clock(before + (_now() - before) / 2 - server)
+        ports = await shared.ports()
+        figures, failing, alive, report = await asyncio.gather(
+            ports.metrics.snapshot(),
+            ports.outbox.failing(),
+            ports.workers.alive(),
+            ports.storage.report(),
+        )
+        log = _worker_log(settings)
+        found.append(judgements.firings(figures, failing, log))
+        found.append(judgements.schedules(figures, log))
+        found.append(judgements.dead_letters(figures))
+        found.append(judgements.breakers(figures))
+        found.append(judgements.late_runs(figures))
+        found.append(judgements.auto_paused(await auto_paused(ports.catalog, figures)))
+        found.append(judgements.versions(VERSION, alive, _restart(settings)))
+        keeps_events = not settings.event_retention
+        found.append(judgements.retention(report, settings.retention, keeps_events))
+        before = _now()
+        server = await ports.workers.server_time()
+        return judgements.clock(before + (_now() - before) / 2 - server)
 
     last = await _guarded(settings, "figures", read)
     return [*found, last]
@@ -132,12 +158,11 @@ def _restart(settings: Settings) -> str:
     return f"restart those workers with activityctl {VERSION}, or install their version here"
 
 
-async def _keys(settings: Settings) -> Check:
+async def _keys(settings: Settings, shared: _Postgres) -> Check:
     """Check that this machine has the keys that live definitions need, and can read its own."""
     stores = wiring.open_keys(settings)
     place = await stores.check()
-    async with wiring.open_ports(settings) as ports:
-        needed = key_views(await live_key_users(ports.catalog), stores.known())
+    needed = key_views(await live_key_users((await shared.ports()).catalog), stores.known())
     if missing := [key for key in needed if not key["isFoundHere"]]:
         first = missing[0]
         return Check(
@@ -149,13 +174,12 @@ async def _keys(settings: Settings) -> Check:
     return Check("keys", "ok", f"{count_noun(len(stores.known()), 'key')}; new ones go to {place}")
 
 
-async def _secrets(settings: Settings) -> Check:
+async def _secrets(settings: Settings, shared: _Postgres) -> Check:
     """Check that this machine has the secrets that live definitions need, and can read its own."""
     stores = wiring.open_secrets(settings)
     place = await stores.check()
     known = {secret.name for secret in stores.known()}
-    async with wiring.open_ports(settings) as ports:
-        needed = await live_users(ports.catalog)
+    needed = await live_users((await shared.ports()).catalog)
     if missing := [name for name in needed if name not in known]:
         names = ", ".join(missing)
         return Check(
@@ -229,20 +253,18 @@ async def _schema(settings: Settings) -> Check:
     return Check("schema", "failed", found, hint)
 
 
-async def _runs(settings: Settings) -> Check:
-    async with wiring.open_ports(settings) as ports:
-        stuck = await ports.stuck_runs.summary()
+async def _runs(shared: _Postgres) -> Check:
+    stuck = await (await shared.ports()).stuck_runs.summary()
     if stuck is None:
         return Check("runs", "ok", "none is stuck")
     found = f"{count_noun(stuck.count, 'run is', 'runs are')} stuck: {stuck.last_reason}"
     return Check("runs", "failed", found, "run a worker of the version that began them")
 
 
-async def _strategies(settings: Settings) -> Check:
+async def _strategies(shared: _Postgres) -> Check:
     """Look for tasks whose strategy no worker has, among the newest open ones."""
     open_tasks = Selection(statuses=("pending", "running"), limit=_TASKS_LOOKED_AT)
-    async with wiring.open_ports(settings) as ports:
-        tasks = await ports.run_lists.tasks(open_tasks)
+    tasks = await (await shared.ports()).run_lists.tasks(open_tasks)
     held = [task.reason for task in tasks if (task.reason or "").startswith(STRATEGY_WAIT)]
     if not held:
         return Check("strategies", "ok", "no task waits for one")
@@ -261,9 +283,8 @@ def _show_log(settings: Settings, component: str) -> str:
     return f"tail -n 50 {shlex.quote(str(log_path(settings.home, component)))}"
 
 
-async def _worker(settings: Settings) -> Check:
-    async with wiring.open_ports(settings) as ports:
-        alive = await ports.workers.alive()
+async def _worker(settings: Settings, shared: _Postgres) -> Check:
+    alive = await (await shared.ports()).workers.alive()
     if not alive:
         is_ours = settings.uses_local_daemon
         hint = _worker_log(settings) if is_ours else "activityctl worker"
@@ -275,10 +296,9 @@ async def _worker(settings: Settings) -> Check:
     return Check("worker", "ok", ", ".join(f"{worker.host} pid {worker.pid}" for worker in alive))
 
 
-async def _commands(settings: Settings) -> Check:
+async def _commands(shared: _Postgres) -> Check:
     """Warn of a worker on this machine that runs as root; of others nothing is known."""
-    async with wiring.open_ports(settings) as ports:
-        alive = await ports.workers.alive()
+    alive = await (await shared.ports()).workers.alive()
     here = [worker.pid for worker in alive if worker.host == socket.gethostname()]
     if not any(_is_of_root(pid) for pid in here):
         return Check("commands", "ok", "no worker on this machine runs as root")
@@ -304,7 +324,7 @@ async def _temporal(settings: Settings) -> Check:
 async def _recovery(settings: Settings, compare: Compare) -> Check:
     """Compare the open runs and the schedules with Temporal, which its own check asks."""
     client = await wiring.connect_temporal(settings)
-    async with wiring.open_ports(settings, pool_size=_CONNECTIONS) as ports:
+    async with wiring.open_ports(settings) as ports:
         compared = await compare(ports, client)
     lost = compared.lost
     if lost.is_empty and not compared.schedules:
@@ -324,13 +344,12 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-async def _restore(settings: Settings) -> Check:
+async def _restore(shared: _Postgres) -> Check:
     """Say whether the database was restored from a backup, and Temporal brought together with it.
 
     The workflows that were ended are in the log of the worker that did it.
     """
-    async with wiring.open_ports(settings) as ports:
-        latest = await ports.restores.latest()
+    latest = await (await shared.ports()).restores.latest()
     if latest is None:
         return Check("restore", "ok", "the database was never restored from a backup")
     found = f"restored at {latest.restored_at:%Y-%m-%d %H:%M} UTC from a backup of "

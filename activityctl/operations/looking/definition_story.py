@@ -1,6 +1,7 @@
 """Read what a person asks about a definition: who uses it, how its runs do, who changed it."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -32,18 +33,26 @@ class DefinitionStory:
     outbox: Outbox
     facts: Facts
 
-    async def tell(self, name: str, now: datetime) -> View:
+    async def tell(self, name: str, server_time: Awaitable[datetime]) -> View:
         """Return the definition with its subscriptions, figures, next firings and changes."""
-        described = await self.views.describe("definitions", name)
-        owners = await self.catalog.subscriptions(Selection(definition=name, limit=MOST_OWNERS))
+        described, owners, changes, now = await asyncio.gather(
+            self.views.describe("definitions", name),
+            self.catalog.subscriptions(Selection(definition=name, limit=MOST_OWNERS)),
+            self.catalog.history("ActivityDefinition", name, limit=_CHANGES),
+            server_time,
+        )
         names = {str(owner.id): owner.name for owner in owners}
-        changes = await self.catalog.history("ActivityDefinition", name, limit=_CHANGES)
+        subscribers, firings, facts = await asyncio.gather(
+            self._subscribers(owners),
+            self._next_firings(owners, now),
+            self.facts.of_definition(name, names, now),
+        )
         revisions = [_with_origin(each, changes) for each in described.pop("revisions")]
         return {
             **described,
-            "subscribers": await self._subscribers(owners),
-            "nextFirings": await self._next_firings(owners, now),
-            **definition_facts_view(await self.facts.of_definition(name, names, now)),
+            "subscribers": subscribers,
+            "nextFirings": firings,
+            **definition_facts_view(facts),
             "revisions": revisions,
         }
 
@@ -61,11 +70,13 @@ class DefinitionStory:
         soonest = sorted(
             (owner for owner in owners if owner.id in times), key=lambda owner: times[owner.id]
         )[:NEXT_FIRINGS]
-        calendars, span = await self.catalog.calendars(), TimeRange(now, None, NEXT_FIRINGS)
-        found = [
-            await upcoming_of(self.register, self.outbox, owner, calendars, span, now)
-            for owner in soonest
-        ]
+        span, calendars = TimeRange(now, None, NEXT_FIRINGS), self.catalog.calendars
+        found = await asyncio.gather(
+            *(
+                upcoming_of(self.register, self.outbox, owner, calendars, span, now)
+                for owner in soonest
+            )
+        )
         firings, _ = merge_upcoming(found, NEXT_FIRINGS)
         return [occurrence_view(subscription, each) for subscription, each in firings]
 

@@ -1,5 +1,6 @@
 """Read lists of objects of every kind, and one object with its related objects."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -213,12 +214,23 @@ class ObjectViews:
         own = {_OWN_KINDS.get(kind, key) if key == "kind" else key: view[key] for key in view}
         return {**own, **await self._related(kind, view)}
 
+    async def describe_subscription(self, owner: Subscription) -> View:
+        """Return what `describe` returns of a subscription that was read."""
+        owned = {"id": owner.id, "definition": owner.definition, "params": owner.params}
+        views, related = await asyncio.gather(
+            self.subscription_views([owner]), self._related("subscriptions", owned)
+        )
+        return {**views[0], **related}
+
     async def _related(self, kind: Kind, view: View) -> View:
         match kind:
             case "subscriptions":
                 owned = Selection(subscription_id=view["id"], limit=10)
-                schedules, runs = await self._schedules(owned), await self._runs(owned)
-                secrets = await self._secrets(view["definition"], view["params"])
+                schedules, runs, secrets = await asyncio.gather(
+                    self._schedules(owned),
+                    self._runs(owned),
+                    self._secrets(view["definition"], view["params"]),
+                )
                 return {"schedules": schedules, "runs": runs, "secrets": secrets}
             case "runs":
                 tasks = await self._tasks_of_run(view["id"])
@@ -274,10 +286,13 @@ class ObjectViews:
         """Return the views, each with its last run, its next time and unreadable triggers."""
         faults: dict[str, list[View]] = {}
         ids = [subscription.id for subscription in subscriptions]
-        runs = await self._lists.latest_runs(ids)
-        next_times = await self._register.next_times(ids)
-        letters = await self._lists.open_letters()
-        for listener in await self._events.unreadable(ids):
+        runs, next_times, letters, unreadable = await asyncio.gather(
+            self._lists.latest_runs(ids),
+            self._register.next_times(ids),
+            self._lists.open_letters(ids),
+            self._events.unreadable(ids),
+        )
+        for listener in unreadable:
             fault: View = {"trigger": listener.trigger, "reason": listener.fault}
             faults.setdefault(listener.subscription, []).append(fault)
         return [

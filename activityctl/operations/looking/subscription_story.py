@@ -1,6 +1,7 @@
 """Read what a person who is called asks about a subscription: what it is, does and waits for."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -25,7 +26,7 @@ from activityctl.domain.values.ids import canonical_json
 from activityctl.domain.values.json_form import View, format_timestamp
 from activityctl.domain.values.selection import Selection
 from activityctl.operations.looking.get import ObjectViews
-from activityctl.operations.looking.upcoming import TimeRange, upcoming
+from activityctl.operations.looking.upcoming import TimeRange, upcoming_of
 from activityctl.ports import Catalog, Facts, Outbox, RunLists, ScheduleRegister
 
 NEXT_FIRINGS: Final = 5
@@ -45,27 +46,30 @@ class SubscriptionStory:
     lists: RunLists
     facts: Facts
 
-    async def tell(self, reference: str, now: datetime) -> View:
+    async def tell(self, reference: str, server_time: Awaitable[datetime]) -> View:
         """Return the subscription with its definition, figures, next firings and troubles."""
-        owner = await self.catalog.find_subscription(reference)
-        described = await self.views.describe("subscriptions", owner.id)
-        facts = await self.facts.of_subscription(
-            owner.id, now, owner.paused_at if owner.status is SubscriptionStatus.PAUSED else None
+        owner, now = await asyncio.gather(self.catalog.find_subscription(reference), server_time)
+        paused_at = owner.paused_at if owner.status is SubscriptionStatus.PAUSED else None
+        described, revision, facts, changes, firings = await asyncio.gather(
+            self.views.describe_subscription(owner),
+            self._revision(owner),
+            self.facts.of_subscription(owner.id, now, paused_at),
+            self._changes(owner),
+            self._next_firings(owner, now),
         )
-        revision = await self._revision(owner)
         spec = None if revision is None else _spec(revision)
-        change, last_changes = await self._changes(owner)
-        told = facts_view(facts)
+        change, last_changes = changes
+        breakers, limits = await asyncio.gather(self._breakers(spec, facts), self._limits(spec))
         return {
             **described,
             **_definition_view(revision, spec),
             "effectiveTriggers": [] if spec is None else _trigger_views(spec, owner),
             "lastChanges": last_changes,
-            **await self._next_firings(owner, now),
-            **told,
+            **firings,
+            **facts_view(facts),
             "pausedBy": _paused_by(owner, facts.paused_by, change),
-            "breakers": await self._breakers(spec, facts),
-            "limits": await self._limits(spec),
+            "breakers": breakers,
+            "limits": limits,
             "slo": None if spec is None or spec.slo is None else _slo_view(spec.slo, facts),
         }
 
@@ -75,8 +79,10 @@ class SubscriptionStory:
 
     async def _changes(self, owner: Subscription) -> tuple[PastChange | None, list[View]]:
         """Return the last change of the subscription, and the views of it and its definition's."""
-        mine = await self.catalog.history("Subscription", owner.name, limit=1)
-        its = await self.catalog.history("ActivityDefinition", owner.definition, limit=1)
+        mine, its = await asyncio.gather(
+            self.catalog.history("Subscription", owner.name, limit=1),
+            self.catalog.history("ActivityDefinition", owner.definition, limit=1),
+        )
         newest_first = sorted((*mine, *its), key=lambda past: past.at, reverse=True)
         return mine[0] if mine else None, [_change_view(past) for past in newest_first]
 
@@ -84,7 +90,8 @@ class SubscriptionStory:
         if owner.status is SubscriptionStatus.DELETED:
             return {"nextFirings": [], "notes": []}
         span = TimeRange(now, None, NEXT_FIRINGS)
-        found = await upcoming(self.catalog, self.register, self.outbox, owner.id, span, now)
+        calendars = self.catalog.calendars
+        found = await upcoming_of(self.register, self.outbox, owner, calendars, span, now)
         firings = [occurrence_view(owner.name, each) for each in found.occurrences]
         return {"nextFirings": firings, "notes": list(found.notes)}
 

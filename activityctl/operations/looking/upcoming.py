@@ -1,7 +1,8 @@
 """Compute the next firings of a subscription, live or as in manifests that are not applied."""
 
+import asyncio
 import heapq
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
@@ -80,20 +81,24 @@ async def upcoming(
     reference or a deleted subscription.
     """
     owner = await catalog.find_subscription(reference)
-    calendars = await catalog.calendars()
-    return await upcoming_of(register, outbox, owner, calendars, time_range, now)
+    return await upcoming_of(register, outbox, owner, catalog.calendars, time_range, now)
 
 
 async def upcoming_of(
     register: ScheduleRegister,
     outbox: Outbox,
     owner: Subscription,
-    calendars: DaysByCalendar,
+    read_calendars: Callable[[], Awaitable[DaysByCalendar]],
     time_range: TimeRange,
     now: datetime,
 ) -> Upcoming:
     """Return the next firings of a subscription that was read; raises as `upcoming`."""
-    (timing,) = _of_trigger([await _live_timing(register, owner, now)], time_range.trigger)
+    live, calendars, firings = await asyncio.gather(
+        _live_timing(register, owner, now),
+        read_calendars(),
+        outbox.waiting_of(owner.id, _MOST_WAITING),
+    )
+    (timing,) = _of_trigger([live], time_range.trigger)
     waiting = [
         waiting_occurrence(
             (owner.id, firing.trigger),
@@ -101,7 +106,7 @@ async def upcoming_of(
             (firing.due_at, firing.fires_at),
             calendars,
         )
-        for firing in await outbox.waiting_of(owner.id, _MOST_WAITING)
+        for firing in firings
     ]
     return _upcoming(timing, time_range, calendars, waiting)
 

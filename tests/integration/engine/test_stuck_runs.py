@@ -97,7 +97,8 @@ async def test_a_stuck_run_is_told_everywhere_and_can_be_cancelled(
         async with asyncio.timeout(60):
             while not await told(engine, run_id):
                 await asyncio.sleep(0.05)
-        check = await doctor._runs(settings)
+        async with doctor._Postgres(settings) as shared:
+            check = await doctor._runs(shared)
         assert (check.state, check.hint) == (
             "failed",
             "run a worker of the version that began them",

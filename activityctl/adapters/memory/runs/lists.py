@@ -169,10 +169,16 @@ class MemoryRunLists:
         """Return dead letters, newest first."""
         return list_letters(self._state, selection, letters)
 
-    async def open_letters(self) -> dict[str, int]:
-        """Return how many open dead letters each subscription has, by subscription id."""
+    async def open_letters(self, subscription_ids: Sequence[str]) -> dict[str, int]:
+        """Return how many open dead letters each of these subscriptions has, if any, by its id."""
         found = list_letters(self._state, Selection(statuses=("open",), limit=None), ANY_LETTER)
-        return dict(Counter(letter.subscription_id for letter in found))
+        return dict(
+            Counter(
+                letter.subscription_id
+                for letter in found
+                if letter.subscription_id in subscription_ids
+            )
+        )
 
     def _selected(self, selection: Selection) -> list[Run]:
         found = [

@@ -229,9 +229,12 @@ class PostgresRunLists:
         """Return dead letters, newest first."""
         return await list_letters(self._database, selection, letters)
 
-    async def open_letters(self) -> dict[str, int]:
-        """Return how many open dead letters each subscription has, by subscription id."""
-        rows = await self._database.fetch(OPEN_LETTERS)
+    async def open_letters(self, subscription_ids: Sequence[str]) -> dict[str, int]:
+        """Return how many open dead letters each of these subscriptions has, if any, by its id."""
+        rows = await self._database.fetch(
+            OPEN_LETTERS.replace("%s", "AND d.subscription_id = ANY(%(ids)s)"),
+            ids=list(subscription_ids),
+        )
         return {row["subscription_id"]: row["count"] for row in rows}
 
 

@@ -111,7 +111,7 @@ async def _read(
         late = await ports.lateness.of_runs([found["id"]])
         return {**found, "late": [lateness_view(each) for each in late]} if late else found
     if kind in _PAGES:
-        now = await ports.workers.server_time()
+        now = ports.workers.server_time()
         if kind == "definitions":
             definition = DefinitionStory(
                 views, ports.catalog, ports.register, ports.outbox, ports.facts
