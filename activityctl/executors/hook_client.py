@@ -46,6 +46,18 @@ class HookClient:
         self._transport = GuardedTransport(policy, listening=listening)
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
+    async def get(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        accepted: Container[int],
+        seconds: float,
+        mask: Mask,
+    ) -> HookAnswer:
+        """Return the answer, if it has an accepted status; else raise TaskError."""
+        return await self._send("GET", url, None, headers, accepted, seconds, mask)
+
     async def post(
         self,
         url: str,
@@ -57,23 +69,39 @@ class HookClient:
         mask: Mask,
     ) -> HookAnswer:
         """Return the answer, if it has an accepted status; else raise TaskError."""
+        typed = {"Content-Type": "application/json", **headers}
+        return await self._send("POST", url, text, typed, accepted, seconds, mask)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._transport.aclose()
+
+    async def _send(  # noqa: PLR0917  # one request, whole
+        self,
+        method: str,
+        url: str,
+        text: str | None,
+        headers: Mapping[str, str],
+        accepted: Container[int],
+        seconds: float,
+        mask: Mask,
+    ) -> HookAnswer:
         import httpx
 
         try:
             request = httpx.Request(
-                "POST",
+                method,
                 parse_url(url),
                 headers={
                     "User-Agent": f"activityctl/{VERSION}",
                     "Accept": "application/json",
                     "Accept-Encoding": ACCEPTED_ENCODINGS,
-                    "Content-Type": "application/json",
                     **headers,
                 },
-                content=text.encode(),
+                content=None if text is None else text.encode(),
             )
         except DestinationForbiddenError as error:
-            raise forbidden("POST", error) from error
+            raise forbidden(method, error) from error
         limit = min(seconds, DEADLINE_SECONDS)
         try:
             async with asyncio.timeout(limit), self._slots:
@@ -85,10 +113,6 @@ class HookClient:
             raise forbidden(request_label(request), error) from error
         except httpx.TransportError as error:
             raise transport_error(request, error) from error
-
-    async def close(self) -> None:
-        """Close every connection."""
-        await self._transport.aclose()
 
     async def _exchange(
         self, request: "httpx.Request", accepted: Container[int], mask: Mask

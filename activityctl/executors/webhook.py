@@ -18,7 +18,6 @@ from activityctl.domain.chain.execution_policy import execution_policy
 from activityctl.domain.chain.hook_log import hook_entry
 from activityctl.domain.chain.hook_outcome import (
     SKIPPED,
-    HookError,
     HookOutcome,
     OutcomeKind,
     failed,
@@ -48,6 +47,7 @@ from activityctl.executors.executor_signatures import (
     HookParams,
     SignatureRefusedError,
 )
+from activityctl.executors.relays.terms import NoRelay, relay_terms, service_terms
 from activityctl.executors.webhook_body import WebhookBody
 from activityctl.ports import (
     ExecutorOutcome,
@@ -74,18 +74,8 @@ _HEARD: Final = frozenset({200, 404})
 _REFUSALS: Final = frozenset({400, 401, 403})
 """Statuses of a service that may know only the former key; it is asked again with that one."""
 _NO_CONTENT: Final = 404
-
-
-class NoRelay:
-    """A worker that can send nothing yet: every call fails, and the executor is told so."""
-
-    async def execute(self, request: RelayRequest) -> HookOutcome:
-        """Return the failure."""
-        return failed(
-            HookError.RELAYER_MISSING,
-            f"the call to {request.executable.to} was not sent: this version of activityctl has no "
-            "relayer yet",
-        )
+_SECONDS_TO_TELL: Final = 35.0
+"""What is left of an attempt to tell the executor, after a call was carried out; at most half."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,19 +217,27 @@ class WebhookExecutor:
         """Return what became of a call; nothing is sent unless its executor has signed it."""
         row, params = exchange.row, exchange.row.payload["params"]
         account = (params["chainID"], params["subAccountAddress"], params["executorAddress"])
-        try:
-            signature = await self._signatures.checked(exchange.body, HookParams(*account), task)
-        except SignatureRefusedError as error:
-            return failed(error.error, exchange.call.mask.text(printable(str(error))))
-        refusal = await self._refusal(exchange, task.executable)
-        if refusal is not None:
-            return refusal.outcome()
+        signature = task.executor_signature
+        if not await self._relay.has_begun(row.key):
+            try:
+                checked = self._signatures.checked(exchange.body, HookParams(*account), task)
+                signature = await checked
+            except SignatureRefusedError as error:
+                return failed(error.error, exchange.call.mask.text(printable(str(error))))
+            refusal = await self._refusal(exchange, task.executable)
+            if refusal is not None:
+                return refusal.outcome()
         request = RelayRequest(
             row.request_id,
             row.subscription_id,
             *account,
             task.executable,
             signature,
+            row.key,
+            max(exchange.seconds_left - _SECONDS_TO_TELL, exchange.seconds_left / 2),
+            relay_terms(exchange.body, exchange.account),
+            await service_terms(exchange.body, exchange.call),
+            exchange.call.log,
         )
         return await self._relay.execute(request)
 

@@ -1,15 +1,16 @@
 """The fields of the `webhook` task: an executor behind hooks."""
 
 import re
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from activityctl.domain.chain.address import Address
 from activityctl.domain.chain.field_set import FieldSet
 from activityctl.domain.chain.hook_signatures import SignatureProfile
 from activityctl.domain.chain.policy_fields import ExecutionPolicy
+from activityctl.domain.chain.relay_fields import RelayFields
 from activityctl.domain.values.model import NAME_PATTERN, Manifest
 from activityctl.domain.values.text import LITERAL_SCHEMA
 from activityctl.errors import DestinationForbiddenError
@@ -105,3 +106,14 @@ class WebhookBody(Manifest):
         description="Which calls are relayed, and how much they may spend. Default: none is.",
         examples=[{"targets": ["0x4200000000000000000000000000000000000006"]}],
     )
+    relay: RelayFields | None = Field(
+        default=None,
+        description="How allowed calls are sent. Default: none is.",
+        examples=[{"relayers": ["relayer-1"], "confirmations": 2}],
+    )
+
+    @model_validator(mode="after")
+    def _has_plugin(self) -> Self:
+        if self.relay is not None and self.plugin is None:
+            raise ValueError("has relay, and no plugin to send the calls to")
+        return self

@@ -47,7 +47,7 @@ from activityctl.ports.outbox import (
 )
 from activityctl.ports.purging import Occurrence, Purge
 from activityctl.ports.recovery import StartedFiring, UnfinishedWork
-from activityctl.ports.relaying import RelayLedger, SenderFacts
+from activityctl.ports.relaying import RelayLedger, RelayTask, SenderFacts
 from activityctl.ports.replays import Replays
 from activityctl.ports.restores import Restore, Restores
 from activityctl.ports.retention import Batch, OldRows, Place, RetentionStore
@@ -163,6 +163,7 @@ __all__ = [
     "Relay",
     "RelayLedger",
     "RelayRequest",
+    "RelayTask",
     "Replays",
     "ResolveSecret",
     "Restore",

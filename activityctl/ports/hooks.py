@@ -1,13 +1,14 @@
 """Ports of hooks: what is kept of each trigger, and what carries out an executable."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from activityctl.domain.chain.hook_outcome import HookOutcome
 from activityctl.domain.chain.hook_payloads import HookContext
-from activityctl.domain.values.log import LogEntry
+from activityctl.domain.chain.relaying import RelayTerms, ServiceTerms
+from activityctl.domain.values.log import Level, LogEntry
 from activityctl.domain.values.masking import Mask
 from activityctl.domain.values.model import JsonValue
 
@@ -100,7 +101,19 @@ class HookAnswer:
 
 
 class HookSender(Protocol):
-    """Posts hooks to executors' services."""
+    """Posts hooks to executors' services, and asks relay services."""
+
+    async def get(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        accepted: Container[int],
+        seconds: float,
+        mask: Mask,
+    ) -> HookAnswer:
+        """Return the answer, if it has an accepted status; else raise TaskError."""
+        ...
 
     async def post(
         self,
@@ -120,6 +133,13 @@ class HookSender(Protocol):
         ...
 
 
+Tell = Callable[[Level, str, Mapping[str, JsonValue]], Awaitable[None]]
+
+
+async def _keep_silent(_level: Level, _message: str, _metadata: Mapping[str, JsonValue]) -> None:
+    """Do nothing: the default of `RelayRequest.tell`."""
+
+
 @dataclass(frozen=True, slots=True)
 class RelayRequest:
     """An authentic call of an executor, to be checked, signed if need be, and sent."""
@@ -131,10 +151,27 @@ class RelayRequest:
     executor: str
     executable: "Executable"
     executor_signature: str
+    key: str
+    """The key of the trigger in the ledger of hooks."""
+    seconds: float
+    """How long this attempt may take."""
+    terms: RelayTerms | None = None
+    """How our relayers send it; None if they do not."""
+    service: ServiceTerms | None = None
+    """The service that sends it instead."""
+    tell: Tell = _keep_silent
+    """`await tell(level, message, metadata)` writes into the log of the run."""
 
 
 class Relay(Protocol):
-    """Carries out executables: policy, signature, simulation, sending, confirmation."""
+    """Carries out executables that are allowed and signed: simulation, sending, confirmation."""
+
+    async def has_begun(self, hook_key: str) -> bool:
+        """Return whether something may have been sent for this trigger already.
+
+        Then nothing is checked again: the chain has moved on since.
+        """
+        ...
 
     async def execute(self, request: RelayRequest) -> HookOutcome:
         """Return what became of the call.

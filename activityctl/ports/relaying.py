@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from activityctl.domain.chain.relaying import RelayState, RelayTransaction
+from activityctl.domain.values.model import JsonValue
 from activityctl.ports.signer import SignedTransaction, TransactionDraft
 
 if TYPE_CHECKING:  # it loads the libraries of signatures
@@ -25,6 +26,19 @@ class SenderFacts:
     """The hash of the confirmed transaction with the highest nonce, if it is still kept."""
     last_gas: int | None = None
     """The gas limit of that one."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelayTask:
+    """A call that was handed to a relay service."""
+
+    hook_key: str
+    url: str
+    task_id: str
+    """Empty while it is not known whether the service has taken the call."""
+    posted_at: datetime
+    response: Mapping[str, JsonValue] | None = None
+    """Its last answer, when the task has ended."""
 
 
 class RelayLedger(Protocol):
@@ -74,4 +88,12 @@ class RelayLedger(Protocol):
         self, chain_id: int, sender: str, nonce: int
     ) -> Sequence[RelayTransaction]:
         """Return the newest transaction of each open nonce below this one, lowest first."""
+        ...
+
+    async def keep_task(self, task: RelayTask) -> None:
+        """Keep the task before the call is posted, with its id after, and with its answer."""
+        ...
+
+    async def task(self, hook_key: str) -> RelayTask | None:
+        """Return the task of a relay service for this trigger."""
         ...

@@ -11,7 +11,6 @@ from activityctl.ports import (
     ContextSource,
     Executor,
     HookSender,
-    KeyReader,
     NoSpans,
     SpanSink,
 )
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     import httpx
 
     from activityctl.adapters.evaluator.pool import EvaluatorPool
+    from activityctl.adapters.keystore.key_stores import KeyStores
     from activityctl.domain.manifests.checks import Kinds
     from activityctl.executors.hook_client import HookClient
     from activityctl.executors.http_client import HttpClient
@@ -42,10 +42,11 @@ def known_kinds() -> "Kinds":
 
 @asynccontextmanager
 async def open_executors(
-    settings: Settings, ports: Ports, keys: KeyReader, chains: Chains
+    settings: Settings, ports: Ports, keys: "KeyStores", chains: Chains
 ) -> AsyncIterator[Executors]:
     """Create the executors of all task kinds, limited by the settings; close them at exit."""
     from activityctl.adapters.daemon_ports import DaemonPorts
+    from activityctl.adapters.keystore.local_signer import LocalSigner
     from activityctl.adapters.sql.client import DatabaseClient
     from activityctl.executors.ai import AiExecutor
     from activityctl.executors.code import CodeExecutor
@@ -56,6 +57,8 @@ async def open_executors(
     from activityctl.executors.http import HttpExecutor
     from activityctl.executors.python import PythonExecutor
     from activityctl.executors.registry import added_task_kinds
+    from activityctl.executors.relays.passage import RelayPorts
+    from activityctl.executors.relays.relayer import Relayer
     from activityctl.executors.sql import SqlExecutor
     from activityctl.executors.webhook import WebhookExecutor
 
@@ -79,13 +82,17 @@ async def open_executors(
         base_environment=settings.task_environment,
     )
     built["sql"] = SqlExecutor(DatabaseClient())
+    hooks = hook_client(settings)
+    signer = LocalSigner(keys, ports.relays)
+    relayer = Relayer(RelayPorts(chains, signer, ports.relays), hooks)
     built["webhook"] = WebhookExecutor(
-        hook_client(settings),
+        hooks,
         ports.runs,
         ports.hooks,
         keys,
         ports.spends,
         ExecutorSignatures(chains, keys),
+        relay=relayer,
     )
     try:
         yield built

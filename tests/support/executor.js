@@ -12,8 +12,9 @@ function trigger(mode, request) {
   if (mode === 'skip') {
     return { skip: true, requestID, task: null, signature: sign(`${requestID}:0x`) };
   }
-  const executorSignature = '0x' + '11'.repeat(65);
   const metadata = params.subscription.metadata;
+  // Signed by a wallet beforehand; Node's own library has no Keccak.
+  const executorSignature = metadata.executorSignature || '0x' + '11'.repeat(65);
   return {
     skip: false,
     requestID,
@@ -25,7 +26,7 @@ function trigger(mode, request) {
         callType: 0,
         to: metadata.target,
         value: metadata.value || '0',
-        data: '0xd0e30db0', // deposit()
+        data: metadata.data || '0xd0e30db0', // deposit()
       },
     },
     signature: mode === 'forged' ? sign('other') : sign(`${requestID}:${executorSignature}`),

@@ -31,6 +31,7 @@ WRITTEN_OUT: Final[Mapping[str, frozenset[str]]] = {
             "plugin",
             "policy",
             "registryID",
+            "relay",
         }
     ),
 }

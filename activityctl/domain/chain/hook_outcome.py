@@ -35,6 +35,12 @@ class HookError(StrEnum):
     """The contract that should check the executor's signature is not what it should be."""
     RELAYER_MISSING = "relayer_missing"
     """There is nothing here that could send the call."""
+    SIMULATION_REVERTED = "simulation_reverted"
+    """The call was tried without sending it, and a contract refused it."""
+    REVERTED = "reverted"
+    """The transaction is in a block, and a contract refused it there."""
+    RELAY_FAILED = "relay_failed"
+    """The transaction was not carried out, for another reason."""
 
 
 class OutcomeKind(StrEnum):

@@ -1,12 +1,10 @@
 """A relayed transaction: what is known of it, and what is to be done about it next."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
-
-from activityctl.domain.chain.field_set import FieldSet
 
 DEFAULT_CONFIRMATIONS: Final = 12
 DEFAULT_REPLACE_AFTER: Final = timedelta(minutes=1)
@@ -71,7 +69,6 @@ class RelayTerms:
 
     plugin: str
     """The contract that checks the executor's signature, and lets the account make the call."""
-    field_set: FieldSet
     relayers: tuple[str, ...]
     """The names of the keys that may send it."""
     confirmations: int = DEFAULT_CONFIRMATIONS
@@ -82,6 +79,15 @@ class RelayTerms:
     """The most gas that a transaction may use."""
     replace_after: timedelta = DEFAULT_REPLACE_AFTER
     """After how long without a block it is sent again with higher fees."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceTerms:
+    """The service that relays the calls of a task."""
+
+    url: str
+    api_key: str | None = field(default=None, repr=False)
+    """What it knows us by; a secret."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,11 @@ class Sent:
     """A relay that has sent everything; it remembers what it was asked."""
 
     requests: list[RelayRequest] = field(default_factory=list)
+    begun: bool = False
+
+    async def has_begun(self, hook_key: str) -> bool:
+        del hook_key
+        return self.begun
 
     async def execute(self, request: RelayRequest) -> HookOutcome:
         self.requests.append(request)
@@ -351,6 +356,11 @@ async def test_what_the_policy_refuses_is_not_relayed_and_its_executor_is_told(
     with pytest.raises(LostWorkerError):
         await old.attempt()
     later = datetime.now(UTC) + timedelta(minutes=11)
+    begun = Sent(begun=True)  # something was sent in time, so nothing is judged again
+    again = replace(old, ledger=Cut(ports.hooks, "decided", False), relay=begun, now=lambda: later)
+    with pytest.raises(LostWorkerError):
+        await again.attempt()
+    assert len(begun.requests) == 1
     assert (await replace(old, ledger=None, now=lambda: later).fails()).task_code == "expired"
     assert relay.requests == []
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from activityctl.adapters.postgres.database import Connection, Database
+from activityctl.adapters.postgres.database import Connection, Database, to_jsonb
 from activityctl.domain.chain.relaying import RelayState, RelayTransaction
 from activityctl.domain.chain.transaction import SignedBytes
-from activityctl.ports import SenderFacts, SignedTransaction, TransactionDraft
+from activityctl.ports import RelayTask, SenderFacts, SignedTransaction, TransactionDraft
 
 _OPEN: Final = "('signed', 'sent', 'included')"
 _LOCK_NONCE: Final = """
@@ -157,6 +157,32 @@ class PostgresRelayLedger:
             _OPEN_BELOW, chain_id=chain_id, sender=sender, nonce=nonce
         )
         return [_transaction(row) for row in rows]
+
+    async def keep_task(self, task: RelayTask) -> None:
+        """Keep the task before the call is posted, with its id after, and with its answer."""
+        await self._database.fetch(
+            """INSERT INTO relay_tasks AS t (hook_key, url, task_id, posted_at, response)
+               VALUES (%(hook_key)s, %(url)s, %(task_id)s, %(at)s, %(response)s)
+               ON CONFLICT (hook_key) DO UPDATE
+               SET task_id = coalesce(nullif(t.task_id, ''), excluded.task_id),
+                   response = coalesce(excluded.response, t.response)""",
+            hook_key=task.hook_key,
+            url=task.url,
+            task_id=task.task_id,
+            at=task.posted_at,
+            response=to_jsonb(task.response),
+        )
+
+    async def task(self, hook_key: str) -> RelayTask | None:
+        """Return the task of a relay service for this trigger."""
+        row = await self._database.fetch_one(
+            "SELECT * FROM relay_tasks WHERE hook_key = %(hook_key)s", hook_key=hook_key
+        )
+        if row is None:
+            return None
+        return RelayTask(
+            row["hook_key"], row["url"], row["task_id"], row["posted_at"], row["response"]
+        )
 
 
 async def _next_nonce(

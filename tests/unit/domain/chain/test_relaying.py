@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from activityctl.domain.chain.broadcast import BroadcastAnswer, meaning_of
 from activityctl.domain.chain.fees import Fees, Market, first_fees, gas_limit, higher_fees, is_low
-from activityctl.domain.chain.field_set import FieldSet
 from activityctl.domain.chain.relaying import (
     Candidate,
     ChainView,
@@ -31,7 +30,7 @@ from activityctl.domain.chain.revert_reason import revert_reason
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=59)
 STUCK = NOW + timedelta(seconds=60)
-TERMS = RelayTerms("0xplugin", FieldSet.SDK_12, ("relayer-1",), confirmations=2)
+TERMS = RelayTerms("0xplugin", ("relayer-1",), confirmations=2)
 SENT = RelayTransaction(
     "hook", 1, 1, "relayer-1", "0xsender", 7, "0xplugin", "0x", 1, 10, 1, "0xa", "0xraw",
     RelayState.SENT, NOW, NOW,

@@ -1,0 +1,86 @@
+"""From an executor in Node to a transaction on a local chain, as a user sets it up."""
+
+import json
+import re
+
+from activityctl.domain.chain.executable import Executable
+from support.node_executor import node_executor
+from support.relaying import EXECUTOR, EXECUTOR_KEY, Plugin, call_data
+
+ACCOUNT = "0x8a17fe295bf517fbc148f565e5d6a2fe4f930cba"
+MANIFEST = """
+apiVersion: activityctl/v1
+kind: ActivityDefinition
+metadata: {{name: on-local-chain}}
+spec:
+  triggers: [{{name: tick, interval: {{every: 24h}}}}]
+  tasks:
+    - name: add
+      webhook:
+        baseURL: {url}/task
+        registryID: registry-1
+        executorAddress: "{executor}"
+        hmacKey: relayed-hook
+        plugin: "{plugin}"
+        {autosign}
+        policy: {{targets: ["{plugin}"], selectors: ["add(uint256)"]}}
+        relay: {{relayers: [local-relayer], confirmations: 0}}
+---
+apiVersion: activityctl/v1
+kind: Subscription
+metadata: {{name: local-account}}
+spec:
+  activity: on-local-chain
+  account:
+    chainId: 31337
+    subAccountAddress: "{account}"
+    metadata: {{target: "{plugin}", data: "{data}", executorSignature: "{signature}"}}
+"""
+
+
+def test_a_call_of_an_executor_in_node_is_carried_out_on_a_chain(shell, chain):
+    plugin = Plugin(chain)
+    data = call_data("add(uint256)", 7)
+    call = Executable(0, plugin.address, 0, bytes.fromhex(data[2:]))
+    file = shell.folder / "local.yaml"
+    made = shell("keys", "create", "relayed-hook", "--kind", "hmac").stdout
+    (key,) = re.findall("hmacKey: ([0-9a-f]{64})", made)
+    with node_executor(key) as node:
+
+        def apply(signature, autosign=""):
+            values = {"url": node.url, "executor": EXECUTOR, "plugin": plugin.address}
+            values |= {"account": ACCOUNT, "data": data, "signature": signature}
+            file.write_text(MANIFEST.format(**values, autosign=autosign))
+            shell("apply", "-f", "local.yaml")
+
+        apply(plugin.signed(call, ACCOUNT))
+        created = shell("keys", "create", "local-relayer", "--kind", "relayer").stdout
+        (sender,) = re.findall("0x[0-9a-fA-F]{40}", created)
+        chain.call("anvil_setBalance", sender, hex(10**18))
+        shell("secrets", "set", "chain-31337", stdin=chain.url)
+        shell("trigger", "local-account", "--wait")
+        # The same signature again is for a nonce that was used.
+        refused = shell("trigger", "local-account", "--wait", code=1).stdout
+        assert "signature is not valid" in refused
+        shell("keys", "import", "signer", "--kind", "executor", stdin=EXECUTOR_KEY.hex())
+        apply("0x", "autosign: signer")
+        shell("trigger", "local-account", "--wait")
+        assert plugin.total == 14
+        executed = [json.loads(each["body"]) for each in node.seen()][1::2]
+    good, bad, signed = (each["successful"] for each in executed)
+    assert (good, bad, signed) == (True, False, True)
+    response = executed[0]["relayResponse"]
+    hashes = [each["relayResponse"]["outputTransactionHash"] for each in executed]
+    receipt = chain.receipt(hashes[0])
+    assert (receipt["from"], receipt["status"]) == (sender.lower(), "0x1")
+    assert response["metadata"]["request"]["to"] == plugin.address
+    entries = json.loads(shell("logs", "local-account", "-o", "json").stdout)["items"]
+    told = [entry for entry in entries if entry["message"] == "trigger"]
+    assert [entry["outputTxHash"] for entry in told] == [
+        hashes[0],
+        "0x" + 64 * "0",
+        hashes[2],
+    ]
+    assert any("is sent, with nonce 1" in entry["message"] for entry in entries)
+    for secret in (key, EXECUTOR_KEY.hex()):
+        assert secret not in json.dumps(entries)
