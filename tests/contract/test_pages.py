@@ -11,7 +11,8 @@ from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.runs.run import Run
 from activityctl.domain.values.selection import Selection
-from activityctl.operations.looking.get import ObjectViews, default_limit
+from activityctl.operations.looking.filters import default_limit
+from activityctl.operations.looking.get import ObjectViews
 from activityctl.operations.looking.kinds import KINDS, Kind
 
 Apply = Callable[..., Awaitable[Plan]]

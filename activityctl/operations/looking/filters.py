@@ -1,4 +1,4 @@
-"""Which filters a list of each kind takes."""
+"""Which filters a list of each kind takes, and how many objects it has without one."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -34,6 +34,17 @@ _STATUSES: Final[Mapping[Kind, tuple[str, ...]]] = {
     "events": EVENT_STATUSES,
     "breakers": tuple(BreakerStatus),
 }
+_LISTED_IN_FULL: Final = frozenset(
+    {"definitions", "subscriptions", "calendars", "schedules", "workers", "breakers", "limits"}
+    | {"sets"}
+)
+"""Kinds that come from manifests, so that their number is limited; the others keep growing."""
+_DEFAULT_LIMIT: Final = 100
+
+
+def default_limit(kind: Kind) -> int | None:
+    """Return how many objects are listed when no limit is given; None for all."""
+    return None if kind in _LISTED_IN_FULL else _DEFAULT_LIMIT
 
 
 def check_filters(kind: Kind, selection: Selection) -> None:

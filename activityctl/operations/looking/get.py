@@ -53,21 +53,10 @@ from activityctl.ports import (
     Workers,
 )
 
-_LISTED_IN_FULL: Final = frozenset(
-    {"definitions", "subscriptions", "calendars", "schedules", "workers", "breakers", "limits"}
-    | {"sets"}
-)
-"""Kinds that come from manifests, so that their number is limited; the others keep growing."""
-_DEFAULT_LIMIT: Final = 100
 _OWN_KINDS: Final[Mapping[Kind, str]] = {"tasks": "taskKind", "schedules": "triggerKind"}
 """Where `describe` shows the kind of these, because `kind` is the kind of the object."""
 _FOUND_ALONE: Final = frozenset({"subscriptions", "runs", "events"})
 """Kinds of which a name selects one object, whatever the filters say."""
-
-
-def default_limit(kind: Kind) -> int | None:
-    """Return how many objects are listed when no limit is given; None for all."""
-    return None if kind in _LISTED_IN_FULL else _DEFAULT_LIMIT
 
 
 @dataclass(frozen=True, slots=True)

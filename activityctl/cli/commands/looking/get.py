@@ -23,7 +23,8 @@ from activityctl.cli.render.output import FORMATS
 from activityctl.cli.render.view_path import CUSTOM
 from activityctl.cli.session import Session, now
 from activityctl.domain.values.selection import Selection
-from activityctl.operations.looking.get import ObjectViews, Page, default_limit
+from activityctl.operations.looking.filters import default_limit
+from activityctl.operations.looking.get import ObjectViews, Page
 from activityctl.operations.looking.kinds import kind_and_name
 from activityctl.wiring import Ports
 

@@ -59,7 +59,7 @@ def test_a_filter_is_used_or_refused_but_never_ignored(kind):
     now = datetime(2026, 1, 1, tzinfo=UTC)
     timed = {"runs", "tasks", "deadletters", "events"}
     selections = (
-        (Selection(since=now), timed),
+        (Selection(since=now), timed | {"audit"}),
         (Selection(run_id="r"), timed),
         (Selection(subscription_id="s"), timed | {"subscriptions", "schedules"}),
         (Selection(until=now), {"events"}),
