@@ -28,6 +28,7 @@ PROFILE_KEYS: Final = frozenset(
         "allowed_folders",
         "allowed_networks",
         "allowed_variables",
+        "log_format",
         "max_tasks",
         "event_retention",
         "retention",

@@ -60,6 +60,7 @@ LOCAL_RIGHTS: Final = {
 """Settings of the local daemon's worker, unless the environment of `up` has other values."""
 ACTOR_VARIABLES: Final = ("ACTIVITYCTL_ACTOR", "GITHUB_ACTOR", "GITLAB_USER_LOGIN")
 _OTLP_VARIABLES: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+LOG_FORMATS: Final = ("text", "json")
 COMMIT_VARIABLES: Final = ("ACTIVITYCTL_SOURCE_COMMIT", "GITHUB_SHA", "CI_COMMIT_SHA")
 INHERITED: Final = (
     "PATH",
@@ -127,6 +128,8 @@ class Settings:
     """What is kept how long, such as `runs=90d,logs=30d/10000`. Empty: all is kept for ever."""
     exports_traces: bool = False
     """Whether OpenTelemetry's own variables name an endpoint; its SDK reads them by itself."""
+    log_format: str = "text"
+    """How daemons write their log: `text`, or `json` with one object a line."""
     temporal_ui: str | None = None
     """The address of Temporal's web page, to which `describe run` links."""
     secrets_store: str = "auto"
@@ -224,6 +227,7 @@ def load_settings(
         event_retention=span("event_retention", sourced),
         retention=str(merged.get("retention") or ""),
         exports_traces=_first(env, _OTLP_VARIABLES) is not None,
+        log_format=choice("log_format", sourced, LOG_FORMATS),
         temporal_ui=web_page("temporal_ui", sourced),
         secrets_store=choice("secrets_store", sourced, ("auto", "keyring", "file")),
         secrets_folder=merged.get("secrets_folder"),

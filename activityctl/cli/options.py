@@ -83,6 +83,21 @@ Sync = Annotated[
         metavar="FOLDER",
     ),
 ]
+LogFormat = Annotated[
+    str | None,
+    typer.Option(
+        help="How the log is written: text, or json with one object a line.", metavar="FORMAT"
+    ),
+]
+
+
+def log_format_of(session: Session, given: str | None) -> str:
+    """Return the format of the log: the given one, or that of the settings."""
+    from activityctl.settings import LOG_FORMATS
+
+    if given is not None and given not in LOG_FORMATS:
+        raise UsageError(f"unknown log format {given!r}", hint=f"use {' or '.join(LOG_FORMATS)}")
+    return given or session.settings.log_format
 
 
 ListedKind = Annotated[

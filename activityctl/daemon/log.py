@@ -1,4 +1,4 @@
-"""The log of the daemons: one line on stderr for each message, with fields as key=value."""
+"""The log of the daemons: one line on stderr for each message, as text or as a JSON object."""
 
 import json
 import logging
@@ -17,6 +17,12 @@ from activityctl.domain.values.untrusted import escape_controls, escape_line
 
 _FIELDS: Final = frozenset({"subscription", "run", "task", "attempt", "kind", "schedule"})
 _PLAIN: Final = re.compile(r"[\w./:@+,-]+", re.ASCII)
+
+
+_STANDARD: Final = frozenset(
+    {*logging.LogRecord("", 0, "", 0, "", (), None).__dict__, "message", "asctime", "taskName"}
+)
+"""What each record has; anything else was passed as a field."""
 
 
 class FieldFormatter(logging.Formatter):
@@ -53,6 +59,32 @@ class FieldFormatter(logging.Formatter):
     def hidden(self, text: str) -> str:
         """Return the text with the secrets masked."""
         return scrub(self._resolved.text(text), self._secrets)
+
+
+class JsonFormatter(FieldFormatter):
+    """Formats a line as a JSON object with `time`, `level`, `logger`, `message` and the fields.
+
+    An object is in ASCII and on one line, whatever strangers wrote. The secrets are masked.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the object; a traceback is its `exception`."""
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line: dict[str, object] = {
+            "time": f"{moment[:-6]}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": self.hidden(record.getMessage()),
+        }
+        for key, value in record.__dict__.items():
+            if key not in _STANDARD and key not in line:
+                is_plain = value is None or isinstance(value, (int, float))
+                line[key] = value if is_plain else self.hidden(str(value))
+        if (trace := CURRENT_TRACE.get()) is not None:
+            line["trace"] = trace
+        if record.exc_info:
+            line["exception"] = self.hidden(self.formatException(record.exc_info))
+        return json.dumps(line)
 
 
 def _field(value: object) -> str:
@@ -106,14 +138,15 @@ def without_secrets(text: str) -> str:
     return text
 
 
-def configure_logging(secrets: Sequence[str] = ()) -> None:
+def configure_logging(secrets: Sequence[str] = (), log_format: str = "text") -> None:
     """Log to stderr: our own messages from level INFO, those of libraries from WARNING.
 
-    The secrets, longest first, are masked.
+    The secrets, longest first, are masked. With the format `json`, each line is an object.
     """
     handler = _LogHandler()
     handler.addFilter(RepeatFilter(_FIELDS))
-    handler.setFormatter(FieldFormatter(secrets))
+    formatter = JsonFormatter if log_format == "json" else FieldFormatter
+    handler.setFormatter(formatter(secrets))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("activityctl").setLevel(logging.INFO)
     # The run's log has every failed attempt; the SDK would print a traceback for each.

@@ -149,6 +149,7 @@ def test_every_setting_has_a_source(path: Path, tmp_path: Path):
         "temporal_api_key_ref": (None, "default"),
         "temporal_payload_key_ref": (None, "default"),
         "temporal_former_payload_key_ref": (None, "default"),
+        "log_format": ("text", "default"),
         "temporal_ui": (None, "default"),
         "api_url": (None, "default"),
         "allow_commands": (False, "default"),

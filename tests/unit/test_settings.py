@@ -73,6 +73,7 @@ GIVEN: dict[str, tuple[Any, str, Any]] = {
     "temporal_api_key_ref": ("keyring:a/b/c", "env:B", "file:/c"),
     "temporal_payload_key_ref": ("keyring:a/b", "env:B", "file:/c"),
     "temporal_former_payload_key_ref": ("keyring:a/b", "env:B", "file:/c"),
+    "log_format": ("json", "text", "json"),
     "temporal_ui": ("http://a", "https://b/x", "http://c"),
     "api_url": ("http://a", "http://b", "http://c"),
     "allow_commands": (True, "false", True),

@@ -1,11 +1,13 @@
 """The daemons' log: one line for each message, which no text of a stranger can forge."""
 
 import errno
+import json
 import logging
 import sys
+from datetime import datetime
 from io import StringIO
 
-from activityctl.daemon.log import FieldFormatter, configure_logging, log_trouble
+from activityctl.daemon.log import FieldFormatter, JsonFormatter, configure_logging, log_trouble
 from activityctl.domain.values.current_trace import CURRENT_TRACE
 
 FORGED = "x\n2026-01-01T00:00:00.000Z INFO forged\x1b[2J"
@@ -23,6 +25,27 @@ def test_a_message_and_its_fields_stay_on_one_line():
     assert "\x1b" not in line
     assert r"x\n2026-01-01T00:00:00.000Z INFO forged\x1b[2J" in line
     assert line.endswith(' task="a b=c" kind=http')
+
+
+def test_as_json_a_line_is_an_object_that_no_text_can_forge():
+    formatter = JsonFormatter(("canary-1234",))
+    formatter.hide("other-canary")
+    fields = {"run": "r-1", "task": FORGED, "subscription": "s", "attempt": 2, "chain": None}
+    try:
+        int("canary-1234")
+    except ValueError:
+        made = record(f"other-canary {FORGED}", sys.exc_info(), **fields)
+    line = formatter.format(made)
+    assert "\n" not in line
+    assert "\x1b" not in line
+    assert "canary" not in line
+    found = json.loads(line)
+    assert (found["level"], found["logger"]) == ("info", "activityctl")
+    assert found["message"] == f"*** {FORGED}"
+    assert {key: found[key] for key in fields} == fields
+    assert found["exception"].endswith("'***'")
+    assert datetime.fromisoformat(found["time"]).tzinfo is not None
+    assert "exception" not in json.loads(formatter.format(record("x")))
 
 
 def test_a_line_of_an_attempt_names_its_trace():

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from activityctl import wiring
+from activityctl.cli.options import LogFormat, log_format_of
 from activityctl.cli.session import Session
 from activityctl.errors import RefusedError, reason_of
 
@@ -32,6 +33,7 @@ def serve(
             min=1, max=1_000_000, help="Requests a second of each token, and of each address."
         ),
     ] = 500,
+    log_format: LogFormat = None,
 ) -> None:
     """Serve the HTTP API: events, health, metrics.
 
@@ -49,7 +51,7 @@ def serve(
     settings = session.settings
     asyncio.run(wiring.database_url(settings))  # report a wrong setting before the start
     listener = _listener(host, port)
-    configure_logging(known_secrets(session.flags))
+    configure_logging(known_secrets(session.flags), log_format_of(session, log_format))
     if settings.uses_local_daemon:
         wiring.make_local_token(settings.home)
     protect_memory()

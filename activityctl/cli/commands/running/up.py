@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -16,7 +16,7 @@ import typer
 from activityctl import wiring
 from activityctl.cli.applying import apply_files
 from activityctl.cli.first_runs import show_first_run
-from activityctl.cli.options import Files, Recursive, Sync
+from activityctl.cli.options import Files, LogFormat, Recursive, Sync, log_format_of
 from activityctl.cli.pending_schedules import print_pending
 from activityctl.cli.render.apply_text import print_changes
 from activityctl.cli.render.start_steps import showing_steps
@@ -45,6 +45,7 @@ from activityctl.operations.gitops.load import load_manifests
 from activityctl.settings import Secret, known_secrets, load_settings
 from activityctl.version import VERSION
 
+_LOG_FORMAT: Final = "ACTIVITYCTL_LOG_FORMAT"
 _FIRST_SYNC_SECONDS: Final = 20.0
 _WORKER_ASKS: Final = 10
 _WORKER_ASK_SECONDS: Final = 0.05
@@ -61,6 +62,7 @@ def up(
     ui: Annotated[
         bool, typer.Option("--ui", help="Also run Temporal's web page, for as long as you need it.")
     ] = False,
+    log_format: LogFormat = None,
 ) -> None:
     """Start the local daemon of this user: Postgres, Temporal, a worker and the API.
 
@@ -74,7 +76,7 @@ def up(
     activityctl up -d --ui
     """
     session: Session = context.obj
-    home = session.settings.home
+    home, logged_as = session.settings.home, log_format_of(session, log_format)
     if not session.settings.uses_local_daemon:
         raise RefusedError(
             "the settings name a database, but `up` starts a database of its own",
@@ -99,14 +101,14 @@ def up(
         began = time.monotonic()
         with showing_steps(session) as show:
             command = _foreground_command(home, folder, ui=ui)
-            start_detached(home, command, _environment(), on_steps=show)
+            start_detached(home, command, _environment(logged_as), on_steps=show)
         session.err.print(f"ready in {time.monotonic() - began:.1f} s")
         session.set_interrupt_message("the daemon keeps running", hint="activityctl down")
         _after_start(session, files, recursive=recursive)
     else:
         forget_sync(home)
         after_start = partial(_after_start, session, files, recursive=recursive)
-        _foreground(session, home, folder, after_start, ui=ui)
+        _foreground(session, _environment(logged_as), folder, after_start, ui=ui)
 
 
 def _folder(path: Path) -> Path:
@@ -160,7 +162,12 @@ def _show_sync(session: Session) -> None:
 
 
 def _foreground(
-    session: Session, home: Path, folder: Path | None, after_start: Callable[[], None], *, ui: bool
+    session: Session,
+    environment: Mapping[str, str],
+    folder: Path | None,
+    after_start: Callable[[], None],
+    *,
+    ui: bool,
 ) -> None:
     async def on_ready(_: DaemonState) -> None:
         shown.close()
@@ -173,7 +180,8 @@ def _foreground(
             "running; Ctrl-C stops everything. Try in another terminal: activityctl get runs"
         )
 
-    configure_logging(known_secrets(session.flags))
+    home = session.settings.home
+    configure_logging(known_secrets(session.flags), environment[_LOG_FORMAT])
     session.err.print(f"starting the daemon of {home}")
     protect_memory()
     began = time.monotonic()
@@ -184,7 +192,7 @@ def _foreground(
             on_ready=on_ready,
             on_steps=show,
         )
-        asyncio.run(supervise(home, _children(folder), hooks, _environment(), shows_ui=ui))
+        asyncio.run(supervise(home, _children(folder), hooks, environment, shows_ui=ui))
     session.err.print("stopped")
 
 
@@ -197,9 +205,9 @@ def _sync_option(folder: Path | None) -> tuple[str, ...]:
     return () if folder is None else ("--sync", str(folder))
 
 
-def _environment() -> dict[str, str]:
+def _environment(log_format: str) -> dict[str, str]:
     """Return the user's variables, without profiles: the daemon must use its own database."""
-    return {**os.environ, "ACTIVITYCTL_CONFIG": os.devnull}
+    return {**os.environ, "ACTIVITYCTL_CONFIG": os.devnull, _LOG_FORMAT: log_format}
 
 
 def _children(folder: Path | None) -> list[ChildSpec]:

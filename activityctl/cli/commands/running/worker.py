@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from activityctl import wiring
-from activityctl.cli.options import Sync
+from activityctl.cli.options import LogFormat, Sync, log_format_of
 from activityctl.cli.session import Session
 from activityctl.daemon.log import configure_logging
 from activityctl.settings import Settings, known_secrets
@@ -20,6 +20,7 @@ def worker(
         bool, typer.Option(help="First update the schema of the database to this version.")
     ] = False,
     sync: Sync = None,
+    log_format: LogFormat = None,
 ) -> None:
     """Run a worker until SIGTERM or Ctrl-C; running tasks end first.
 
@@ -35,7 +36,7 @@ def worker(
     from activityctl.daemon.worker.worker import run_worker
 
     session: Session = context.obj
-    configure_logging(known_secrets(session.flags))
+    configure_logging(known_secrets(session.flags), log_format_of(session, log_format))
     protect_memory()
     forget_variables(secret_variables(session.settings))
     if migrate:

@@ -166,6 +166,10 @@ def add(
         int | None,
         typer.Option(help="How many tasks a worker may run at the same time.", metavar="COUNT"),
     ] = None,
+    log_format: Annotated[
+        str | None,
+        typer.Option(help="How daemons write their log: text or json.", metavar="FORMAT"),
+    ] = None,
     temporal_ui: Annotated[
         str | None,
         typer.Option(
@@ -228,6 +232,7 @@ def add(
         "temporal_api_key_ref": temporal_api_key_ref,
         "temporal_payload_key_ref": temporal_payload_key_ref,
         "temporal_former_payload_key_ref": temporal_former_payload_key_ref,
+        "log_format": log_format,
         "temporal_ui": temporal_ui,
         "api_url": api_url,
         "allow_commands": allow_commands,
