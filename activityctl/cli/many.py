@@ -100,7 +100,13 @@ def confirmed(
 async def subscription_views(ports: Ports, chosen: Sequence[Subscription]) -> list[View]:
     """Return the views of these subscriptions, as `get` lists them."""
     views = ObjectViews(
-        ports.catalog, ports.register, ports.run_lists, ports.events, ports.workers, ports.audit
+        ports.catalog,
+        ports.register,
+        ports.run_lists,
+        ports.events,
+        ports.workers,
+        ports.audit,
+        chains=ports.chains,
     )
     return await views.subscription_views(chosen)
 

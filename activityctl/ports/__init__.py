@@ -5,8 +5,21 @@ Other packages import these names from here, never from a module of this package
 
 from activityctl.ports.access import AuditTrail, Tokens
 from activityctl.ports.catalog import Catalog, ManifestSource
-from activityctl.ports.chain import CallRefusedError, ChainNode, ChainNodes, Chains, NodeFaultError
-from activityctl.ports.chain_store import ChainState, ChainStore, ChainSummary, KnownBlock
+from activityctl.ports.chain import (
+    CallRefusedError,
+    ChainNode,
+    ChainNodes,
+    Chains,
+    NodeFaultError,
+    NodeState,
+)
+from activityctl.ports.chain_store import (
+    ChainFilter,
+    ChainState,
+    ChainStore,
+    ChainSummary,
+    KnownBlock,
+)
 from activityctl.ports.events import EventArchive, EventStore, Routing, WaitsVersion
 from activityctl.ports.facts import Facts
 from activityctl.ports.gates import ADMITTED_WITHIN, BEGINS_WITHIN, HELD_PAUSE, Gates
@@ -101,6 +114,7 @@ __all__ = [
     "BreakerChange",
     "CallRefusedError",
     "Catalog",
+    "ChainFilter",
     "ChainNode",
     "ChainNodes",
     "ChainState",
@@ -150,6 +164,7 @@ __all__ = [
     "MetricsSource",
     "NoSpans",
     "NodeFaultError",
+    "NodeState",
     "Notices",
     "Occurrence",
     "OldRows",

@@ -1,6 +1,7 @@
 """Ports for EVM chains: calls to nodes, with failover."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from activityctl.domain.chain.node_answer import AnswerFault
@@ -49,10 +50,24 @@ class ChainNode(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class NodeState:
+    """A node of a chain, as it was last asked."""
+
+    name: str
+    """Its host; never its URL, which holds a token."""
+    fault: str | None = None
+    """Why it cannot be used now; None if nothing is known against it."""
+
+
 class ChainNodes(Protocol):
     """The nodes of one chain."""
 
     chain_id: int
+
+    def states(self) -> tuple[NodeState, ...]:
+        """Return every node with its last fault, the preferred one first; this asks nobody."""
+        ...
 
     async def use(self, work: Callable[[ChainNode], Awaitable[T]]) -> T:
         """Do the work with one node; when it raises NodeFaultError, with the next.

@@ -9,9 +9,20 @@ from typing import Protocol
 from activityctl.domain.chain.reading import Reading, ReadingChanges, TriggerKey, Watch
 from activityctl.domain.chain.trigger import ChainTrigger
 from activityctl.domain.events.envelope import EventEnvelope
+from activityctl.ports.chain import NodeState
 
 KnownBlock = tuple[int, str]
 """The number and the hash of a block that was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainFilter:
+    """A trigger of a chain, and where it has begun; None until a node has told the height."""
+
+    subscription_id: str
+    name: str
+    trigger: ChainTrigger
+    watch: Watch | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +35,18 @@ class ChainState:
     readings: tuple[Reading, ...]
     heads: dict[int, int]
     """The last known height of each chain."""
+
+    def filters_of(self, chain_id: int) -> tuple[ChainFilter, ...]:
+        """Return the triggers of a chain."""
+        return tuple(
+            ChainFilter(*key, trigger, self.watches.get(key))
+            for key, trigger in self.wanted.items()
+            if trigger.chain_id == chain_id
+        )
+
+    def readings_of(self, chain_id: int) -> tuple[Reading, ...]:
+        """Return the readings of a chain."""
+        return tuple(reading for reading in self.readings if reading.chain_id == chain_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +61,9 @@ class ChainSummary:
     error: str | None
     failing_since: datetime | None
     readings: tuple[Reading, ...]
+    nodes: tuple[NodeState, ...] = ()
+    """The nodes that the watching worker asks."""
+    filters: tuple[ChainFilter, ...] = ()
 
 
 class ChainStore(Protocol):
@@ -80,8 +106,10 @@ class ChainStore(Protocol):
         """
         ...
 
-    async def note(self, chain_id: int, head: int | None, error: str | None) -> None:
-        """Remember the height of a chain, or why it is not known."""
+    async def note(
+        self, chain_id: int, head: int | None, error: str | None, nodes: Sequence[NodeState] = ()
+    ) -> None:
+        """Remember the height of a chain, or why it is not known, and which nodes are asked."""
         ...
 
     async def summary(self) -> list[ChainSummary]:

@@ -71,6 +71,16 @@ def test_a_transfer_on_a_chain_starts_a_run_that_can_be_explained(shell, chain):
         assert run["id"][:8] in shell("describe", "event", large["id"]).stdout
         status = shell("status").stdout
         assert f"chain 31337 (1 trigger): block {chain.height}" in status
+        (listed,) = shell.json("get", "chains")["items"]
+        host = chain.url.removeprefix("http://")
+        assert listed["nodes"] == [{"name": host, "fault": None}]
+        assert [each["subscription"] for each in listed["filters"]] == ["on-chain"]
+        assert "1 of 1" in shell("get", "chains").stdout
+        assert host in shell("describe", "chain", "31337").stdout
+        note = "trigger transfer fires by logs of chain 31337, after 1 confirmation"
+        assert f"{note}; read up to block" in shell("next", "on-chain").stderr
+        assert note in shell("next", "-f", str(path)).stderr
+        assert f"{note}; read up to block" in shell("describe", "sub", "on-chain").stdout
         forged = json.dumps({**large, "id": "forged"})
         done = shell("emit", "-", code=None, stdin=forged)
         assert done.returncode != 0

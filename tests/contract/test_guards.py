@@ -44,7 +44,13 @@ async def test_a_limit_says_who_uses_it_and_what_waits(
     assert isinstance(await bench.begin(first), BegunAttempt)
     assert isinstance(await bench.begin(second), Hold)
     views = ObjectViews(
-        ports.catalog, ports.register, ports.run_lists, ports.events, ports.workers, ports.audit
+        ports.catalog,
+        ports.register,
+        ports.run_lists,
+        ports.events,
+        ports.workers,
+        ports.audit,
+        chains=ports.chains,
     )
     crm, spare = await views.listed("limits", Selection(limit=None))
     assert (crm["name"], crm["concurrency"], crm["rate"], crm["per"]) == ("crm", 1, None, None)

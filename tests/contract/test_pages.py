@@ -30,7 +30,13 @@ async def views(
     names = ("a", "b", "c")
     await apply(*(define(name) for name in names), *(subscribe(name, name) for name in names))
     return ObjectViews(
-        ports.catalog, ports.register, ports.run_lists, ports.events, ports.workers, ports.audit
+        ports.catalog,
+        ports.register,
+        ports.run_lists,
+        ports.events,
+        ports.workers,
+        ports.audit,
+        chains=ports.chains,
     )
 
 
@@ -50,7 +56,13 @@ async def test_pages_of_runs_tasks_and_schedules_say_so_too(ports: wiring.Ports,
     for key in ("1", "2"):
         await make_run(key, tasks=2)
     views = ObjectViews(
-        ports.catalog, ports.register, ports.run_lists, ports.events, ports.workers, ports.audit
+        ports.catalog,
+        ports.register,
+        ports.run_lists,
+        ports.events,
+        ports.workers,
+        ports.audit,
+        chains=ports.chains,
     )
     for kind, name in (("runs", None), ("tasks", None), ("schedules", "mine")):
         found: Any = await views.page(kind, name, Selection(limit=1))
@@ -64,6 +76,6 @@ async def test_every_kind_can_be_listed_without_a_limit(views: ObjectViews, kind
 
 def test_kinds_from_manifests_are_listed_whole_and_the_others_by_the_hundred():
     whole = {kind for kind in KINDS if default_limit(kind) is None}
-    kinds = {"definitions", "subscriptions", "calendars", "schedules", "workers", "sets"}
+    kinds = {"definitions", "subscriptions", "calendars", "schedules", "workers", "sets", "chains"}
     assert whole == {*kinds, "breakers", "limits"}
     assert {default_limit(kind) for kind in set(KINDS) - whole} == {100}

@@ -85,7 +85,13 @@ async def test_lists_and_explanations_show_the_unreadable_trigger(ports: Ports) 
     assert (unread.subscription, unread.trigger, unread.reason) == ("broken", "paid", FAULT)
     assert found.figures.filter_errors == 1
     object_views = ObjectViews(
-        ports.catalog, ports.register, ports.run_lists, ports.events, ports.workers, ports.audit
+        ports.catalog,
+        ports.register,
+        ports.run_lists,
+        ports.events,
+        ports.workers,
+        ports.audit,
+        chains=ports.chains,
     )
     views = {view["name"]: view for view in await object_views.listed("subscriptions", Selection())}
     assert views["broken"]["unreadableTriggers"] == [{"trigger": "paid", "reason": FAULT}]

@@ -13,7 +13,7 @@ import httpx
 from activityctl.adapters.chain.node import CALL_SECONDS, MAX_BODY, HttpNode
 from activityctl.domain.chain.rpc_url import secret_name, shown_hosts
 from activityctl.errors import UnreachableError
-from activityctl.ports import ChainNode, NodeFaultError
+from activityctl.ports import ChainNode, NodeFaultError, NodeState
 
 T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
@@ -43,6 +43,13 @@ class HttpNodes:
         self.chain_id = chain_id
         self._known = [_Known(node) for node in nodes]
         self._clock = clock
+
+    def states(self) -> tuple[NodeState, ...]:
+        """Return every node with its last fault, the preferred one first; this asks nobody."""
+        return tuple(
+            NodeState(known.node.name, known.last if known.faults else None)
+            for known in self._known
+        )
 
     async def use(self, work: Callable[[ChainNode], Awaitable[T]]) -> T:
         """Do the work with the first node that is not resting; with the next after a fault.

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from activityctl.adapters.memory.access import MemoryAuditTrail, MemoryTokens
 from activityctl.adapters.memory.catalog.catalog import MemoryCatalog
 from activityctl.adapters.memory.events.archive import MemoryEventArchive
+from activityctl.adapters.memory.events.chains import MemoryChainStore
 from activityctl.adapters.memory.events.events import MemoryEventStore
 from activityctl.adapters.memory.metrics import MemoryMetricsSource
 from activityctl.adapters.memory.runs.facts import MemoryFacts
@@ -34,6 +35,7 @@ from activityctl.ports import (
     AuditTrail,
     Backfills,
     Catalog,
+    ChainStore,
     DeadLetters,
     EventArchive,
     EventStore,
@@ -91,6 +93,7 @@ class MemoryPorts:
     facts: Facts
     notices: Notices
     hooks: HookLedger
+    chains: ChainStore
     spends: SpendLedger
     tokens: Tokens
     audit: AuditTrail
@@ -127,6 +130,7 @@ def memory_ports(state: MemoryState | None = None) -> MemoryPorts:
         MemoryFacts(shared),
         MemoryNotices(shared),
         MemoryHookLedger(shared),
+        MemoryChainStore(shared),
         MemorySpendLedger(),
         MemoryTokens(),
         MemoryAuditTrail(),

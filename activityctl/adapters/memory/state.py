@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from activityctl.domain.chain.reading import Reading, TriggerKey, Watch
 from activityctl.domain.events.gathering import Gathering, GatheringKey
 from activityctl.domain.events.stored_event import ArrivedEvent, Verdict
 from activityctl.domain.gitops.history import PastChange
@@ -262,6 +263,11 @@ class MemoryState:
     workers: dict[str, WorkerRow] = field(default_factory=dict)
     stuck_workflows: dict[str, StuckRow] = field(default_factory=dict)
     catalog_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    chain_readings: dict[str, Reading] = field(default_factory=dict)
+    chain_watches: dict[TriggerKey, Watch] = field(default_factory=dict)
+    chain_changes: int = 0
+    """How many triggers of chains have begun or ended."""
+    chains_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     reconciler_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     auditor_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     router_lock: asyncio.Lock = field(default_factory=asyncio.Lock)

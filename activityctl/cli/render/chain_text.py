@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from activityctl.domain.chain.reading import Reading
-from activityctl.domain.values.json_form import View, format_timestamp
+from activityctl.domain.values.json_form import format_timestamp
 from activityctl.domain.values.plurals import count_noun
 from activityctl.domain.values.untrusted import escape_line
+from activityctl.operations.looking.chains import blocks_behind
 from activityctl.ports import ChainSummary
 
 if TYPE_CHECKING:
@@ -28,12 +29,8 @@ def print_chains(console: "Console", chains: Iterable[ChainSummary]) -> None:
         else:
             console.print(f"chain {chain.chain_id} ({triggers}): block {chain.head:,}")
         for reading in chain.readings if chain.head is not None else ():
-            if (behind := _behind(reading, chain.head or 0)) > 0:
+            if (behind := blocks_behind(reading, chain.head or 0)) > 0:
                 console.print(f"  {_what(reading)}: {_progress(reading, behind)}")
-
-
-def _behind(reading: Reading, head: int) -> int:
-    return max(0, reading.target(head) - reading.number)
 
 
 def _what(reading: Reading) -> str:
@@ -44,29 +41,3 @@ def _what(reading: Reading) -> str:
 
 def _progress(reading: Reading, behind: int) -> str:
     return f"read up to {reading.number:,}, {count_noun(behind, 'block', 'blocks')} to go"
-
-
-def chains_view(chains: Iterable[ChainSummary]) -> list[View]:
-    """Return how far each chain is read."""
-    return [
-        {
-            "chainId": chain.chain_id,
-            "triggers": chain.triggers,
-            "head": chain.head,
-            "checkedAt": format_timestamp(chain.checked_at),
-            "error": chain.error,
-            "failingSince": format_timestamp(chain.failing_since),
-            "readings": [
-                {
-                    "id": reading.id,
-                    "confirmations": reading.confirmations,
-                    "block": reading.number,
-                    "blockHash": reading.hash,
-                    "until": reading.until,
-                    "behind": None if chain.head is None else _behind(reading, chain.head),
-                }
-                for reading in chain.readings
-            ],
-        }
-        for chain in chains
-    ]

@@ -120,6 +120,17 @@ def _waits_for(view: View) -> str | None:
     return f"waits{whom and ' '}{whom}{until}"
 
 
+def _number(value: int | None) -> str | None:
+    return None if value is None else f"{value:,}"
+
+
+def _nodes(view: View) -> str | None:
+    """Return how many nodes of a chain can be used, of how many."""
+    nodes = view["nodes"]
+    usable = sum(node["fault"] is None for node in nodes)
+    return f"{usable} of {len(nodes)}" if nodes else None
+
+
 def _at_work(view: View) -> str:
     """Return how many attempts are at work, of how many that may be."""
     most = view["concurrency"]
@@ -238,6 +249,15 @@ _COLUMNS: Final[Mapping[Kind, Sequence[Column]]] = {
         ("CHANGED", lambda view: view["changedAt"] and age(view["changedAt"])),
         ("BY", lambda view: view["actor"]),
     ),
+    "chains": (
+        ("CHAIN", lambda view: view["chainId"]),
+        ("HEAD", lambda view: _number(view["head"])),
+        ("READ", lambda view: _number(view["block"])),
+        ("BEHIND", lambda view: _number(view["behind"])),
+        _field("triggers"),
+        ("NODES", _nodes),
+        _field("error"),
+    ),
 }
 _LABELS: Final[Column] = ("LABELS", lambda view: _pairs(view["labels"]))
 _SET: Final[Column] = ("SET", lambda view: view["applyset"])
@@ -261,6 +281,10 @@ _WIDE: Final[Mapping[Kind, Sequence[Column]]] = {
         ("WHEN", lambda view: _moment(view["at"])),
         ("REQUEST", lambda view: view["requestId"]),
         _flow_field("details"),
+    ),
+    "chains": (
+        ("CHECKED", lambda view: view["checkedAt"] and age(view["checkedAt"])),
+        ("HOSTS", lambda view: ", ".join(node["name"] for node in view["nodes"]) or None),
     ),
     "sets": (
         ("CHANGED", lambda view: _moment(view["changedAt"])),

@@ -65,6 +65,7 @@ _LABELS: Final[Mapping[str, Callable[[View], str]]] = {
     "breakers": lambda view: view["name"],
     "limits": lambda view: view["name"],
     "sets": lambda view: view["name"],
+    "chains": lambda view: str(view["chainId"]),
 }
 """The name of an object of these kinds; objects of other kinds are named by their id."""
 _LEAST_WIDTH: Final = 8

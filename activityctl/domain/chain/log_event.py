@@ -9,6 +9,7 @@ from activityctl.domain.chain.chain_log import ChainLog
 from activityctl.domain.chain.event_signature import EventSignature
 from activityctl.domain.chain.trigger import FEED, LOG_TYPE, REMOVED_TYPE, feed_of, source_of
 from activityctl.domain.events.envelope import SPEC_VERSION, EventEnvelope
+from activityctl.domain.values.log import LogEntry
 from activityctl.domain.values.model import JsonValue
 
 _DIGEST_DIGITS = 8
@@ -72,3 +73,21 @@ def removed_event(document: Mapping[str, Any]) -> EventEnvelope:
         },
         datetime.fromisoformat(document["time"]),
     )
+
+
+def log_removed_entry(
+    subscription_id: str,
+    run_id: str,
+    trigger: str,
+    event_id: str,
+    document: Mapping[str, Any],
+    at: datetime,
+) -> LogEntry:
+    """Return the warning for the log of a subscription that this event had started."""
+    data = document["data"]
+    message = (
+        f"log {data['logIndex']} of transaction {data['transactionHash']} is no longer in chain "
+        f"{data['chainId']}: block {data['blockNumber']} was replaced"
+    )
+    metadata = {"trigger": trigger, "event": event_id}
+    return LogEntry(subscription_id, run_id, message, "warning", at, metadata)

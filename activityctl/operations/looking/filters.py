@@ -36,7 +36,7 @@ _STATUSES: Final[Mapping[Kind, tuple[str, ...]]] = {
 }
 _LISTED_IN_FULL: Final = frozenset(
     {"definitions", "subscriptions", "calendars", "schedules", "workers", "breakers", "limits"}
-    | {"sets"}
+    | {"sets", "chains"}
 )
 """Kinds that come from manifests, so that their number is limited; the others keep growing."""
 _DEFAULT_LIMIT: Final = 100

@@ -40,6 +40,7 @@ from activityctl.errors import (
     NotFoundError,
     UsageError,
 )
+from activityctl.operations.looking.chains import chain_views
 from activityctl.operations.looking.filters import check_filters, given_filters
 from activityctl.operations.looking.kinds import Kind, singular
 from activityctl.operations.looking.limits import limit_views, waiting_tasks
@@ -47,6 +48,7 @@ from activityctl.operations.looking.schedule_view import schedule_view
 from activityctl.ports import (
     AuditTrail,
     Catalog,
+    ChainStore,
     EventStore,
     RunLists,
     ScheduleRegister,
@@ -78,9 +80,12 @@ class ObjectViews:
         events: EventStore,
         workers: Workers,
         audit: AuditTrail,
+        *,
+        chains: ChainStore,
     ) -> None:
         self._audit = audit
         self._workers = workers
+        self._chains = chains
         self._catalog = catalog
         self._register = register
         self._lists = lists
@@ -114,6 +119,7 @@ class ObjectViews:
             "limits": self._limits,
             "sets": self._apply_sets,
             "audit": self._audit_entries,
+            "chains": self._chain_views,
         }
         return await readers[kind](selection)
 
@@ -145,6 +151,7 @@ class ObjectViews:
                 | "limits"
                 | "sets"
                 | "audit"
+                | "chains"
             ):
                 found = await self.listed(kind, replace(selection, name=name))
                 if not found:
@@ -304,6 +311,9 @@ class ObjectViews:
 
     async def _audit_entries(self, selection: Selection) -> list[View]:
         return [audit_view(entry) for entry in await self._audit.entries(selection)]
+
+    async def _chain_views(self, selection: Selection) -> list[View]:
+        return await chain_views(self._catalog, self._chains, selection)
 
     async def _calendars(self, selection: Selection) -> list[View]:
         calendars = await self._catalog.listed_calendars(selection)

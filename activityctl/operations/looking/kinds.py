@@ -20,6 +20,7 @@ Kind = Literal[
     "limits",
     "sets",
     "audit",
+    "chains",
 ]
 SHORT_FORMS: Final[Mapping[str, Kind]] = {
     "definition": "definitions",
@@ -49,6 +50,7 @@ SHORT_FORMS: Final[Mapping[str, Kind]] = {
     "worker": "workers",
     "breaker": "breakers",
     "limit": "limits",
+    "chain": "chains",
     "set": "sets",
     "applyset": "sets",
     "applysets": "sets",

@@ -25,9 +25,10 @@ from activityctl.domain.values.duration import format_duration
 from activityctl.domain.values.ids import canonical_json
 from activityctl.domain.values.json_form import View, format_timestamp
 from activityctl.domain.values.selection import Selection
+from activityctl.operations.looking.chains import chain_notes
 from activityctl.operations.looking.get import ObjectViews
 from activityctl.operations.looking.upcoming import TimeRange, upcoming_of
-from activityctl.ports import Catalog, Facts, Outbox, RunLists, ScheduleRegister
+from activityctl.ports import Catalog, ChainStore, Facts, Outbox, RunLists, ScheduleRegister
 
 NEXT_FIRINGS: Final = 5
 _MOST_FIELDS: Final = 10
@@ -45,6 +46,7 @@ class SubscriptionStory:
     outbox: Outbox
     lists: RunLists
     facts: Facts
+    chains: ChainStore
 
     async def tell(self, reference: str, server_time: Awaitable[datetime]) -> View:
         """Return the subscription with its definition, figures, next firings and troubles."""
@@ -66,6 +68,7 @@ class SubscriptionStory:
             "effectiveTriggers": [] if spec is None else _trigger_views(spec, owner),
             "lastChanges": last_changes,
             **firings,
+            "chainTriggers": await self._chain_triggers(spec, owner),
             **facts_view(facts),
             "pausedBy": _paused_by(owner, facts.paused_by, change),
             "breakers": breakers,
@@ -94,6 +97,13 @@ class SubscriptionStory:
         found = await upcoming_of(self.register, self.outbox, owner, calendars, span, now)
         firings = [occurrence_view(owner.name, each) for each in found.occurrences]
         return {"nextFirings": firings, "notes": list(found.notes)}
+
+    async def _chain_triggers(self, spec: DefinitionSpec | None, owner: Subscription) -> list[str]:
+        """Return how far its chain triggers are; nobody is asked if it has none."""
+        triggers = [] if spec is None else effective_triggers(spec, owner.triggers)
+        if not any(trigger.kind == "chain" for trigger in triggers):
+            return []
+        return await chain_notes(self.chains, owner.id)
 
     async def _breakers(self, spec: DefinitionSpec | None, facts: SubscriptionFacts) -> list[View]:
         names = {*facts.breakers, *(_breaker_names(spec) if spec else ())}

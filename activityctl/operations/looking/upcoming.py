@@ -11,6 +11,7 @@ from typing import Final
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.gitops.plan import WantedSchedule, wanted_schedules
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
+from activityctl.domain.routing.listeners import chain_triggers
 from activityctl.domain.timing.misfires import ScheduleProgress
 from activityctl.domain.timing.preview import Occurrence, as_paused, occurrences, waiting_occurrence
 from activityctl.domain.timing.trigger import Trigger, trigger_of
@@ -18,7 +19,8 @@ from activityctl.domain.timing.window import DaysByCalendar
 from activityctl.domain.values.ids import SubscriptionId, subscription_id
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, InvalidInputError, NotFoundError
-from activityctl.ports import Catalog, Outbox, ScheduleRegister
+from activityctl.operations.looking.chains import chain_notes, notes_of_files
+from activityctl.ports import Catalog, ChainStore, Outbox, ScheduleRegister
 
 _MOMENT: Final = timedelta(microseconds=1)
 MOST_TRIGGERS: Final = 10_000
@@ -65,6 +67,8 @@ class _Timing:
     triggers: Mapping[str, Trigger]
     progress: Mapping[str, ScheduleProgress]
     is_paused: bool = False
+    chain_notes: tuple[str, ...] = ()
+    """What is to be said of its chain triggers."""
 
 
 async def upcoming(
@@ -74,6 +78,8 @@ async def upcoming(
     reference: str,
     time_range: TimeRange,
     now: datetime,
+    *,
+    chains: ChainStore | None = None,
 ) -> Upcoming:
     """Return the next firings of a live subscription, with those that wait to start.
 
@@ -81,7 +87,11 @@ async def upcoming(
     reference or a deleted subscription.
     """
     owner = await catalog.find_subscription(reference)
-    return await upcoming_of(register, outbox, owner, catalog.calendars, time_range, now)
+    found = await upcoming_of(register, outbox, owner, catalog.calendars, time_range, now)
+    if chains is None:
+        return found
+    notes = [_of(owner.name, note) for note in await chain_notes(chains, owner.id)]
+    return replace(found, notes=(*notes, *found.notes))
 
 
 async def upcoming_of(
@@ -172,7 +182,16 @@ def _timing_of_files(manifests: ManifestSet, name: str, now: datetime) -> _Timin
     owner = subscription_id(name)  # a file does not know the id of what it renames
     triggers = triggers_of(wanted_schedules(owner, definition, dict(spec.triggers)))
     progress = dict.fromkeys(triggers, ScheduleProgress(now))
-    return _Timing(owner, name, triggers, progress, is_paused=spec.paused is True)
+    on_chain = chain_triggers(owner, definition, dict(spec.triggers))
+    notes = notes_of_files((trigger, each) for (_, trigger), each in on_chain.items())
+    return _Timing(
+        owner,
+        name,
+        triggers,
+        progress,
+        is_paused=spec.paused is True,
+        chain_notes=tuple(notes),
+    )
 
 
 def triggers_of(schedules: Iterable[WantedSchedule]) -> dict[str, Trigger]:
@@ -240,6 +259,7 @@ def _due(timing: _Timing, time_range: TimeRange, calendars: DaysByCalendar) -> I
 
 def _notes(timing: _Timing, calendars: DaysByCalendar) -> Iterator[str]:
     name = f'subscription "{timing.name}"'
+    yield from (_of(timing.name, note) for note in timing.chain_notes)
     if not timing.triggers:
         yield f"{name} has no cron or interval trigger"
     elif timing.is_paused:
@@ -254,3 +274,7 @@ def _notes(timing: _Timing, calendars: DaysByCalendar) -> Iterator[str]:
                     f"{name}: trigger {key} excludes calendar {calendar}, "
                     "which was not found and is ignored"
                 )
+
+
+def _of(subscription: str, note: str) -> str:
+    return f'subscription "{subscription}": {note}'

@@ -130,6 +130,11 @@ def read_listeners(state: MemoryState, owners: Sequence[str] | None) -> list[Lis
                 spec,
                 subscription.params,
                 subscription.triggers,
+                {
+                    trigger: watch
+                    for (owner, trigger), watch in state.chain_watches.items()
+                    if owner == subscription.id
+                },
             )
     return found
 
@@ -150,8 +155,9 @@ async def open_routing(state: MemoryState, limit: int) -> AsyncIterator[Routing 
 
 
 def _version_of(state: MemoryState) -> int:
-    """Return how many changes the catalog has had."""
-    return sum(len(entries) for entries in state.catalog.history.values())
+    """Return how many changes the catalog and the triggers of chains have had."""
+    changes = sum(len(entries) for entries in state.catalog.history.values())
+    return changes + state.chain_changes
 
 
 def _write_routed(state: MemoryState, routed: Routed, now: datetime) -> None:

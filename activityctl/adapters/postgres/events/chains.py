@@ -11,14 +11,14 @@ from activityctl.adapters.postgres.database import Connection, Database, to_stor
 from activityctl.adapters.postgres.events.adding import insert_events
 from activityctl.adapters.postgres.locks import Lock, try_lock
 from activityctl.adapters.postgres.logbook import insert_log_entries
-from activityctl.domain.chain.log_event import removed_event
+from activityctl.domain.chain.log_event import log_removed_entry, removed_event
 from activityctl.domain.chain.reading import Reading, ReadingChanges, TriggerKey, Watch
 from activityctl.domain.chain.trigger import FEED, LOG_TYPE, ChainTrigger
 from activityctl.domain.events.envelope import EventEnvelope
 from activityctl.domain.routing.listeners import stored_chain_triggers
 from activityctl.domain.values import ids
 from activityctl.domain.values.log import LogEntry
-from activityctl.ports import ChainState, ChainSummary, KnownBlock
+from activityctl.ports import ChainState, ChainSummary, KnownBlock, NodeState
 
 _REMEMBERED: Final = 512
 """How many blocks back those that were read are remembered."""
@@ -65,10 +65,11 @@ _SELECT_STARTED: Final = """
     SELECT event_id, subscription_id, trigger, firing_key FROM verdicts
     WHERE event_id = ANY(%(ids)s) AND firing_key IS NOT NULL"""
 _NOTE: Final = """
-    INSERT INTO chains AS c (chain_id, head, checked_at, error, failing_since)
+    INSERT INTO chains AS c (chain_id, head, checked_at, error, failing_since, nodes)
     VALUES (%(chain)s, %(head)s, CASE WHEN %(error)s::text IS NULL THEN now() END, %(error)s,
-        CASE WHEN %(error)s::text IS NULL THEN NULL ELSE now() END)
+        CASE WHEN %(error)s::text IS NULL THEN NULL ELSE now() END, %(nodes)s)
     ON CONFLICT (chain_id) DO UPDATE SET head = coalesce(excluded.head, c.head),
+        nodes = excluded.nodes,
         checked_at = coalesce(excluded.checked_at, c.checked_at), error = excluded.error,
         failing_since = CASE WHEN excluded.error IS NULL THEN NULL
             ELSE coalesce(c.failing_since, now()) END"""
@@ -198,38 +199,39 @@ class PostgresChainStore:
             )
             return len(rows)
 
-    async def note(self, chain_id: int, head: int | None, error: str | None) -> None:
-        """Remember the height of a chain, or why it is not known."""
-        await self._database.fetch(_NOTE, chain=chain_id, head=head, error=to_storable_text(error))
+    async def note(
+        self, chain_id: int, head: int | None, error: str | None, nodes: Sequence[NodeState] = ()
+    ) -> None:
+        """Remember the height of a chain, or why it is not known, and which nodes are asked."""
+        asked = [{"name": node.name, "fault": to_storable_text(node.fault)} for node in nodes]
+        reason = to_storable_text(error)
+        await self._database.fetch(
+            _NOTE, chain=chain_id, head=head, error=reason, nodes=Jsonb(asked)
+        )
 
     async def summary(self) -> list[ChainSummary]:
         """Return how far each chain with triggers is read."""
         state = await self.state()
         rows = await self._database.fetch("SELECT * FROM chains")
         known = {row["chain_id"]: row for row in rows}
-        chains = [trigger.chain_id for trigger in state.wanted.values()]
+        chains = {trigger.chain_id for trigger in state.wanted.values()}
         return [
-            _summary_of(
-                chain_id,
-                chains.count(chain_id),
-                known.get(chain_id, {}),
-                tuple(each for each in state.readings if each.chain_id == chain_id),
-            )
-            for chain_id in sorted(set(chains))
+            _summary_of(chain_id, state, known.get(chain_id, {})) for chain_id in sorted(chains)
         ]
 
 
-def _summary_of(
-    chain_id: int, triggers: int, row: Mapping[str, Any], readings: tuple[Reading, ...]
-) -> ChainSummary:
+def _summary_of(chain_id: int, state: ChainState, row: Mapping[str, Any]) -> ChainSummary:
+    filters = state.filters_of(chain_id)
     return ChainSummary(
         chain_id,
-        triggers,
+        len(filters),
         row.get("head"),
         row.get("checked_at"),
         row.get("error"),
         row.get("failing_since"),
-        readings,
+        state.readings_of(chain_id),
+        tuple(NodeState(node["name"], node["fault"]) for node in row.get("nodes") or ()),
+        filters,
     )
 
 
@@ -245,15 +247,14 @@ async def _move(connection: Connection, before: Reading, after: Reading) -> bool
 
 
 def _removed_entry(row: Mapping[str, Any], documents: Mapping[str, Any]) -> LogEntry:
-    data = documents[row["event_id"]]["data"]
-    message = (
-        f"log {data['logIndex']} of transaction {data['transactionHash']} is no longer in chain "
-        f"{data['chainId']}: block {data['blockNumber']} was replaced"
+    return log_removed_entry(
+        row["subscription_id"],
+        ids.run_id(row["subscription_id"], row["trigger"], row["firing_key"]),
+        row["trigger"],
+        row["event_id"],
+        documents[row["event_id"]],
+        datetime.now(UTC),
     )
-    owner = (row["subscription_id"], row["trigger"], row["firing_key"])
-    metadata = {"trigger": row["trigger"], "event": row["event_id"]}
-    now = datetime.now(UTC)
-    return LogEntry(row["subscription_id"], ids.run_id(*owner), message, "warning", now, metadata)
 
 
 def _triggers_of(rows: Iterable[Mapping[str, Any]]) -> dict[TriggerKey, ChainTrigger]:

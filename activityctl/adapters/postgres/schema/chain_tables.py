@@ -6,7 +6,12 @@ from typing import Any, ClassVar
 from sqlalchemy import BigInteger, Column, ForeignKey, Identity, Index
 from sqlmodel import Field, SQLModel
 
-from activityctl.adapters.postgres.schema.columns import moment_column, number_column, text_column
+from activityctl.adapters.postgres.schema.columns import (
+    json_column,
+    moment_column,
+    number_column,
+    text_column,
+)
 
 
 def _block_column(*constraints: Any, nullable: bool = False, key: bool = False) -> Any:
@@ -24,6 +29,7 @@ class ChainTable(SQLModel, table=True):
     head: int | None = _block_column(nullable=True)
     checked_at: datetime | None = moment_column(nullable=True)
     error: str | None = text_column(nullable=True)
+    nodes: list[Any] | None = json_column(nullable=True)
     failing_since: datetime | None = moment_column(nullable=True)
 
 

@@ -102,7 +102,13 @@ async def _read(
     last: bool,  # an option of the command
 ) -> View:
     views = ObjectViews(
-        ports.catalog, ports.register, ports.run_lists, ports.events, ports.workers, ports.audit
+        ports.catalog,
+        ports.register,
+        ports.run_lists,
+        ports.events,
+        ports.workers,
+        ports.audit,
+        chains=ports.chains,
     )
     lists = ports.run_lists
     if kind == "runs" or last:
@@ -118,7 +124,7 @@ async def _read(
             )
             return await definition.tell(reference, now)
         subscription = SubscriptionStory(
-            views, ports.catalog, ports.register, ports.outbox, lists, ports.facts
+            views, ports.catalog, ports.register, ports.outbox, lists, ports.facts, ports.chains
         )
         return await subscription.tell(reference, now)
     return await views.describe(kind, reference)

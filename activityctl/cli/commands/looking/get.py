@@ -128,7 +128,13 @@ def get(
 
     async def read(ports: Ports, selection: Selection) -> Page:
         views = ObjectViews(
-            ports.catalog, ports.register, ports.run_lists, ports.events, ports.workers, ports.audit
+            ports.catalog,
+            ports.register,
+            ports.run_lists,
+            ports.events,
+            ports.workers,
+            ports.audit,
+            chains=ports.chains,
         )
         return await views.page(wanted, reference, selection)
 

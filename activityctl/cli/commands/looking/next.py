@@ -90,7 +90,9 @@ def next(  # noqa: A001  # the command's name
     else:
         read = partial(upcoming, reference=subscription, time_range=time_range, now=at)
         firings = [
-            session.with_ports(lambda ports: read(ports.catalog, ports.register, ports.outbox))
+            session.with_ports(
+                lambda ports: read(ports.catalog, ports.register, ports.outbox, chains=ports.chains)
+            )
         ]
     print_upcoming(session.out, session.err, firings, time_range, shape)
 

@@ -65,7 +65,13 @@ async def _live(session: Session, ports: Ports, interval: float) -> int:
 
     async def tell(run: str) -> Page:
         views = ObjectViews(
-            ports.catalog, ports.register, ports.run_lists, ports.events, ports.workers, ports.audit
+            ports.catalog,
+            ports.register,
+            ports.run_lists,
+            ports.events,
+            ports.workers,
+            ports.audit,
+            chains=ports.chains,
         )
         story = RunStory(views, ports.catalog, ports.run_lists, ports.runs, ports.logbook)
         return page_of_run(session, await story.tell(run))

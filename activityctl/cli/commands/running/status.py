@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from activityctl.cli.options import output_option
-from activityctl.cli.render.chain_text import chains_view
 from activityctl.cli.render.output import check_format, print_json
 from activityctl.cli.render.overview import (
     auto_paused_view,
@@ -34,6 +33,7 @@ from activityctl.daemon.local.sync_status import SyncStatus, read_sync
 from activityctl.daemon.real_servers import check_servers
 from activityctl.domain.values.json_form import API_VERSION, View, format_timestamp
 from activityctl.errors import ActivityctlError, RefusedError, UnreachableError
+from activityctl.operations.looking.chains import chain_view
 from activityctl.operations.looking.overview import Overview, overview
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _view(
         "deadLetters": None if overview is None else letters_view(overview),
         "stuckRuns": None if overview is None else stuck_view(overview),
         "workerLoops": None if overview is None else troubles_view(overview),
-        "chains": None if overview is None else chains_view(overview.chains),
+        "chains": None if overview is None else [chain_view(chain) for chain in overview.chains],
         "autoPaused": None if overview is None else auto_paused_view(overview),
     }
 

@@ -108,6 +108,8 @@ def _sections(view: View, most_lines: int) -> Iterator[Section]:
         yield Section("now", now)
     if firings := tuple(firing_lines(view["nextFirings"])):
         yield Section("next firings", firings)
+    if chains := tuple(line(str(note)) for note in view.get("chainTriggers", ())):
+        yield Section("chain triggers", chains)
     if letters := tuple(_letters(view)):
         yield Section(f"dead letters, {view['openDeadLetters']:,} open", letters)
     if guards := tuple(_guards(view)):

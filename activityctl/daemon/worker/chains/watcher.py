@@ -74,7 +74,7 @@ class ChainWatcher:
         except ActivityctlError as error:
             await self._failed(chain_id, error)
             return chain_id, None
-        await self._store.note(chain_id, head, None)
+        await self._store.note(chain_id, head, None, nodes.states())
         self._failures.pop(chain_id, None)
         return chain_id, head
 
@@ -93,7 +93,9 @@ class ChainWatcher:
         self._failures[chain_id] = failures + 1
         pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(failures, 10))
         self._rests_until[chain_id] = self._clock() + pause
-        await self._store.note(chain_id, None, error.message)
+        reader = self._readers.get(chain_id)
+        nodes = () if reader is None else reader.nodes.states()
+        await self._store.note(chain_id, None, error.message, nodes)
 
     async def _brought_up_to_date(self, heads: Mapping[int, int]) -> ChainState:
         """Begin and end readings as the triggers want; return the state afterwards.
