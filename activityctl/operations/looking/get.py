@@ -3,13 +3,11 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 from activityctl.domain.access.audit import audit_view
 from activityctl.domain.events.json_form import event_details, event_view, verdict_view
 from activityctl.domain.gitops.apply_set import apply_set_view, apply_sets
-from activityctl.domain.gitops.needed_secrets import secrets_of
-from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.json_form import (
     calendar_view,
     definition_view,
@@ -30,7 +28,6 @@ from activityctl.domain.runs.json_form import (
 from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.tasks.attempt import attempt_view
 from activityctl.domain.tasks.held_task import held_view
-from activityctl.domain.values.ids import canonical_json
 from activityctl.domain.values.json_form import View, format_timestamp
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import (
@@ -45,6 +42,7 @@ from activityctl.operations.looking.filters import check_filters, given_filters
 from activityctl.operations.looking.kinds import Kind, singular
 from activityctl.operations.looking.limits import limit_views, waiting_tasks
 from activityctl.operations.looking.schedule_view import schedule_view
+from activityctl.operations.looking.secret_users import needed_by
 from activityctl.ports import (
     AuditTrail,
     Catalog,
@@ -225,7 +223,7 @@ class ObjectViews:
                 schedules, runs, secrets = await asyncio.gather(
                     self._schedules(owned),
                     self._runs(owned),
-                    self._secrets(view["definition"], view["params"]),
+                    needed_by(self._catalog, view["definition"], view["params"]),
                 )
                 return {"schedules": schedules, "runs": runs, "secrets": secrets}
             case "runs":
@@ -236,7 +234,10 @@ class ObjectViews:
             case "definitions":
                 revisions = await self._catalog.revisions(Selection(name=view["name"], limit=10))
                 listed = [{**revision_view(revision), "spec": None} for revision in revisions]
-                return {"secrets": await self._secrets(view["name"], None), "revisions": listed}
+                return {
+                    "secrets": await needed_by(self._catalog, view["name"], None),
+                    "revisions": listed,
+                }
             case _:
                 return await self._related_to_few(kind, view)
 
@@ -251,14 +252,6 @@ class ObjectViews:
                 return (await self._histories([view["id"]]))[view["id"]]
             case _:
                 return {}
-
-    async def _secrets(self, definition: str, params: dict[str, Any] | None) -> list[str]:
-        """Return the names of the secrets that the tasks and context of a definition need."""
-        found = await self._catalog.definitions(Selection(name=definition, limit=1))
-        if not found:
-            return []
-        spec = DefinitionSpec.model_validate_json(canonical_json(found[0][1].spec))
-        return secrets_of(spec, params)
 
     async def _one(self, kind: Kind, name: str) -> View:
         """Return the object of that name; of a revision's or dead letter's owner the newest."""

@@ -1,12 +1,16 @@
 """Who uses which secret: of the live objects, and of manifests that are to be applied."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from activityctl.domain.gitops.manifest_set import ManifestSet
-from activityctl.domain.gitops.needed_secrets import users_of_secrets
+from activityctl.domain.gitops.needed_secrets import secrets_of, users_of_secrets
 from activityctl.domain.gitops.plan import Present
+from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.subscription import SubscriptionStatus
+from activityctl.domain.values.ids import canonical_json
 from activityctl.domain.values.json_form import View
+from activityctl.domain.values.selection import Selection
 from activityctl.ports import Catalog
 
 
@@ -45,3 +49,14 @@ def secret_views(users: dict[str, list[str]], known: Collection[str]) -> list[Vi
     return [
         {"name": name, "usedBy": of, "isFoundHere": name in known} for name, of in users.items()
     ]
+
+
+async def needed_by(
+    catalog: Catalog, definition: str, params: Mapping[str, Any] | None
+) -> list[str]:
+    """Return the names of the secrets that a live definition needs; none if there is none."""
+    found = await catalog.definitions(Selection(name=definition, limit=1))
+    if not found:
+        return []
+    spec = DefinitionSpec.model_validate_json(canonical_json(found[0][1].spec))
+    return secrets_of(spec, params)
