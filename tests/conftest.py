@@ -5,6 +5,7 @@ import contextlib
 import gc
 import itertools
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -34,13 +35,21 @@ _COPY = "CREATE DATABASE {} TEMPLATE activityctl STRATEGY FILE_COPY"  # takes ha
 def pytest_configure(config: pytest.Config) -> None:
     """Compile the package once, even if Python writes no bytecode: a thousand commands load it.
 
-    Look for no garbage while tests are collected: there is none, and looking takes a quarter of
-    the time.
+    With `-n`, hypothesis takes the same examples in each run, so that a run fails for what was
+    changed; without, it looks further. Look for no garbage while tests are collected: there is
+    none, and looking takes a quarter of the time.
     """
-    if hasattr(config, "workerinput"):  # a worker of `-n`: other workers use the machine too
-        hypothesis.settings.register_profile("beside others", deadline=None)
-        hypothesis.settings.load_profile("beside others")
-    else:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as the shell starts what gets an `&`
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    is_beside_others = hasattr(config, "workerinput")  # a worker of `-n`
+    hypothesis.settings.register_profile(
+        "ours",
+        deadline=None,
+        derandomize=is_beside_others,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+    hypothesis.settings.load_profile("ours")
+    if not is_beside_others:
         compileall.compile_dir(TESTS.parent / "activityctl", quiet=1, workers=0)
         if config.getoption("numprocesses", None):
             rewrite_test_files(config)

@@ -132,7 +132,7 @@ def test_a_path_that_is_no_regular_file_is_refused_at_once(shell, path):
     start = time.monotonic()
     done = shell("apply", "-f", path, code=3)
     assert path in done.stderr
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 60
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_without_a_daemon_the_hint_is_how_to_start_it(stranger, arguments):
     (stranger.folder / "good.yaml").write_text(GOOD % "good")
     start = time.monotonic()
     done = stranger(*arguments, code=7)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 60
     assert "hint: activityctl up -d\n" in done.stderr
 
 

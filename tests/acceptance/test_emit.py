@@ -312,7 +312,7 @@ def test_a_slow_input_is_stored_as_it_comes(shell):
         process.stdin.flush()
         assert json.loads(process.stdout.readline())["outcome"] == "accepted"
     process.send_signal(signal.SIGINT)
-    assert process.wait(10) == 130
+    assert process.wait(60) == 130
     process.stdin.close()
     process.stdout.close()
 

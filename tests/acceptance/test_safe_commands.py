@@ -148,7 +148,7 @@ def test_what_a_command_started_ends_with_its_worker_and_with_the_daemon(own: An
     assert lives(first)
     parts = own.json("status")["components"]
     os.kill(next(part["pid"] for part in parts if part["name"] == "worker"), signal.SIGKILL)
-    until(lambda: not lives(first), 5)
+    until(lambda: not lives(first))
     second = number(own)  # of the attempt that replaces the lost one
     assert lives(second)
     own("down")

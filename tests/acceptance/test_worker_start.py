@@ -226,7 +226,7 @@ def test_a_worker_that_waits_for_a_server_ends_on_sigterm(
         worker.send_signal(signal.SIGTERM)
         began = time.monotonic()
         _, output = worker.communicate(timeout=60)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 40
         assert worker.returncode == 0, output
         assert "worker stopped before it was ready" in output
         connection.close()

@@ -96,10 +96,10 @@ async def test_concurrent_senders_of_the_same_events_store_each_once(ports: wiri
     given = [event(f"e{number}") for number in range(50)]
     orders = [given, given[::-1], given[25:] + given[:25]]
     found = await asyncio.gather(
-        *(ports.events.add(orders[number % 3]) for number in range(20) for _ in range(20))
+        *(ports.events.add(orders[number % 3]) for number in range(20))  # the pool has 6
     )
     counted = Counter(outcome for outcomes in found for outcome in outcomes)
-    assert counted == {ACCEPTED: 50, DUPLICATE: 50 * 399}
+    assert counted == {ACCEPTED: 50, DUPLICATE: 50 * 19}
     assert len(await sender_ids(ports, limit=1_000)) == 50
 
 

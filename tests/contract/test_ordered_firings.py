@@ -162,7 +162,7 @@ async def test_concurrent_claims_and_admissions_keep_the_order_of_every_key(
                 seen[keys[firing.firing_key]].append(firing.firing_key)
             await admit(ports, *found)
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await asyncio.gather(*(work() for _ in range(4)))
     assert {key: [f"{key}:{number}" for number in found] for key, found in seen.items()} == {
         key: [name for name in wanted if name.startswith(key)] for key in set(keys.values())

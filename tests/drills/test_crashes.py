@@ -110,7 +110,7 @@ class CrashDrill(PortsDrill):
 
     async def kill(self, names: Names) -> None:
         """Kill the components at once; if the supervisor is among them, start it again."""
-        await self.until(lambda: read_state(self.home).ready, 30)
+        await self.until(lambda: read_state(self.home).ready, 60)
         state = read_state(self.home)
         pids = {part.name: part.pid for part in state.components}
         pids["supervisor"] = state.supervisor.pid if state.supervisor else None
@@ -120,7 +120,7 @@ class CrashDrill(PortsDrill):
         if "supervisor" in names:
             await asyncio.to_thread(self.up)
         else:  # the stored state is the old one until the supervisor notices
-            await self.until(lambda: read_state(self.home) != state, 10)
+            await self.until(lambda: read_state(self.home) != state, 60)
 
     async def all_ended(self) -> list[Row]:
         """Wait until as many runs have ended as there are firings, and return all runs."""

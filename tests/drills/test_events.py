@@ -117,7 +117,7 @@ class EventDrill(PortsDrill):
         assert part.pid is not None
         os.kill(part.pid, number)
         print(f"{now():%H:%M:%S} {component}: {number.name}")
-        await self.until(lambda: read_state(self.home) != state, 30)
+        await self.until(lambda: read_state(self.home) != state, 60)
 
     async def stop_temporal(self) -> None:
         """Kill Temporal and keep the supervisor from restarting it for a while."""
@@ -127,7 +127,7 @@ class EventDrill(PortsDrill):
             self.process_of("temporal").kill()
             print(f"{now():%H:%M:%S} temporal: away for {TEMPORAL_AWAY:.0f} s")
             await asyncio.sleep(TEMPORAL_AWAY)
-        await self.until(lambda: read_state(self.home) != state, 30)
+        await self.until(lambda: read_state(self.home) != state, 60)
 
     async def all_ended(self) -> None:
         """Wait until every event is routed and all expected runs have ended."""

@@ -30,7 +30,7 @@ from support.link import Link
 FULL = os.environ.get("DRILL_FULL") == "1"
 EVENTS = 300 if FULL else 12
 UNWRITTEN_SECONDS = 75.0 if FULL else 5.0
-PATIENCE = 600.0 if FULL else 120.0
+PATIENCE = 600.0 if FULL else 240.0
 WORKER = """
 import sys
 from datetime import timedelta

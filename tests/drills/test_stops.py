@@ -66,7 +66,7 @@ class StopDrill(PortsDrill):
             found[:] = [line for line in self.lines() if line.startswith(f"+ {key} ")]
             return bool(found)
 
-        await self.until(has_begun, 40)
+        await self.until(has_begun, 60)
         return int(found[-1].split()[-1])
 
     async def comes_to(self, run_id: str, *statuses: RunStatus, seconds: float = 60) -> Run:
@@ -234,7 +234,7 @@ async def test_a_lookup_is_repeated_after_its_worker_was_killed(
         tasks=[{"name": "a", "command": {"argv": ["true"]}}],
     )
     run_id = await drill.fire("looking", "0")
-    await drill.until(lambda: len(server.keys) == 1, 30)
+    await drill.until(lambda: len(server.keys) == 1, 60)
     os.kill(drill.worker_pid(), signal.SIGKILL)
     await drill.until(lambda: len(server.keys) == 2, 60)
     server.go.set()

@@ -21,6 +21,8 @@ BIN = Path(sys.executable).parent
     ids=lambda command: " ".join(command[:2]),
 )
 def test_the_tool_reports_no_problem(command: list[str]):
+    if command == ["mypy"] and not (ROOT / ".mypy_cache").exists():
+        command = ["mypy", "--no-incremental"]  # what nobody reads later takes a tenth of the time
     done = subprocess.run(
         [str(BIN / command[0]), *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False
     )

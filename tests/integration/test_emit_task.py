@@ -63,7 +63,7 @@ async def send(ports: wiring.Ports, kind: str, **data: Any) -> None:
 
 async def ended(ports: wiring.Ports, count: int) -> list[Run]:
     """Wait until `count` runs have ended, and return them, oldest first."""
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(60):
         while True:
             runs = await ports.run_lists.runs(Selection(limit=1_000))
             if len(runs) >= count and all(run.has_ended for run in runs):

@@ -114,13 +114,13 @@ async def worker(settings: Settings) -> AsyncIterator[subprocess.Popen[bytes]]:
 
 
 async def wait_for_worker(ports: wiring.Ports) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not await ports.workers.alive(timedelta(seconds=5)):
             await asyncio.sleep(0.05)
 
 
 async def routed(ports: wiring.Ports, events: Sequence[EventEnvelope]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while await ports.events.unrouted([event.event_id for event in events]):
             await asyncio.sleep(0.02)
 

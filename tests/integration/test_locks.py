@@ -199,4 +199,4 @@ async def test_a_migration_waits_for_another_one(database_url: str):
         await asyncio.sleep(0.5)
         assert not waiting.done()
         connection.execute("SELECT pg_advisory_unlock_all()")
-        await asyncio.wait_for(waiting, 20)
+        await asyncio.wait_for(waiting, 60)

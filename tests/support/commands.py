@@ -28,7 +28,7 @@ async def silent(_level: str, _message: str, _metadata: Mapping[str, Any]):
     pass
 
 
-def a_call(timeout_seconds: float = 10.0) -> TaskCall:
+def a_call(timeout_seconds: float = 60.0) -> TaskCall:
     return TaskCall(
         run_id="run-1",
         task_id="task-1",
@@ -88,7 +88,7 @@ def open_descriptors() -> int:
     return psutil.Process().num_fds()
 
 
-async def is_gone(number: int, tries: int = 500) -> bool:
+async def is_gone(number: int, tries: int = 6000) -> bool:
     for _ in range(tries):
         if not is_at_work(number):
             return True

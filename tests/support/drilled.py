@@ -192,7 +192,7 @@ class PortsDrill(Drill):
             return list(await (await connection.execute(query.encode())).fetchall())
 
     async def retry_while_down(
-        self, ask: Callable[[], Awaitable[_Answer]], seconds: float = 40
+        self, ask: Callable[[], Awaitable[_Answer]], seconds: float = 90
     ) -> _Answer:
         """Call `ask` again until the servers answer."""
         deadline = time.monotonic() + seconds

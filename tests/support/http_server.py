@@ -88,7 +88,7 @@ async def silent(_level: str, _message: str, _metadata: Mapping[str, Any]):
     pass
 
 
-def a_call(timeout_seconds: float = 10.0, attempt: int = 1) -> TaskCall:
+def a_call(timeout_seconds: float = 60.0, attempt: int = 1) -> TaskCall:
     return TaskCall(
         run_id="run-1",
         task_id="task-1",

@@ -31,7 +31,7 @@ def temporal_http(
     url = f"http://127.0.0.1:{state.ports['temporal_http']}/api/v1/namespaces/default/{path}"
     try:
         request = urllib.request.Request(url, data, headers)
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()

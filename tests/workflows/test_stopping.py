@@ -56,7 +56,7 @@ async def test_a_cancelled_run_waits_for_its_task_and_hears_further_requests(
         await until_executed(script)
         for _ in range(3):
             await handle.signal(RunActivityWorkflow.cancel_run, RUN)
-            await asyncio.wait_for(task.asked.wait(), 10)
+            await asyncio.wait_for(task.asked.wait(), 60)
         await asyncio.sleep(0.3)
         assert (await handle.describe()).close_time is None
         task.may_stop.set()
@@ -68,7 +68,7 @@ async def test_on_failure_starts_after_the_task_that_it_cleans_up_after(client: 
     task = SlowToStop(orders("page"))
     script = Script(orders("slow", deadline_seconds=0.3), task, [CANCELLING])
     async with running(client, script) as handle:
-        await asyncio.wait_for(task.asked.wait(), 10)
+        await asyncio.wait_for(task.asked.wait(), 60)
         await asyncio.sleep(0.3)
         assert script.executed == ["slow"]
         task.may_stop.set()
@@ -81,7 +81,7 @@ async def test_a_run_that_timed_out_can_be_cancelled_while_its_task_stops(client
     task = SlowToStop()
     script = Script(orders("slow", deadline_seconds=0.3), task, [CANCELLING, CANCELLING])
     async with running(client, script) as handle:
-        await asyncio.wait_for(task.asked.wait(), 10)
+        await asyncio.wait_for(task.asked.wait(), 60)
         await handle.cancel()
         async with asyncio.timeout(60):
             while len(script.stops) < 2:

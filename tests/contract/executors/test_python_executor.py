@@ -47,7 +47,7 @@ class Bench:
         return replace(call, log=log, secret=secret)
 
     async def __call__(
-        self, name: str, request: Any = None, *, seconds: float = 30.0, **body: Any
+        self, name: str, request: Any = None, *, seconds: float = 60.0, **body: Any
     ) -> ExecutorOutcome:
         written = {"strategy": f"sample_strategies:{name}", "request": request, **body}
         parsed = parse_body(self.executor, written)
@@ -135,7 +135,7 @@ async def test_a_strategy_that_blocks_does_not_block_the_worker(bench: Bench):
 
 async def test_an_answer_is_read_however_late(bench: Bench):
     attempt = asyncio.ensure_future(bench("Greet", {"who": "Ada"}))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not bench.logged:
             await asyncio.sleep(0.01)
     time.sleep(1.5)  # noqa: ASYNC251 - a busy worker; the process ends meanwhile
@@ -145,7 +145,7 @@ async def test_an_answer_is_read_however_late(bench: Bench):
 async def test_the_end_of_a_guardian_harms_no_task_with_the_same_id(bench: Bench):
     """Two daemons on one machine may have tasks with the same ids, as the tests here have."""
     attempt = asyncio.ensure_future(bench("Blocks", 1.0))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not bench.heartbeats:
             await asyncio.sleep(0.01)
     error = await failing(shell="kill -KILL $PPID; sleep 60")
@@ -158,7 +158,7 @@ async def test_time_limit_and_cancellation_reach_the_strategy(bench: Bench):
     assert error.task_code == "timeout"
     assert ("info", "tidied up", {}) in bench.logged
     attempt = asyncio.ensure_future(bench("Blocks", 60.0))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not bench.heartbeats:
             await asyncio.sleep(0.05)
         attempt.cancel()
@@ -167,7 +167,7 @@ async def test_time_limit_and_cancellation_reach_the_strategy(bench: Bench):
 
 
 async def test_threads_do_not_keep_an_attempt_open(bench: Bench):
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert (await bench("Fails", "thread")).output["response"] == "left a thread"
 
 

@@ -26,7 +26,7 @@ CONNECTION = {"secretRef": "db"}
 SIMPLE = {"connection": CONNECTION, "statement": "SELECT 1 AS one"}
 
 
-def call_with(url: str, seconds: float = 20.0) -> Any:
+def call_with(url: str, seconds: float = 60.0) -> Any:
     async def secret(value: object, *, host: object) -> str:
         assert str(value) == "secret db"
         assert host is connection_host
@@ -35,7 +35,7 @@ def call_with(url: str, seconds: float = 20.0) -> Any:
     return replace(a_call(seconds), secret=secret)
 
 
-async def run(url: str, *, seconds: float = 20.0, **body: Any) -> dict[str, Any]:
+async def run(url: str, *, seconds: float = 60.0, **body: Any) -> dict[str, Any]:
     executor = SqlExecutor(DatabaseClient())
     parsed = parse_body(executor, {"connection": CONNECTION, **body})
     output = (await executor.execute(parsed, call_with(url, seconds))).output
@@ -43,7 +43,7 @@ async def run(url: str, *, seconds: float = 20.0, **body: Any) -> dict[str, Any]
     return output
 
 
-async def failing(url: str, *, seconds: float = 20.0, **body: Any) -> TaskError:
+async def failing(url: str, *, seconds: float = 60.0, **body: Any) -> TaskError:
     with pytest.raises(TaskError) as caught:
         await run(url, seconds=seconds, **body)
     return caught.value
@@ -250,7 +250,7 @@ async def test_a_cancelled_attempt_ends_the_statement_on_the_server(database_url
 async def test_a_server_that_never_answers_is_given_up():
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"postgresql://app@127.0.0.1:{server.getsockname()[1]}/x?sslmode=disable"
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             error = await failing(url, statement="SELECT 1", seconds=0.5)
     assert error.task_code in {"timeout", "unreachable"}
 

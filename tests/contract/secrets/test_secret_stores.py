@@ -194,7 +194,7 @@ async def test_a_lock_that_is_held_is_an_error_in_time(tmp_path: Path):
             locked(tmp_path / "secrets", seconds=0.2),
         ):
             pass
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < 60
 
 
 @pytest.mark.parametrize("backend", [fail.Keyring(), null.Keyring()])

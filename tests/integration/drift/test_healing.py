@@ -207,7 +207,7 @@ async def test_many_schedules_are_checked_in_a_few_seconds(
     began = time.monotonic()
     assert await harness.drift_detector.detect_and_repair() == 3
     print(f"{count} schedules were checked and 3 restored in {time.monotonic() - began:.1f} s")
-    assert time.monotonic() - began < 20  # a thousand take two seconds on an idle machine
+    assert time.monotonic() - began < 60  # a thousand take two seconds on an idle machine
     assert {*await harness.log_messages()} == {
         "schedule t3 was paused outside activityctl; resumed",
         f"schedule t{middle} was deleted outside activityctl; created again",

@@ -88,10 +88,10 @@ def test_valid_json_is_accepted(text: bytes | str, value: Any) -> None:
 
 @pytest.mark.parametrize("text", ["[" * 1_000_000, '{"a":' * 200_000, '["' + "\\" * 1_000_000])
 def test_hostile_nesting_is_refused_at_once(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(InvalidInputError):
         parse_json(text)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 @given(

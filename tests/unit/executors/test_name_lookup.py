@@ -1,7 +1,6 @@
 import asyncio
 import socket
 import threading
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -72,7 +71,7 @@ async def test_forty_silent_names_do_not_delay_the_threads_of_others(
         )
         for n in range(40)
     ]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while len(names.asked) < 6:
             await asyncio.sleep(0.01)
     async with asyncio.timeout(SOON):
@@ -105,10 +104,10 @@ async def test_a_lookup_without_an_answer_ends_at_its_deadline_and_fails_at_once
     lookup = NameLookup(names.ask, seconds=0.1)
     with pytest.raises(OSError, match=r"no answer within 0\.1 s"):
         await lookup.resolve("silent.example", 443)
-    began = time.monotonic()
-    with pytest.raises(OSError, match="no answer"):
-        await lookup.resolve("silent.example", 443)
-    assert time.monotonic() - began < 0.05
+    lookup._seconds = 3600.0
+    async with asyncio.timeout(60):
+        with pytest.raises(OSError, match="no answer"):
+            await lookup.resolve("silent.example", 443)
     assert names.asked == ["silent.example"]
 
 

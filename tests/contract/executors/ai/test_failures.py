@@ -87,7 +87,7 @@ async def test_the_time_of_the_attempt_is_the_limit(
     error = await ask_in_vain(executor, server, provider, a_call(timeout_seconds=0.5))
     assert (error.task_code, error.may_retry) == ("timeout", True)
     assert "within 0.5 s" in error.message
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60
     server.answer = says(provider, "yes")
     assert (await ask(executor, server, provider)).output["text"] == "yes"
 

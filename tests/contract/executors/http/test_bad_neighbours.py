@@ -82,7 +82,7 @@ async def test_the_deadline_covers_headers_and_body(
     started = time.monotonic()
     error = await failing(executor, a_call(timeout_seconds=0.3), url=server.url)
     assert (error.task_code, error.may_retry) == ("timeout", True)
-    assert 0.25 < time.monotonic() - started < 4
+    assert 0.25 < time.monotonic() - started < 60
 
 
 async def test_only_the_timeout_of_the_task_limits_an_attempt(
@@ -121,7 +121,7 @@ async def test_connections_of_refused_responses_are_closed(serve: Serve, executo
 
     server = await serve(answer)
     assert (await failing(executor, url=server.url)).task_code == "response_too_large"
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await asyncio.gather(*server.talks)
 
 
@@ -221,6 +221,6 @@ async def test_cancelled_calls_leave_the_executor_usable(serve: Serve, executor:
     ended = await asyncio.gather(*calls, return_exceptions=True)
     assert all(isinstance(end, asyncio.CancelledError) for end in ended)
     server.answer = answering(b"fine")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         outcomes = await asyncio.gather(*(run(executor, url=server.url) for _ in range(120)))
     assert all(outcome.output["body"] == "fine" for outcome in outcomes)

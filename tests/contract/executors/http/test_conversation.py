@@ -338,7 +338,7 @@ async def test_endless_informational_responses_end_the_call(serve: Serve, execut
             await writer.drain()
 
     server = await serve(never_begin)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         error = await failing(executor, url=server.url)
     assert "the response has more than 131,072 bytes before it began" in error.message
 

@@ -104,7 +104,7 @@ class Hanging:
 async def test_synced_schedules_are_marked_while_another_call_still_waits(ports: MemoryPorts):
     client = Hanging(ports)
     reconciling = asyncio.create_task(reconciler_of(ports, client).reconcile())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while len(await ports.register.unsynced(MANY)) > MANY - 900:
             await asyncio.sleep(0.02)
     assert not reconciling.done()

@@ -18,7 +18,7 @@ async def test_a_task_that_ignores_its_first_cancellations_is_ended():
                 if swallowed > 2:
                     raise
 
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         task = group.create_task(stubborn())
         await asyncio.sleep(0)
         await end_tasks([task])

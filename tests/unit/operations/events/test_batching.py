@@ -39,7 +39,7 @@ async def test_items_are_yielded_while_a_slow_input_goes_on():
         goes_on.wait(20)
         yield 2
 
-    async with asyncio.timeout(10), aclosing(in_batches(slow(), lambda _: 1)) as batches:
+    async with asyncio.timeout(60), aclosing(in_batches(slow(), lambda _: 1)) as batches:
         assert await anext(batches) == [1]
         goes_on.set()
         assert await anext(batches) == [2]

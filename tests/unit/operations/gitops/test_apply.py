@@ -175,7 +175,7 @@ async def test_apply_returns_once_the_schedules_are_updated(here: World):
                     return
 
     started = asyncio.Event()
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         group.create_task(work())
         await started.wait()
         applied = await apply_and_wait(here, definition(), subscription(), seconds=60)
@@ -202,7 +202,7 @@ async def test_apply_waits_for_a_schedule_that_temporal_did_not_answer(here: Wor
         await asyncio.sleep(0.1)
         await update_all(here)
 
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         group.create_task(update_later())
         applied = await apply_and_wait(here, definition(), subscription(), seconds=60)
     assert (applied.pending, applied.errors) == (0, ())
@@ -215,7 +215,7 @@ async def test_apply_can_wait_although_no_worker_is_alive(here: World):
         await update_all(here)
 
     plan = (await apply_and_wait(here, definition(), subscription(), seconds=0)).plan
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         group.create_task(start_later())
         applied = await wait_for_schedules(
             plan,

@@ -92,7 +92,7 @@ async def test_a_stuck_run_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
 
     workers = MemoryWorkers(state)
     with pytest.raises(WaitTimeoutError, match=r"run r1 is stuck .* TMPRL1100") as caught:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await wait_for_run(
                 MemoryRunLists(state),
                 workers,
