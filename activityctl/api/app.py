@@ -16,7 +16,7 @@ from activityctl.api.identity import Identity, require_caller
 from activityctl.api.problems import problem_response
 from activityctl.api.rates import Rates
 from activityctl.api.refusals import MethodNotAllowedError, NoSuchPathError
-from activityctl.api.routes import events, health
+from activityctl.api.routes import events, health, sources
 from activityctl.errors import ActivityctlError, UsageError
 from activityctl.settings import Settings
 from activityctl.version import VERSION
@@ -60,6 +60,7 @@ def build_app(settings: Settings, options: ApiOptions | None = None) -> FastAPI:
     app.state.identity = Identity(settings.home if settings.uses_local_daemon else None)
     app.include_router(health.router)
     app.include_router(events.router, prefix="/v1", dependencies=[Depends(require_caller)])
+    app.include_router(sources.router, prefix="/v1")
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(ActivityctlError, _on_error)
     gate_rates = Rates(chosen.rate, chosen.burst, time.monotonic)
@@ -72,7 +73,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings = app.state.settings
     async with wiring.open_ports(settings, pool_size=_CONNECTIONS, must_answer=False) as ports:
         app.state.ports = ports
-        yield
+        with sources.receiving(settings, ports) as app.state.receiver:
+            yield
 
 
 async def _on_error(request: Request, error: Exception) -> Response:

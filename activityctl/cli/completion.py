@@ -26,6 +26,23 @@ def subscription_names(incomplete: str) -> list[str]:
         return []
 
 
+def source_names(incomplete: str) -> list[str]:
+    """Return the names of live event sources that begin with the text."""
+    from activityctl import wiring
+    from activityctl.errors import ActivityctlError
+    from activityctl.settings import load_settings
+
+    async def names() -> list[str]:
+        async with asyncio.timeout(2), wiring.open_ports(load_settings()) as ports:
+            sources = await ports.catalog.listed_sources(Selection(limit=1_000))
+            return [source.name for source, _ in sources if source.name.startswith(incomplete)]
+
+    try:
+        return asyncio.run(names())
+    except (ActivityctlError, TimeoutError):
+        return []
+
+
 def kinds(incomplete: str) -> list[str]:
     """Return the kinds that begin with the text."""
     from activityctl.operations.looking.kinds import KINDS

@@ -1,4 +1,4 @@
-"""The steps of `explain event`: read the events, explain and print them."""
+"""The steps of `explain event`: read the events or a saved request, explain and print them."""
 
 from typing import Final
 
@@ -6,12 +6,16 @@ from activityctl import wiring
 from activityctl.cli.emit_options import fill_in
 from activityctl.cli.render.event_explanation import print_explained
 from activityctl.cli.render.output import print_json
-from activityctl.cli.session import Session
+from activityctl.cli.render.request_explanation import print_request
+from activityctl.cli.session import Session, now
 from activityctl.domain.events.emit_result import ValidEvent
+from activityctl.domain.sources.http_text import read_http_text
 from activityctl.domain.values.json_form import list_view
 from activityctl.errors import InvalidInputError, InvalidManifestsError, UsageError
 from activityctl.operations.events.emit import checked_events
 from activityctl.operations.events.explain_event import Explained, explain_stored, explain_unsent
+from activityctl.operations.events.explain_request import ExplainedRequest, RequestReader
+from activityctl.operations.events.explain_request import explain_request as explain_saved
 from activityctl.wiring import Ports
 
 _MOST_EVENTS: Final = 1_000
@@ -41,6 +45,24 @@ def explain_event(
         if number:
             session.out.print()
         print_explained(session.out, event, shows_all=shape == "wide" or subscription is not None)
+
+
+def explain_request(
+    session: Session, source: str, file: str, subscription: str | None, shape: str
+) -> None:
+    """Explain what an event source does with the HTTP request of a file; nothing is stored."""
+    request = read_http_text(wiring.read_saved_request(file), file)
+    secrets = wiring.open_secrets(session.settings)
+
+    async def work(ports: Ports) -> ExplainedRequest:
+        reader = RequestReader(ports.sources, secrets, wiring.parse_hook_body, now)
+        return await explain_saved(ports.catalog, reader, source, request, subscription)
+
+    explained = session.with_ports(work)
+    if shape == "json":
+        print_json(session.out, explained.view)
+        return
+    print_request(session.out, explained, shows_all=shape == "wide" or subscription is not None)
 
 
 def _read_events(path: str) -> list[ValidEvent]:

@@ -74,7 +74,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "delete": (
         "gitops.delete",
         "Gitops",
-        "Delete a subscription, definition or calendar; keep its runs and logs.",
+        "Delete a subscription, definition, calendar or event source; keep runs and logs.",
     ),
     "get": ("looking.get", "Looking", "List the objects of one kind."),
     "describe": (

@@ -104,9 +104,9 @@ ListedKind = Annotated[
     str,
     typer.Argument(
         metavar="KIND",
-        help="definitions, subscriptions, calendars, revisions, schedules, runs, tasks, "
+        help="definitions, subscriptions, calendars, sources, revisions, schedules, runs, tasks, "
         "deadletters, events, workers, breakers, limits or sets; or a short form: def, sub, cal, "
-        "rev, sched, run, task, dl, ev.",
+        "src, rev, sched, run, task, dl, ev.",
         autocompletion=kinds,
     ),
 ]
@@ -114,7 +114,7 @@ CatalogKind = Annotated[
     str,
     typer.Argument(
         metavar="KIND",
-        help="definition, subscription or calendar; or a short form: def, sub, cal.",
+        help="definition, subscription, calendar or source; or a short form: def, sub, cal, src.",
         autocompletion=kinds,
     ),
 ]
@@ -272,13 +272,15 @@ def catalog_kind(word: str) -> "Kind":
     match kind_of(word):
         case "calendars":
             return "Calendar"
+        case "sources":
+            return "EventSource"
         case "definitions":
             return "ActivityDefinition"
         case "subscriptions":
             return "Subscription"
         case other:
             raise UsageError(
-                f"{other} have no manifest", hint="use definition, subscription or calendar"
+                f"{other} have no manifest", hint="use definition, subscription, calendar or source"
             )
 
 

@@ -74,6 +74,7 @@ from activityctl.ports.schedules import (
 from activityctl.ports.secrets import Destination, FoundSecret, ResolveSecret, SecretReader
 from activityctl.ports.signals import LOG_CHANNEL, WORK_CHANNEL, Signals, Work, Workers
 from activityctl.ports.signer import ExecutionDraft, SignedTransaction, Signer, TransactionDraft
+from activityctl.ports.sources import SourceLedger
 from activityctl.ports.spends import OTHER_SPEND, Spend, SpendLedger, SpentSums
 from activityctl.ports.sql import SqlBounds, SqlClient, SqlCommand, SqlResult
 from activityctl.ports.storage import Storage, StorageReport
@@ -196,6 +197,7 @@ __all__ = [
     "SignedTransaction",
     "Signer",
     "SourceCall",
+    "SourceLedger",
     "SpanSink",
     "Spend",
     "SpendLedger",

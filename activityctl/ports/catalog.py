@@ -10,7 +10,9 @@ from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.gitops.plan import Plan, Present, Recorded
 from activityctl.domain.manifests.calendar import PresentCalendar
 from activityctl.domain.manifests.definition import Revision
+from activityctl.domain.manifests.event_source import PresentEventSource
 from activityctl.domain.manifests.subscription import OperatorStatus, Subscription
+from activityctl.domain.sources.traffic import RefusedRequest, SourceTraffic
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.moment import DaySpan
 from activityctl.domain.values.selection import Selection
@@ -33,7 +35,7 @@ class ManifestSource(Protocol):
 
 
 class Catalog(Protocol):
-    """Definitions, calendars, subscriptions and the schedules that these need."""
+    """Definitions, calendars, event sources, subscriptions and the schedules that these need."""
 
     async def present(self) -> Present:
         """Return all live objects, and the deleted subscriptions by name."""
@@ -65,6 +67,16 @@ class Catalog(Protocol):
 
     async def listed_calendars(self, selection: Selection) -> list[PresentCalendar]:
         """Return the live calendars, sorted by name."""
+        ...
+
+    async def listed_sources(
+        self, selection: Selection
+    ) -> list[tuple[PresentEventSource, SourceTraffic]]:
+        """Return the live event sources with what came to them, sorted by name."""
+        ...
+
+    async def refused_requests(self, source: str, limit: int) -> list[RefusedRequest]:
+        """Return the last refused requests of an event source, newest first."""
         ...
 
     async def revisions(self, selection: Selection) -> list[Revision]:

@@ -17,8 +17,10 @@ from activityctl.wiring.files import (
     parse_event,
     parse_event_data,
     parse_events,
+    parse_hook_body,
     parse_json,
     read_event_data,
+    read_saved_request,
 )
 from activityctl.wiring.local_token import make_local_token, read_local_token
 from activityctl.wiring.ports import (
@@ -77,11 +79,13 @@ __all__ = [
     "parse_event",
     "parse_event_data",
     "parse_events",
+    "parse_hook_body",
     "parse_json",
     "read_event_data",
     "read_hosts",
     "read_keystore",
     "read_local_token",
+    "read_saved_request",
     "read_secret",
     "take_backup",
     "unguarded_hook_client",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from activityctl.domain.events.envelope import MAX_EVENT_BYTES
 from activityctl.domain.events.input import InvalidEvent, ParsedEvent
@@ -12,6 +12,9 @@ from activityctl.ports import ManifestSource
 
 if TYPE_CHECKING:
     from activityctl.adapters.manifests.event_source import EventSource
+
+_MAX_REQUEST_BYTES: Final = MAX_EVENT_BYTES + 64 * 1024
+"""A body and its headers."""
 
 
 def manifest_source() -> ManifestSource:
@@ -54,6 +57,25 @@ def read_event_data(path: str) -> bytes:
     from activityctl.adapters.manifests.event_source import read_text
 
     return read_text(path, MAX_EVENT_BYTES)
+
+
+def read_saved_request(path: str) -> bytes:
+    """Return the content of a file with an HTTP request, or of standard input for `-`."""
+    from activityctl.adapters.manifests.event_source import read_text
+
+    return read_text(path, _MAX_REQUEST_BYTES)
+
+
+def parse_hook_body(content: bytes) -> JsonValue:
+    """Return the value of the strict JSON of a web hook's body, which an event can have."""
+    from activityctl.adapters.manifests.strict_json import MAX_DEPTH, parse_json
+
+    return parse_json(
+        content,
+        max_bytes=MAX_EVENT_BYTES,
+        max_depth=MAX_DEPTH - 1,
+        wide_integers_as_text=True,
+    )
 
 
 def parse_event_data(text: bytes | str, name: str) -> JsonValue:

@@ -32,6 +32,7 @@ from activityctl.ports import (
     RunStore,
     ScheduleRegister,
     Signals,
+    SourceLedger,
     SpendLedger,
     Storage,
     StuckRuns,
@@ -56,7 +57,7 @@ class Ports:
 
     @cached_property
     def catalog(self) -> Catalog:
-        """Definitions, subscriptions, calendars and their history."""
+        """Definitions, subscriptions, calendars, event sources and their history."""
         from activityctl.adapters.postgres.catalog.catalog import PostgresCatalog
 
         return PostgresCatalog(self._database)
@@ -228,6 +229,13 @@ class Ports:
         from activityctl.adapters.postgres.runs.gates import PostgresGates
 
         return PostgresGates(self._database)
+
+    @cached_property
+    def sources(self) -> SourceLedger:
+        """Event sources while requests come."""
+        from activityctl.adapters.postgres.catalog.sources import PostgresSourceLedger
+
+        return PostgresSourceLedger(self._database)
 
     @cached_property
     def events(self) -> EventStore:

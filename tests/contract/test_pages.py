@@ -76,6 +76,6 @@ async def test_every_kind_can_be_listed_without_a_limit(views: ObjectViews, kind
 
 def test_kinds_from_manifests_are_listed_whole_and_the_others_by_the_hundred():
     whole = {kind for kind in KINDS if default_limit(kind) is None}
-    kinds = {"definitions", "subscriptions", "calendars", "schedules", "workers", "sets", "chains"}
-    assert whole == {*kinds, "breakers", "limits"}
+    kinds = {"definitions", "subscriptions", "calendars", "sources", "schedules", "workers"}
+    assert whole == {*kinds, "sets", "chains", "breakers", "limits"}
     assert {default_limit(kind) for kind in set(KINDS) - whole} == {100}

@@ -6,6 +6,7 @@ from activityctl import wiring
 from activityctl.domain.gitops.plan import Action, Present
 from activityctl.domain.gitops.planning import plan_changes
 from activityctl.operations.gitops.load import load_manifests
+from activityctl.operations.looking.secret_users import users_in_files
 
 DEFINITIONS = Path(__file__).parents[2] / "definitions"
 
@@ -41,8 +42,14 @@ def test_all_samples_can_be_planned_together():
         "tell-the-team",
         "rebalancer-base",
         "large-transfers",
+        "code-push",
+        "contact-question",
+        "failed-payment",
     }
     assert set(manifests.calendars) == {"public-holidays"}
+    assert set(manifests.sources) == {"code-host", "contact-form", "payments"}
+    secrets = {"code-host-hook", "contact-form-token", "payments-hook"}
+    assert secrets <= set(users_in_files(manifests))
 
 
 def test_every_file_of_the_folder_is_a_sample():

@@ -205,6 +205,7 @@ def test_an_emitter_stores_events_and_learns_nothing_of_others(
                 "revisions",
                 "subscriptions",
                 "calendars",
+                "event_sources",
                 "runs",
                 "firings",
                 "gatherings",

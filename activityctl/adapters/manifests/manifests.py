@@ -13,6 +13,7 @@ from activityctl.adapters.manifests.strict_yaml import YamlDocument, parse_docum
 from activityctl.domain.gitops.manifest_set import Locate, ManifestSet
 from activityctl.domain.manifests.calendar import DayCalendar
 from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.event_source import EventSource
 from activityctl.domain.manifests.partial import Partial, read_partially
 from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.values.finding import Finding, Path, findings_of, unknown_field
@@ -22,6 +23,7 @@ from activityctl.errors import Problem
 
 KINDS: Final[Mapping[str, type[BaseModel]]] = {
     "Calendar": DayCalendar,
+    "EventSource": EventSource,
     "ActivityDefinition": ActivityDefinition,
     "Subscription": SubscriptionManifest,
 }
@@ -135,6 +137,7 @@ class _Collected:
             self._found["Calendar"],
             self._numbers,
             tuple(self._partials),
+            self._found["EventSource"],
         )
 
 

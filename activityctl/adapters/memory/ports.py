@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from activityctl.adapters.memory.access import MemoryAuditTrail, MemoryTokens
 from activityctl.adapters.memory.catalog.catalog import MemoryCatalog
+from activityctl.adapters.memory.catalog.sources import MemorySourceLedger
 from activityctl.adapters.memory.events.archive import MemoryEventArchive
 from activityctl.adapters.memory.events.chains import MemoryChainStore
 from activityctl.adapters.memory.events.events import MemoryEventStore
@@ -54,6 +55,7 @@ from activityctl.ports import (
     RunStore,
     ScheduleRegister,
     Signals,
+    SourceLedger,
     SpendLedger,
     StuckRuns,
     Timetable,
@@ -97,6 +99,7 @@ class MemoryPorts:
     spends: SpendLedger
     tokens: Tokens
     audit: AuditTrail
+    sources: SourceLedger
     starter: MemoryRunStarter = field(default_factory=MemoryRunStarter)
     schedule_client: MemoryScheduleClient = field(default_factory=MemoryScheduleClient)
 
@@ -134,4 +137,5 @@ def memory_ports(state: MemoryState | None = None) -> MemoryPorts:
         MemorySpendLedger(),
         MemoryTokens(),
         MemoryAuditTrail(),
+        MemorySourceLedger(shared),
     )

@@ -13,6 +13,7 @@ from activityctl.domain.gitops.history import PastChange
 from activityctl.domain.gitops.plan import WantedSchedule
 from activityctl.domain.manifests.calendar import PresentCalendar
 from activityctl.domain.manifests.definition import DefinitionSpec, Revision
+from activityctl.domain.manifests.event_source import PresentEventSource
 from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.backfill import Backfill
 from activityctl.domain.runs.concurrency import Arrival
@@ -23,6 +24,7 @@ from activityctl.domain.runs.replay_request import ReplayOptions
 from activityctl.domain.runs.run import Run, TaskInstance
 from activityctl.domain.runs.waiting import Answer, Wait
 from activityctl.domain.runs.worker import WorkerBeat
+from activityctl.domain.sources.traffic import RefusedRequest, SourceTraffic
 from activityctl.domain.tasks.attempt import Attempt
 from activityctl.domain.tasks.breaker import Breaker
 from activityctl.domain.tasks.guard import Guard
@@ -54,6 +56,14 @@ class CalendarRow:
     """A calendar, which may be deleted."""
 
     calendar: PresentCalendar
+    deleted_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventSourceRow:
+    """An event source, which may be deleted."""
+
+    source: PresentEventSource
     deleted_at: datetime | None = None
 
 
@@ -208,6 +218,7 @@ class CatalogTables:
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     """Stands in for the clock of Postgres."""
     calendars: dict[str, CalendarRow] = field(default_factory=dict)
+    sources: dict[str, EventSourceRow] = field(default_factory=dict)
 
     def copy(self) -> "CatalogTables":
         """Return a copy of the tables with the same rows."""
@@ -219,6 +230,7 @@ class CatalogTables:
             {key: list(entries) for key, entries in self.history.items()},
             self.clock,
             dict(self.calendars),
+            dict(self.sources),
         )
 
 
@@ -262,6 +274,9 @@ class MemoryState:
     log: list[tuple[Cursor, LogEntry]] = field(default_factory=list)
     workers: dict[str, WorkerRow] = field(default_factory=dict)
     stuck_workflows: dict[str, StuckRow] = field(default_factory=dict)
+    source_traffic: dict[str, SourceTraffic] = field(default_factory=dict)
+    refused_requests: dict[str, list[RefusedRequest]] = field(default_factory=dict)
+    """By the name of the source, oldest first."""
     catalog_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     chain_readings: dict[str, Reading] = field(default_factory=dict)
     chain_watches: dict[TriggerKey, Watch] = field(default_factory=dict)

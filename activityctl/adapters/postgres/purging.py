@@ -24,6 +24,7 @@ FREE_TEXTS: Final = {
     "letter_actions": ("actor", "reason"),
     "log_entries": ("message",),
     "runs": ("cancel_reason", "reason", "stuck_reason"),
+    "refused_requests": ("content_type", "method", "reason", "sender"),
     "schedules": ("error",),
     "subscriptions": ("pause_reason",),
     "tasks": ("completed_by", "error", "reason"),

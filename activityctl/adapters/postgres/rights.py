@@ -63,6 +63,22 @@ TABLES: Final[Mapping[str, Rights]] = {
     "calendars": _rights(
         read="SELECT", plan="SELECT", apply="SELECT, INSERT, UPDATE", worker="SELECT"
     ),
+    "event_sources": _rights(
+        read="SELECT",
+        plan="SELECT",
+        apply="SELECT, INSERT, UPDATE",
+        worker="SELECT",
+    ),
+    "source_traffic": _rights(
+        read="SELECT",
+        apply="SELECT",
+        worker="SELECT, INSERT, UPDATE",
+    ),
+    "refused_requests": _rights(
+        read="SELECT",
+        apply="SELECT",
+        worker="SELECT, INSERT, DELETE",
+    ),
     "applies": _rights(read="SELECT", apply="SELECT, INSERT", worker="SELECT"),
     "apply_changes": _rights(read="SELECT", apply="SELECT, INSERT"),
     "schedules": _rights(

@@ -60,6 +60,7 @@ _LABELS: Final[Mapping[str, Callable[[View], str]]] = {
     "definitions": lambda view: view["name"],
     "subscriptions": lambda view: view["name"],
     "calendars": lambda view: view["name"],
+    "sources": lambda view: view["name"],
     "schedules": lambda view: f"{view['subscription']}/{view['trigger']}",
     "events": lambda view: view["uid"],
     "breakers": lambda view: view["name"],

@@ -76,10 +76,19 @@ def plan_items(view: View) -> Iterator[PlanItem]:
         more = "" if len(names) == 1 else f": {shorten_list(names)}"
         yield PlanItem("open runs", [(f"! {text}{more}", "unchanged")], len(names))
     yield from _waiting_items(view)
+    if names := view.get("openSources", ()):
+        yield PlanItem("open event sources", list(_open_lines(names)), len(names))
     if missing := [secret for secret in view.get("secrets", ()) if not secret["isFoundHere"]]:
         yield PlanItem("missing secrets", list(_secret_lines(missing)), len(missing))
     if missing := [key for key in view.get("keys", ()) if not key["isFoundHere"]]:
         yield PlanItem("missing keys", list(_key_lines(missing)), len(missing))
+
+
+def _open_lines(names: Sequence[str]) -> Iterator[Line]:
+    of = "event source accepts" if len(names) == 1 else "event sources accept"
+    yield f"! {of} requests of ANYBODY, because verify is none:", "deleted"
+    for name in names:
+        yield f"    /v1/sources/{name}", "unchanged"
 
 
 def _secret_lines(missing: Sequence[View]) -> Iterator[Line]:

@@ -102,7 +102,9 @@ class BackgroundLoops:
         releaser = QueueReleaser(ports.gates, ports.backfills, starter, give_up)
         scanner = OverdueScanner(ports.timetable, starter)
         teller = NoticeTeller(ports.notices, ports.events, ports.outbox, clock)
-        retention = Retention(ports.archive, ports.outbox, settings.event_retention)
+        retention = Retention(
+            ports.archive, ports.outbox, settings.event_retention, sources=ports.sources
+        )
         self.beat = WorkerBeat(
             uuid.uuid4().hex, socket.gethostname(), os.getpid(), VERSION, clock()
         )

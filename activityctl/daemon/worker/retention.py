@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Final
 
+from activityctl.domain.sources.traffic import REFUSALS_KEPT_FOR
 from activityctl.domain.values.duration import format_duration
 from activityctl.domain.values.retention import Policy, RetainedKind
 from activityctl.operations.runs.retention import sweep
-from activityctl.ports import EventArchive, Outbox, RetentionStore
+from activityctl.ports import EventArchive, Outbox, RetentionStore, SourceLedger
 
 _LOG = logging.getLogger(__name__)
 _BATCH: Final = 500
@@ -22,9 +23,19 @@ class Retention:
     """Removes old rows; several can work at once and do not wait for one another."""
 
     def __init__(
-        self, archive: EventArchive, outbox: Outbox, keep: timedelta, *, batch: int = _BATCH
+        self,
+        archive: EventArchive,
+        outbox: Outbox,
+        keep: timedelta,
+        *,
+        batch: int = _BATCH,
+        sources: SourceLedger | None = None,
     ) -> None:
-        """`keep` is how long events and firings are kept; zero keeps them for ever."""
+        """`keep` is how long events and firings are kept; zero keeps them for ever.
+
+        Of `sources`, refused requests are removed, whatever `keep` is.
+        """
+        self._sources = sources
         self._archive = archive
         self._outbox = outbox
         self._keep = keep
@@ -36,6 +47,8 @@ class Retention:
         Events are removed first, because a firing is kept while one of its events is. If that
         fails, the error is raised after the firings had their turn.
         """
+        if self._sources is not None:
+            await self._sweep("refused requests", self._sources.remove, REFUSALS_KEPT_FOR)
         if not self._keep:
             return 0
         try:
@@ -45,17 +58,23 @@ class Retention:
             raise
         return events + await self._sweep("firings", self._outbox.remove)
 
-    async def _sweep(self, what: str, remove: Callable[[timedelta, int], Awaitable[int]]) -> int:
+    async def _sweep(
+        self,
+        what: str,
+        remove: Callable[[timedelta, int], Awaitable[int]],
+        keep: timedelta | None = None,
+    ) -> int:
         total = 0
+        age = self._keep if keep is None else keep
         try:
-            while removed := await remove(self._keep, self._batch):
+            while removed := await remove(age, self._batch):
                 total += removed
                 if removed < self._batch:
                     break
                 await asyncio.sleep(_PAUSE)
         finally:
             if total:
-                _LOG.info("removed %d %s older than %s", total, what, format_duration(self._keep))
+                _LOG.info("removed %d %s older than %s", total, what, format_duration(age))
         return total
 
 

@@ -34,6 +34,7 @@ NAMES: Final = (
     "now",
     "error",
     "response",
+    "request",
 )
 """All names that expressions may use; not each of them is available in each place."""
 MAX_SOURCE_BYTES: Final = 2048

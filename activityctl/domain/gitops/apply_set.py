@@ -34,6 +34,7 @@ def apply_sets(present: Present, last: Mapping[str, PastApply]) -> list[ApplySet
         ),
         *(("Subscription", name, found.applyset) for name, found in live.items()),
         *(("Calendar", name, found.applyset) for name, found in present.calendars.items()),
+        *(("EventSource", name, found.applyset) for name, found in present.sources.items()),
     ]
     members: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for kind, name, owner in owners:
@@ -53,6 +54,7 @@ def apply_set_view(found: ApplySet) -> View:
         "definitions": found.count("ActivityDefinition"),
         "subscriptions": found.count("Subscription"),
         "calendars": found.count("Calendar"),
+        "sources": found.count("EventSource"),
         "changedAt": format_timestamp(last.at) if last else None,
         "command": last.origin.command if last else None,
         "actor": last.origin.actor if last else None,

@@ -1,6 +1,13 @@
 """Fingerprint: tells whether live objects have changed since a plan was made."""
 
-from activityctl.domain.gitops.plan import Action, Plan, Present, live_calendar, live_document
+from activityctl.domain.gitops.plan import (
+    Action,
+    Plan,
+    Present,
+    live_calendar,
+    live_document,
+    live_source,
+)
 from activityctl.domain.manifests.calendar_references import (
     calendars_in_definition,
     calendars_in_overrides,
@@ -39,9 +46,15 @@ def fingerprint(plan: Plan, present: Present) -> str:
         for name, calendar in sorted(present.calendars.items())
         if ("Calendar", name) in named or name in used_calendars
     ]
+    sources = [
+        [live_source(source), source.applyset]
+        for name, source in sorted(present.sources.items())
+        if ("EventSource", name) in named
+    ]
     wanted = [plan.written(change) for change in plan.changes]
     renames = [[change.renamed_from, change.name] for change in plan.changes if change.renamed_from]
     parts = [wanted, definitions, subscriptions, calendars]
+    parts += [{"sources": sources}] if sources else []
     return ids.content_hash([*parts, renames] if renames else parts)
 
 

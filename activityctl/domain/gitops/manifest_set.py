@@ -7,6 +7,7 @@ from typing import Any
 from activityctl.domain.gitops.plan import Wanted
 from activityctl.domain.manifests.calendar import DayCalendar
 from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.event_source import EventSource
 from activityctl.domain.manifests.partial import Partial
 from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.values.finding import Finding, Path
@@ -30,8 +31,11 @@ class ManifestSet:
     """By (kind, name) and path: how a number is written, where JSON writes it in another way."""
     partials: tuple[tuple[str, Partial[Any], Locate], ...] = ()
     """The sound rests of the documents that do not fit the schema, by kind; for checks only."""
+    sources: Mapping[str, EventSource] = field(default_factory=dict)
 
     @property
     def wanted(self) -> Wanted:
         """The objects that the plan compares with the live ones."""
-        return Wanted(self.definitions, self.subscriptions, calendars=self.calendars)
+        return Wanted(
+            self.definitions, self.subscriptions, calendars=self.calendars, sources=self.sources
+        )

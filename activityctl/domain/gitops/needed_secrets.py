@@ -1,4 +1,4 @@
-"""The secrets that definitions need, and who needs each: a definition or a subscription."""
+"""The secrets that definitions and event sources need, and who needs each."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
@@ -7,6 +7,7 @@ from activityctl.domain.bodies.secret_choices import needed_secrets
 from activityctl.domain.chain.rpc_url import secret_name
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.param_defaults import fill_defaults
+from activityctl.domain.sources.spec import EventSourceSpec
 from activityctl.domain.values.model import JsonValue, canonical
 
 _WITHOUT_SECRETS: Final = frozenset({"params", "triggers", "state"})
@@ -33,10 +34,11 @@ def _secrets_of_chains(spec: DefinitionSpec) -> Iterator[str]:
 def users_of_secrets(
     definitions: Mapping[str, DefinitionSpec],
     subscriptions: Iterable[tuple[str, str, Mapping[str, Any]]],
+    sources: Mapping[str, EventSourceSpec] | None = None,
 ) -> dict[str, list[str]]:
-    """Return who uses each secret, by its name: definitions, and subscriptions by their params.
+    """Return who uses each secret, by its name: definitions, event sources, subscriptions.
 
-    A subscription is given as its name, its definition and its params.
+    A subscription is given as its name, its definition and its params, which choose secrets.
     """
     users: dict[str, set[str]] = {}
     for name, spec in definitions.items():
@@ -48,6 +50,9 @@ def users_of_secrets(
             continue
         for secret in {*secrets_of(spec_of_it, params)} - {*secrets_of(spec_of_it)}:
             users.setdefault(secret, set()).add(f"subscription/{name}")
+    for name, source in (sources or {}).items():
+        for secret in source.verify.secret_names:
+            users.setdefault(secret, set()).add(f"eventsource/{name}")
     return {secret: sorted(users[secret]) for secret in sorted(users)}
 
 

@@ -18,8 +18,10 @@ from activityctl.domain.manifests.document import (
     FieldChange,
     calendar_document,
     definition_document,
+    source_document,
     subscription_document,
 )
+from activityctl.domain.manifests.event_source import EventSource, PresentEventSource
 from activityctl.domain.manifests.metadata import Metadata
 from activityctl.domain.manifests.subscription import (
     Subscription,
@@ -34,7 +36,7 @@ from activityctl.domain.timing.trigger import CLOCK_KINDS, Trigger, trigger_of
 from activityctl.domain.values import ids
 from activityctl.domain.values.model import JsonValue
 
-Kind = Literal["Calendar", "ActivityDefinition", "Subscription"]
+Kind = Literal["Calendar", "EventSource", "ActivityDefinition", "Subscription"]
 
 NAME_PATH: Final = "metadata.name"
 """The path of the field that a rename changes."""
@@ -84,6 +86,7 @@ class Present:
     renamed_from: Mapping[str, str] = field(default_factory=dict)
     """The old names, by new name, of subscriptions that have their new name here already, although
     it is not written yet; see `with_renames`."""
+    sources: Mapping[str, PresentEventSource] = field(default_factory=dict)
 
     @property
     def applysets(self) -> set[str | None]:
@@ -91,7 +94,8 @@ class Present:
         live = (self.live(name) for name in self.subscriptions)
         sets = {subscription.applyset for subscription in live if subscription is not None}
         sets |= {definition.applyset for definition in self.definitions.values()}
-        return sets | {calendar.applyset for calendar in self.calendars.values()}
+        sets |= {calendar.applyset for calendar in self.calendars.values()}
+        return sets | {source.applyset for source in self.sources.values()}
 
     @property
     def specs(self) -> dict[str, DefinitionSpec]:
@@ -125,11 +129,12 @@ class Wanted:
     """Whether pruning may delete all members, because there is no manifest."""
     unread: Mapping[tuple[str, str], str] = field(default_factory=dict)
     """The files below the folders that were not read, by the kind and name of their objects."""
+    sources: Mapping[str, EventSource] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
         """Whether there is no manifest."""
-        return not (self.calendars or self.definitions or self.subscriptions)
+        return not (self.calendars or self.sources or self.definitions or self.subscriptions)
 
     def prunes(self, applyset: str | None) -> bool:
         """Return whether an object of that set is deleted when it is not in the manifests."""
@@ -215,6 +220,7 @@ class Plan:
     calendars: Mapping[str, DayCalendar] = field(default_factory=dict)
     subscription_ids: Mapping[str, ids.SubscriptionId] = field(default_factory=dict)
     """The id of each subscription that the plan names, by its name after the plan."""
+    sources: Mapping[str, EventSource] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
@@ -246,6 +252,9 @@ class Plan:
         if change.kind == "Calendar":
             calendar = self.calendars[change.name]
             return calendar_document(calendar.metadata, calendar.days), None
+        if change.kind == "EventSource":
+            source = self.sources[change.name]
+            return source_document(source.metadata, source.spec), None
         return stored_document(self.subscriptions[change.name]), None
 
     @property
@@ -335,6 +344,12 @@ def live_calendar(calendar: PresentCalendar) -> Document:
     """Return the manifest of a live calendar; applying it changes nothing."""
     metadata = _metadata(calendar.name, calendar.labels, calendar.annotations)
     return calendar_document(metadata, calendar.days)
+
+
+def live_source(source: PresentEventSource) -> Document:
+    """Return the manifest of a live event source; applying it changes nothing."""
+    metadata = _metadata(source.name, source.labels, source.annotations)
+    return source_document(metadata, source.spec)
 
 
 def _metadata(name: str, labels: Mapping[str, str], annotations: Mapping[str, str]) -> Metadata:

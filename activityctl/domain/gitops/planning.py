@@ -1,7 +1,7 @@
 """Makes a plan: compares wanted and live objects one by one. The plan's types are in `plan.py`."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import assert_never
+from typing import Final, assert_never
 
 from activityctl.domain.gitops.applyset import require_intended_prunes, require_same_applyset
 from activityctl.domain.gitops.plan import (
@@ -17,6 +17,7 @@ from activityctl.domain.gitops.plan import (
     affected_subscriptions,
     live_calendar,
     live_document,
+    live_source,
     stored_document,
     wanted_schedules,
 )
@@ -33,24 +34,36 @@ from activityctl.domain.manifests.document import (
     day_differences,
     definition_document,
     differences,
+    source_document,
 )
+from activityctl.domain.manifests.event_source import EventSource, PresentEventSource
 from activityctl.domain.manifests.subscription import SubscriptionManifest, SubscriptionStatus
 from activityctl.domain.values import ids
 from activityctl.errors import ConflictError, NotFoundError
+
+_PLURALS: Final[Mapping[Kind, str]] = {
+    "ActivityDefinition": "definitions",
+    "EventSource": "sources",
+}
+"""Where the plural that `get` takes is not the name of the kind with an s."""
 
 
 def plan_changes(wanted: Wanted, present: Present) -> Plan:
     """Return the plan; objects are compared by kind and name, then by content.
 
-    The changes are in the order calendars, definitions, subscriptions, each sorted by name;
-    deletions follow. Raises what `require_intended_prunes` raises, and ConflictError when an
-    object belongs to another apply set, when a definition or calendar would be pruned that is
+    The changes are in the order calendars, event sources, definitions, subscriptions, each sorted
+    by name; deletions follow. Raises what `require_intended_prunes` raises, and ConflictError when
+    an object belongs to another apply set, when a definition or calendar would be pruned that is
     still used, when the definition of a subscription does not exist, or when a rename is unclear.
     """
     present = with_renames(wanted, present)
     changes = [
         _calendar_change(calendar, present.calendars.get(name), wanted.applyset)
         for name, calendar in sorted(wanted.calendars.items())
+    ]
+    changes += [
+        _source_change(source, present.sources.get(name), wanted.applyset)
+        for name, source in sorted(wanted.sources.items())
     ]
     changes += [
         _definition_change(definition, present.definitions.get(name), wanted.applyset)
@@ -73,6 +86,7 @@ def plan_changes(wanted: Wanted, present: Present) -> Plan:
         wanted.applyset,
         dict(wanted.calendars),
         subscription_ids,
+        dict(wanted.sources),
     )
     _require_unused(plan, present)
     return plan
@@ -85,6 +99,7 @@ def plan_deletion(kind: Kind, name: str, present: Present) -> Plan:
     definition or a calendar is still used.
     """
     calendar = present.calendars.get(name) if kind == "Calendar" else None
+    source = present.sources.get(name) if kind == "EventSource" else None
     definition = present.definitions.get(name) if kind == "ActivityDefinition" else None
     subscription = present.live(name) if kind == "Subscription" else None
     if definition is not None:
@@ -93,8 +108,10 @@ def plan_deletion(kind: Kind, name: str, present: Present) -> Plan:
         fields = differences(live_document(subscription), None)
     elif calendar is not None:
         fields = differences(live_calendar(calendar), None)
+    elif source is not None:
+        fields = differences(live_source(source), None)
     else:
-        plural = "definitions" if kind == "ActivityDefinition" else f"{kind.lower()}s"
+        plural = _PLURALS.get(kind, f"{kind.lower()}s")
         raise NotFoundError(kind.lower(), name, hint=f"activityctl get {plural}")
     changes = (Change(kind, name, Action.DELETED, fields),)
     plan = Plan({}, {}, {}, changes, subscription_ids=_subscription_ids(changes, present))
@@ -173,6 +190,18 @@ def _calendar_change(
     return Change("Calendar", name, Action.CONFIGURED if fields else Action.UNCHANGED, fields)
 
 
+def _source_change(
+    source: EventSource, current: PresentEventSource | None, applyset: str | None
+) -> Change:
+    name = source.metadata.name
+    new = source_document(source.metadata, source.spec)
+    if current is None:
+        return Change("EventSource", name, Action.CREATED, differences(None, new))
+    fields = differences(live_source(current), new) + _adoption(current.applyset, applyset)
+    action = Action.CONFIGURED if fields else Action.UNCHANGED
+    return Change("EventSource", name, action, fields)
+
+
 def _adoption(current: str | None, applyset: str | None) -> tuple[FieldChange, ...]:
     if applyset is None or current == applyset:
         return ()
@@ -197,6 +226,9 @@ def owner_of(kind: Kind, name: str, present: Present) -> str | None:
         case "Calendar":
             found = present.calendars.get(name)
             return None if found is None else found.applyset
+        case "EventSource":
+            source = present.sources.get(name)
+            return None if source is None else source.applyset
         case "ActivityDefinition":
             definition = present.definitions.get(name)
             return None if definition is None else definition.applyset
@@ -212,6 +244,10 @@ def _prunes(wanted: Wanted, present: Present) -> Iterator[Change]:
         if wanted.prunes(calendar.applyset) and name not in wanted.calendars:
             fields = differences(live_calendar(calendar), None)
             yield Change("Calendar", name, Action.DELETED, fields)
+    for name, source in sorted(present.sources.items()):
+        if wanted.prunes(source.applyset) and name not in wanted.sources:
+            fields = differences(live_source(source), None)
+            yield Change("EventSource", name, Action.DELETED, fields)
     for name, definition in sorted(present.definitions.items()):
         if wanted.prunes(definition.applyset) and name not in wanted.definitions:
             fields = differences(definition.document, None)

@@ -159,6 +159,13 @@ def plan_view(
         "openRuns": [
             {"subscription": name, "count": count} for name, count in sorted(open_runs.items())
         ],
+        "openSources": [
+            change.name
+            for change in plan.changes
+            if change.kind == "EventSource"
+            and change.action in {Action.CREATED, Action.CONFIGURED}
+            and plan.sources[change.name].spec.verify.is_open
+        ],
         **(waiting or {"waitingFirings": [], "gatheredEvents": []}),
         "summary": {action.value: plan.count(action) for action in Action},
     }

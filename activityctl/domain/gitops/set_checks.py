@@ -13,6 +13,7 @@ from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.gitops.plan import Present, Wanted, affected_subscriptions
 from activityctl.domain.gitops.renames import rename_problems
 from activityctl.domain.gitops.shared_names import shared_name_problems
+from activityctl.domain.gitops.source_problems import partial_source_problems, source_problems
 from activityctl.domain.manifests.calendar_checks import (
     never_starting_in_definition,
     never_starting_in_subscription,
@@ -30,6 +31,7 @@ from activityctl.domain.manifests.document import (
     Document,
     calendar_document,
     definition_document,
+    source_document,
     subscription_document,
 )
 from activityctl.domain.manifests.literal_secrets import literal_secrets
@@ -100,24 +102,45 @@ def check_set(
             faulty.add(("Subscription", name))
             problems += found
     problems += _partial_subscription_problems(manifests, days, known)
+    by_source = source_problems(manifests)
+    faulty |= {("EventSource", name) for name in by_source}
+    problems += [problem for found in by_source.values() for problem in found]
+    problems += partial_source_problems(manifests)
     for kind, name, document in _documents(manifests):
         if secrets := literal_secrets(document):
             faulty.add((kind, name))
             problems += [manifests.locate[kind, name](finding) for finding in secrets]
-    for (kind, name), numbers in manifests.numbers.items():
-        slots = Slots(document_schema(kinds), kind)
-        if changed := list(changed_texts(slots, numbers)):
-            faulty.add((kind, name))
-            problems += [manifests.locate[kind, name](finding) for finding in changed]
-    for kind, partial, locate in manifests.partials:
-        changed = list(changed_texts(Slots(document_schema(kinds), kind), partial.numbers))
-        problems += [locate(finding) for finding in changed if finding.path not in partial.lost]
+    changed = _changed_numbers(manifests, kinds)
+    faulty |= changed.keys()
+    problems += [problem for found in changed.values() for problem in found]
+    problems += _changed_numbers_of_partials(manifests, kinds)
     problems += rename_problems(manifests)
     own = {name: definition.spec for name, definition in manifests.definitions.items()}
     problems += shared_name_problems(manifests, own)
     problems += circle_problems(manifests)
     unchecked = frozenset(name for name, each in known.items() if each.skipped)
     return CheckedFiles(manifests, frozenset(faulty), tuple(sorted(set(problems))), unchecked)
+
+
+def _changed_numbers(manifests: ManifestSet, kinds: Kinds) -> dict[tuple[str, str], list[Problem]]:
+    """Return the numbers that text would change, by the kind and name of their object."""
+    found = {
+        (kind, name): [
+            manifests.locate[kind, name](finding)
+            for finding in changed_texts(Slots(document_schema(kinds), kind), numbers)
+        ]
+        for (kind, name), numbers in manifests.numbers.items()
+    }
+    return {key: problems for key, problems in found.items() if problems}
+
+
+def _changed_numbers_of_partials(manifests: ManifestSet, kinds: Kinds) -> list[Problem]:
+    return [
+        locate(finding)
+        for kind, partial, locate in manifests.partials
+        for finding in changed_texts(Slots(document_schema(kinds), kind), partial.numbers)
+        if finding.path not in partial.lost
+    ]
 
 
 def _known(
@@ -183,6 +206,8 @@ def _documents(manifests: ManifestSet) -> Iterator[tuple[str, str, Document]]:
         yield "Subscription", name, document
     for name, calendar in manifests.calendars.items():
         yield "Calendar", name, calendar_document(calendar.metadata, calendar.days)
+    for name, source in manifests.sources.items():
+        yield "EventSource", name, source_document(source.metadata, source.spec)
 
 
 def check_against(manifests: ManifestSet, present: Present, wanted: Wanted | None = None) -> None:

@@ -11,6 +11,7 @@ from activityctl.domain.manifests.calendar import count_days, subtract_days
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.metadata import Metadata
 from activityctl.domain.manifests.subscription import SubscriptionSpec
+from activityctl.domain.sources.spec import EventSourceSpec
 from activityctl.domain.values.json_form import API_VERSION
 from activityctl.domain.values.model import JsonValue, canonical
 from activityctl.domain.values.moment import DaySpan
@@ -59,6 +60,11 @@ def subscription_document(metadata: Metadata, spec: SubscriptionSpec) -> Documen
 def calendar_document(metadata: Metadata, days: Iterable[DaySpan]) -> Document:
     """Return the document of a calendar, which can be applied unchanged; all days written out."""
     return _document("Calendar", metadata, {"days": [str(span) for span in days]})
+
+
+def source_document(metadata: Metadata, spec: EventSourceSpec) -> Document:
+    """Return the document of an event source, which can be applied unchanged; without defaults."""
+    return _document("EventSource", metadata, canonical(spec))
 
 
 def _document(kind: str, metadata: Metadata, spec: Document) -> Document:

@@ -16,6 +16,8 @@ from activityctl.errors import NotFoundError
 _SHORT_NAMES: Final[Mapping[str, str]] = {
     "calendar": "Calendar",
     "cal": "Calendar",
+    "source": "EventSource",
+    "src": "EventSource",
     "definition": "ActivityDefinition",
     "def": "ActivityDefinition",
     "subscription": "Subscription",

@@ -1,4 +1,4 @@
-"""JSON forms of definitions, subscriptions and calendars, with keys in camelCase."""
+"""JSON forms of definitions, subscriptions, calendars and event sources, with keys in camelCase."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,9 +6,12 @@ from typing import Any
 from activityctl.domain.bodies.secret_texts import mask_literals
 from activityctl.domain.manifests.calendar import PresentCalendar, count_days
 from activityctl.domain.manifests.definition import Revision
+from activityctl.domain.manifests.event_source import PresentEventSource
 from activityctl.domain.manifests.subscription import Subscription
+from activityctl.domain.sources.traffic import SourceTraffic, traffic_view
 from activityctl.domain.values.credentials import mask_credentials
 from activityctl.domain.values.json_form import View, format_timestamp
+from activityctl.domain.values.model import canonical
 
 
 def subscription_view(subscription: Subscription) -> View:
@@ -62,6 +65,25 @@ def calendar_view(calendar: PresentCalendar) -> View:
         "createdAt": format_timestamp(calendar.created_at),
         "updatedAt": format_timestamp(calendar.updated_at),
         "days": [str(span) for span in calendar.days],
+    }
+
+
+def source_view(source: PresentEventSource, traffic: SourceTraffic) -> View:
+    """Return the JSON form of an event source, with what came to it; it has no secrets."""
+    return {
+        "name": source.name,
+        "description": source.spec.description,
+        "path": f"/v1/sources/{source.name}",
+        "verify": source.spec.verify.text,
+        "isOpen": source.spec.verify.is_open,
+        "secrets": list(source.spec.verify.secret_names),
+        **traffic_view(traffic),
+        "labels": dict(source.labels),
+        "annotations": dict(source.annotations),
+        "applyset": source.applyset,
+        "createdAt": format_timestamp(source.created_at),
+        "updatedAt": format_timestamp(source.updated_at),
+        "spec": mask_literals(canonical(source.spec)),
     }
 
 

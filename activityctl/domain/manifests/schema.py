@@ -13,6 +13,7 @@ from activityctl.domain.events.schema import NAMES_EVENTS, one_form
 from activityctl.domain.manifests.calendar import DayCalendar
 from activityctl.domain.manifests.checks import Kinds
 from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.event_source import EventSource
 from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.manifests.task_template import BLOCK_KINDS
 from activityctl.domain.manifests.trigger_kinds import TRIGGER_KINDS
@@ -25,6 +26,7 @@ Schema = dict[str, Any]
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 DOCUMENT_KINDS: Final[Mapping[str, type[BaseModel]]] = {
     "Calendar": DayCalendar,
+    "EventSource": EventSource,
     "ActivityDefinition": ActivityDefinition,
     "Subscription": SubscriptionManifest,
 }

@@ -18,12 +18,14 @@ from activityctl.domain.gitops.plan import (
     Present,
     live_calendar,
     live_document,
+    live_source,
 )
 from activityctl.domain.gitops.planning import owner_of, plan_changes, plan_deletion
 from activityctl.domain.gitops.set_checks import check_against
 from activityctl.domain.manifests.calendar import DayCalendar
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.document import Document
+from activityctl.domain.manifests.event_source import EventSource
 from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.values.finding import Finding
@@ -40,7 +42,7 @@ async def history(catalog: Catalog, kind: Kind, name: str) -> list[PastChange]:
     changes = await catalog.history(kind, name)
     if not changes:
         raise NotFoundError(
-            kind, name, hint="activityctl get definitions, subscriptions or calendars"
+            kind, name, hint="activityctl get definitions, subscriptions, calendars or sources"
         )
     return changes
 
@@ -144,6 +146,9 @@ def _manifests(kind: Kind, name: str, document: Document) -> ManifestSet:
     if kind == "Calendar":
         calendar = DayCalendar.model_validate_json(text)
         return ManifestSet({}, {}, locators, {name: calendar})
+    if kind == "EventSource":
+        source = EventSource.model_validate_json(text)
+        return ManifestSet(locate=locators, sources={name: source})
     if kind == "ActivityDefinition":
         definition = ActivityDefinition.model_validate_json(text)
         return ManifestSet({name: definition}, {}, locators)
@@ -156,6 +161,7 @@ async def export(
     """Return the selected live objects as documents that can be applied unchanged."""
     present = await catalog.present()
     calendars = [live_calendar(calendar) for _, calendar in sorted(present.calendars.items())]
+    sources = [live_source(source) for _, source in sorted(present.sources.items())]
     definitions = [definition.document for _, definition in sorted(present.definitions.items())]
     subscriptions = [
         live_document(subscription)
@@ -164,7 +170,7 @@ async def export(
     ]
     return [
         document
-        for document in (*calendars, *definitions, *subscriptions)
+        for document in (*calendars, *sources, *definitions, *subscriptions)
         if kind in (None, document["kind"])
         and selection.name in (None, document["metadata"]["name"])
         and selection.labels.items() <= document["metadata"].get("labels", {}).items()

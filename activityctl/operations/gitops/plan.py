@@ -14,6 +14,7 @@ from activityctl.domain.gitops.plan import (
     Wanted,
     live_calendar,
     live_document,
+    live_source,
 )
 from activityctl.domain.gitops.planning import plan_changes
 from activityctl.domain.gitops.renames import with_renames
@@ -83,6 +84,7 @@ def wanted_of(
         take_over,
         allow_empty,
         unread or {},
+        manifests.sources,
     )
 
 
@@ -139,6 +141,9 @@ def documents(made: Plan, present: Present) -> list[tuple[str, Document | None, 
         if change.kind == "Calendar":
             calendar = present.calendars.get(change.name)
             live = live_calendar(calendar) if calendar else None
+        elif change.kind == "EventSource":
+            source = present.sources.get(change.name)
+            live = live_source(source) if source else None
         elif change.kind == "ActivityDefinition":
             definition = present.definitions.get(change.name)
             live = definition.document if definition else None

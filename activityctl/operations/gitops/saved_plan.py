@@ -11,16 +11,20 @@ from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.document import (
     calendar_document,
     definition_document,
+    source_document,
     subscription_document,
 )
+from activityctl.domain.manifests.event_source import EventSource
 from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.values.json_form import API_VERSION, View
 from activityctl.errors import InvalidInputError
 from activityctl.operations.gitops.plan import Planned
 
 _KIND: Final = "SavedPlan"
-_MODELS: Final[Mapping[str, type[DayCalendar | ActivityDefinition | SubscriptionManifest]]] = {
+_Model = DayCalendar | EventSource | ActivityDefinition | SubscriptionManifest
+_MODELS: Final[Mapping[str, type[_Model]]] = {
     "Calendar": DayCalendar,
+    "EventSource": EventSource,
     "ActivityDefinition": ActivityDefinition,
     "Subscription": SubscriptionManifest,
 }
@@ -50,6 +54,9 @@ def save(planned: Planned, wanted: Wanted, source_commit: str | None = None) -> 
     documents = [
         calendar_document(calendar.metadata, calendar.days)
         for calendar in wanted.calendars.values()
+    ]
+    documents += [
+        source_document(source.metadata, source.spec) for source in wanted.sources.values()
     ]
     documents += [
         definition_document(definition.metadata, definition.spec)
@@ -95,6 +102,7 @@ def restore(text: str, name: str) -> SavedPlan:
             found["Calendar"],
             content.get("takeOver") is True,
             content.get("allowEmpty") is True,
+            sources=found["EventSource"],
         )
         commit = content.get("sourceCommit")
         _require_commit(commit)

@@ -56,6 +56,7 @@ def _validated(checked: CheckedFiles, kind: str, name: str) -> Validated:
     is_valid = (kind, name) not in checked.faulty
     notes = [_definition_note(checked, name)] if kind == "Subscription" else []
     notes.append(_calendar_note(checked, kind, name))
+    notes.append(_open_note(checked, kind, name))
     note = "; ".join(filter(None, notes)) or None
     return Validated(kind, name, place.file, place.line, is_valid, note)
 
@@ -70,6 +71,12 @@ def _definition_note(checked: CheckedFiles, name: str) -> str | None:
         return None
     why = f"ActivityDefinition {activity!r} is not among these files"
     return f"{why}; params and triggers were not checked against it"
+
+
+def _open_note(checked: CheckedFiles, kind: str, name: str) -> str | None:
+    if kind != "EventSource" or not checked.manifests.sources[name].spec.verify.is_open:
+        return None
+    return "accepts requests of anybody, because verify is none"
 
 
 def _calendar_note(checked: CheckedFiles, kind: str, name: str) -> str | None:

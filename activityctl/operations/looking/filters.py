@@ -13,7 +13,9 @@ from activityctl.errors import UsageError
 from activityctl.operations.looking.kinds import Kind
 
 _FILTERS: Final[Mapping[str, frozenset[Kind]]] = {
-    "-l": frozenset({"definitions", "subscriptions", "calendars", "runs", "tasks", "deadletters"}),
+    "-l": frozenset(
+        {"definitions", "subscriptions", "calendars", "sources", "runs", "tasks", "deadletters"}
+    ),
     "--subscription": frozenset(
         {"subscriptions", "schedules", "runs", "tasks", "deadletters", "events"}
     ),
@@ -35,8 +37,8 @@ _STATUSES: Final[Mapping[Kind, tuple[str, ...]]] = {
     "breakers": tuple(BreakerStatus),
 }
 _LISTED_IN_FULL: Final = frozenset(
-    {"definitions", "subscriptions", "calendars", "schedules", "workers", "breakers", "limits"}
-    | {"sets", "chains"}
+    {"definitions", "subscriptions", "calendars", "sources", "schedules", "workers"}
+    | {"breakers", "limits", "sets", "chains"}
 )
 """Kinds that come from manifests, so that their number is limited; the others keep growing."""
 _DEFAULT_LIMIT: Final = 100

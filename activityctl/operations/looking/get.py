@@ -43,6 +43,7 @@ from activityctl.operations.looking.kinds import Kind, singular
 from activityctl.operations.looking.limits import limit_views, waiting_tasks
 from activityctl.operations.looking.schedule_view import schedule_view
 from activityctl.operations.looking.secret_users import needed_by
+from activityctl.operations.looking.sources import refusals_of, source_views
 from activityctl.ports import (
     AuditTrail,
     Catalog,
@@ -106,6 +107,7 @@ class ObjectViews:
             "definitions": self._definitions,
             "subscriptions": self._subscriptions,
             "calendars": self._calendars,
+            "sources": lambda chosen: source_views(self._catalog, chosen),
             "revisions": self._revisions,
             "schedules": self._schedules,
             "runs": self._runs,
@@ -114,7 +116,7 @@ class ObjectViews:
             "events": self._stored_events,
             "workers": self._living_workers,
             "breakers": self._breakers,
-            "limits": self._limits,
+            "limits": lambda chosen: limit_views(self._catalog, self._lists, chosen),
             "sets": self._apply_sets,
             "audit": self._audit_entries,
             "chains": self._chain_views,
@@ -142,6 +144,7 @@ class ObjectViews:
             case (
                 "definitions"
                 | "calendars"
+                | "sources"
                 | "revisions"
                 | "tasks"
                 | "workers"
@@ -248,6 +251,8 @@ class ObjectViews:
                 return {"subscription": owner.name}
             case "limits":
                 return {"waitingTasks": await waiting_tasks(self._lists, view["name"])}
+            case "sources":
+                return await refusals_of(self._catalog, view["name"])
             case "tasks":
                 return (await self._histories([view["id"]]))[view["id"]]
             case _:
@@ -389,9 +394,6 @@ class ObjectViews:
 
     async def _breakers(self, selection: Selection) -> list[View]:
         return [breaker_view(breaker) for breaker in await self._lists.breakers(selection)]
-
-    async def _limits(self, selection: Selection) -> list[View]:
-        return await limit_views(self._catalog, self._lists, selection)
 
     async def _dead_letters(self, selection: Selection) -> list[View]:
         letters = await self._lists.dead_letters(selection)

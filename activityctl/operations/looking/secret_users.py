@@ -15,7 +15,7 @@ from activityctl.ports import Catalog
 
 
 async def live_users(catalog: Catalog) -> dict[str, list[str]]:
-    """Return who uses each secret among the live definitions and subscriptions."""
+    """Return who uses each secret among the live objects."""
     present = await catalog.present()
     live = (
         (subscription.name, subscription.definition, subscription.params)
@@ -23,7 +23,8 @@ async def live_users(catalog: Catalog) -> dict[str, list[str]]:
         if subscription.status is not SubscriptionStatus.DELETED
     )
     specs = {name: definition.spec for name, definition in present.definitions.items()}
-    return users_of_secrets(specs, live)
+    sources = {name: source.spec for name, source in present.sources.items()}
+    return users_of_secrets(specs, live, sources)
 
 
 def users_in_files(manifests: ManifestSet, present: Present | None = None) -> dict[str, list[str]]:
@@ -33,13 +34,15 @@ def users_in_files(manifests: ManifestSet, present: Present | None = None) -> di
         (name, manifest.spec.activity, manifest.spec.params)
         for name, manifest in manifests.subscriptions.items()
     ]
+    sources = {name: manifest.spec for name, manifest in manifests.sources.items()}
     if present is None:
-        return users_of_secrets(specs, subscriptions)
+        return users_of_secrets(specs, subscriptions, sources)
     live = {name: definition.spec for name, definition in present.definitions.items()}
     mine = {f"definition/{name}" for name in specs} | {
         f"subscription/{s[0]}" for s in subscriptions
     }
-    users = users_of_secrets({**live, **specs}, subscriptions)
+    mine |= {f"eventsource/{name}" for name in sources}
+    users = users_of_secrets({**live, **specs}, subscriptions, sources)
     found = {secret: [user for user in of if user in mine] for secret, of in users.items()}
     return {secret: of for secret, of in found.items() if of}
 

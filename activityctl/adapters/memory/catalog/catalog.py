@@ -9,6 +9,7 @@ from typing import Any
 
 from activityctl.adapters.memory.catalog.calendars import live_calendars
 from activityctl.adapters.memory.catalog.plans import with_cursor_at, write_history, write_plan
+from activityctl.adapters.memory.catalog.sources import live_sources
 from activityctl.adapters.memory.runs.streaks import with_operator_status
 from activityctl.adapters.memory.schedules.due_schedules import process_due_of_subscriptions
 from activityctl.adapters.memory.state import CatalogTables, MemoryState, spec_of, stored_json
@@ -16,11 +17,13 @@ from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin, PastApply,
 from activityctl.domain.gitops.plan import Plan, Present, PresentDefinition, Recorded
 from activityctl.domain.manifests.calendar import PresentCalendar
 from activityctl.domain.manifests.definition import Revision
+from activityctl.domain.manifests.event_source import PresentEventSource
 from activityctl.domain.manifests.subscription import (
     OperatorStatus,
     Subscription,
     SubscriptionStatus,
 )
+from activityctl.domain.sources.traffic import RefusedRequest, SourceTraffic
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.moment import DaySpan
 from activityctl.domain.values.selection import Selection
@@ -78,6 +81,7 @@ class MemoryCatalog:
             },
             {row.name: row for row in tables.subscriptions.values()},
             {calendar.name: calendar for calendar in live_calendars(tables)},
+            sources={source.name: source for source in live_sources(tables)},
         )
 
     async def write(self, plan: Plan, now: datetime, origin: Origin = UNKNOWN_ORIGIN) -> None:
@@ -135,6 +139,22 @@ class MemoryCatalog:
             and selection.labels.items() <= calendar.labels.items()
         ]
         return sorted(found, key=lambda calendar: calendar.name)[: selection.limit]
+
+    async def listed_sources(
+        self, selection: Selection
+    ) -> list[tuple[PresentEventSource, SourceTraffic]]:
+        """Return the live event sources with what came to them, by name."""
+        found = [
+            (source, self._state.source_traffic.get(source.name, SourceTraffic()))
+            for source in sorted(live_sources(self._tables()), key=lambda source: source.name)
+            if selection.name in (None, source.name)
+            and selection.labels.items() <= source.labels.items()
+        ]
+        return found[: selection.limit]
+
+    async def refused_requests(self, source: str, limit: int) -> list[RefusedRequest]:
+        """Return the last refused requests of an event source, newest first."""
+        return self._state.refused_requests.get(source, [])[::-1][:limit]
 
     async def revisions(self, selection: Selection) -> list[Revision]:
         """Return revisions, newest first."""

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from activityctl.adapters.memory.catalog.calendars import write_calendars
+from activityctl.adapters.memory.catalog.sources import write_sources
 from activityctl.adapters.memory.runs.streaks import keep_or_reset_streak
 from activityctl.adapters.memory.state import (
     CatalogTables,
@@ -31,6 +32,7 @@ def write_plan(
     """Write everything that the plan changes, and its history; an empty plan changes nothing."""
     actions = {(change.kind, change.name): change.action for change in plan.changes}
     write_calendars(plan, now, tables)
+    write_sources(plan, now, tables)
     for name, definition in plan.definitions.items():
         if actions["ActivityDefinition", name] is not Action.UNCHANGED:
             _write_definition(definition, now, tables, plan.applyset)

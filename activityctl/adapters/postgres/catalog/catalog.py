@@ -13,6 +13,12 @@ from activityctl.adapters.postgres.catalog.calendars import (
     calendar_of,
     days_of,
 )
+from activityctl.adapters.postgres.catalog.sources import (
+    SELECT_LIVE_SOURCES,
+    listed_sources,
+    refused_requests,
+    source_of,
+)
 from activityctl.adapters.postgres.catalog.writes import write_history, write_plan
 from activityctl.adapters.postgres.database import (
     Connection,
@@ -41,7 +47,9 @@ from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin, PastApply,
 from activityctl.domain.gitops.plan import Plan, Present, PresentDefinition, Recorded
 from activityctl.domain.manifests.calendar import PresentCalendar
 from activityctl.domain.manifests.definition import Revision
+from activityctl.domain.manifests.event_source import PresentEventSource
 from activityctl.domain.manifests.subscription import OperatorStatus, Subscription
+from activityctl.domain.sources.traffic import RefusedRequest, SourceTraffic
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.moment import DaySpan
 from activityctl.domain.values.selection import Selection
@@ -56,6 +64,7 @@ _SELECT_PRESENT: Final = (
         WHERE d.deleted_at IS NULL""",
     f"SELECT {PLANNED_SUBSCRIPTION_COLUMNS} FROM subscriptions s",
     SELECT_LIVE_CALENDARS,
+    SELECT_LIVE_SOURCES,
 )
 
 
@@ -96,7 +105,9 @@ class PostgresCatalog:
             async with self._database.one_trip() as snapshot:
                 await snapshot.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 cursors = [await snapshot.execute(query.encode()) for query in _SELECT_PRESENT]
-        definitions, subscriptions, calendars = [await cursor.fetchall() for cursor in cursors]
+        definitions, subscriptions, calendars, sources = [
+            await cursor.fetchall() for cursor in cursors
+        ]
         return Present(
             {
                 row["name"]: PresentDefinition(
@@ -111,6 +122,7 @@ class PostgresCatalog:
             },
             {row["name"]: subscription_of(row) for row in subscriptions},
             {row["name"]: calendar_of(row) for row in calendars},
+            sources={row["name"]: source_of(row) for row in sources},
         )
 
     async def write(self, plan: Plan, now: datetime, origin: Origin = UNKNOWN_ORIGIN) -> None:
@@ -176,6 +188,16 @@ class PostgresCatalog:
             limit=selection.limit,
         )
         return [calendar_of(row) for row in rows]
+
+    async def listed_sources(
+        self, selection: Selection
+    ) -> list[tuple[PresentEventSource, SourceTraffic]]:
+        """Return the live event sources with what came to them, by name."""
+        return await listed_sources(self._database, selection)
+
+    async def refused_requests(self, source: str, limit: int) -> list[RefusedRequest]:
+        """Return the last refused requests of an event source, newest first."""
+        return await refused_requests(self._database, source, limit)
 
     async def revisions(self, selection: Selection) -> list[Revision]:
         """Return revisions, newest first."""

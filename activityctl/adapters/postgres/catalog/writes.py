@@ -11,6 +11,7 @@ from psycopg import AsyncCursor
 from psycopg.types.json import Jsonb
 
 from activityctl.adapters.postgres.catalog.calendars import write_calendars
+from activityctl.adapters.postgres.catalog.sources import write_sources
 from activityctl.adapters.postgres.database import Connection
 from activityctl.adapters.postgres.schedules.due_schedules import (
     move_cursors_to_now,
@@ -63,6 +64,7 @@ async def write_plan(connection: Connection, plan: Plan, origin: Origin, now: da
     await process_all_due(connection, [row["id"] for row in await due.fetchall()])
     async with connection.pipeline():
         await write_calendars(connection, plan, changed, now)
+        await write_sources(connection, plan, changed, now)
         for change in changed:
             if change.kind == "ActivityDefinition" and change.action is not Action.DELETED:
                 definition = plan.definitions[change.name]

@@ -18,6 +18,7 @@ from activityctl.adapters.postgres.schema import (
     notice_tables,
     relay_tables,
     run_tables,
+    source_tables,
     wait_tables,
 )
 
@@ -35,6 +36,7 @@ DECLARED = (
     chain_tables,
     relay_tables,
     access_tables,
+    source_tables,
 )
 """The import of these modules completes `metadata`."""
 metadata = SQLModel.metadata

@@ -1,4 +1,4 @@
-"""`activityctl delete`: delete a subscription, a definition or a calendar."""
+"""`activityctl delete`: delete a subscription, a definition, a calendar or an event source."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -50,7 +50,7 @@ def delete(
     wait: WaitForSchedules = None,
     output: TextOrJson = "text",
 ) -> None:
-    """Delete a subscription with its schedules, or a definition or calendar that is not used.
+    """Delete a subscription with its schedules, an event source, or what is not used.
 
     The command lists what it will delete and asks for confirmation. Runs and logs are kept.
     `rollback` restores the object.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from activityctl import wiring
+from activityctl.cli.completion import source_names
 from activityctl.cli.options import SubscriptionOption, output_option
 from activityctl.cli.render.output import check_format, print_json, to_yaml
 from activityctl.cli.session import Session
@@ -45,8 +46,17 @@ def explain(
         typer.Option(
             "--filename",
             "-f",
-            help="A file with events that are not stored; - for standard input.",
+            help="A file with events that are not stored; - for standard input. With --source: a "
+            "saved HTTP request.",
             metavar="PATH",
+        ),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            help="The event source that the HTTP request of --filename is for.",
+            metavar="NAME",
+            autocompletion=source_names,
         ),
     ] = None,
     subscription: SubscriptionOption = None,
@@ -67,6 +77,8 @@ def explain(
     activityctl explain event 8c1f2a3b
 
     activityctl explain event -f event.json --subscription eu-orders
+
+    activityctl explain event -f request.http --source code-host
     """
     session: Session = context.obj
     if path is not None and path.startswith(f"{_EVENT}/"):
@@ -75,13 +87,21 @@ def explain(
     event = None if event is None else name_of(event, "events")
     shape = check_format(output, ("text", "wide", "json") if is_event else ("text", "json"))
     if is_event:
-        from activityctl.cli.explain_event import explain_event
+        from activityctl.cli.explain_event import explain_event, explain_request
 
+        if source is not None:
+            if file is None or event is not None:
+                raise UsageError(
+                    "--source needs a file with an HTTP request, and no id",
+                    hint="activityctl explain event -f request.http --source NAME",
+                )
+            explain_request(session, name_of(source, "sources"), file, subscription, shape)
+            return
         explain_event(session, event, file, subscription, shape)
         return
-    if event or file or subscription:
+    if event or file or subscription or source:
         raise UsageError(
-            "an id, --filename and --subscription are only for events",
+            "an id, --filename, --source and --subscription are only for events",
             hint="activityctl explain event ID",
         )
     schema = document_schema(wiring.known_kinds())

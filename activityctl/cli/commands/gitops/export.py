@@ -30,8 +30,8 @@ def export(
     kind: Annotated[
         str | None,
         typer.Argument(
-            help="Only this kind: definition, subscription or calendar (def, sub, cal). Any other "
-            "word is taken as NAME.",
+            help="Only this kind: definition, subscription, calendar or source (def, sub, cal, "
+            "src). Any other word is taken as NAME.",
             autocompletion=kinds,
         ),
     ] = None,
@@ -61,7 +61,7 @@ def export(
         raise NotFoundError(
             only_kind.lower() if only_kind else "object",
             only_name,
-            hint="activityctl get definitions, subscriptions or calendars",
+            hint="activityctl get definitions, subscriptions, calendars or sources",
         )
     if shape == "json":
         print_json(session.out, list_view(documents))

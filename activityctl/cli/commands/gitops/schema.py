@@ -17,7 +17,8 @@ def schema(
     kind: Annotated[
         str | None,
         typer.Argument(
-            help="Only this kind: definition, subscription or calendar (def, sub, cal); or event."
+            help="Only this kind: definition, subscription, calendar or source (def, sub, cal, "
+            "src); or event."
         ),
     ] = None,
 ) -> None:

@@ -59,7 +59,7 @@ def get(
             min=0,
             max=1_000_000,
             help="The largest number of objects; 0 for all. Without it: all definitions, "
-            "subscriptions, calendars and schedules, and 100 objects of other kinds.",
+            "subscriptions, calendars, sources and schedules, and 100 objects of other kinds.",
             metavar="COUNT",
         ),
     ] = None,

@@ -161,7 +161,7 @@ def test_an_explanation_has_all_facts_of_the_schema():
             "activityctl explain definition.spec.rules; it has when, otherwise",
         ),
         ("definition.spec.timeout.x", "activityctl explain definition.spec.timeout"),
-        ("", "kinds: Calendar, ActivityDefinition, Subscription"),
+        ("", "kinds: Calendar, EventSource, ActivityDefinition, Subscription"),
     ],
 )
 def test_an_unknown_path_has_the_most_similar_one_as_its_hint(path: str, hint: str):

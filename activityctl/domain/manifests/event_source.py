@@ -1,0 +1,29 @@
+"""EventSource: an address whose web hooks become events; `domain.sources` says how."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from activityctl.domain.manifests.metadata import Metadata
+from activityctl.domain.sources.spec import EventSourceSpec
+from activityctl.domain.values.model import Manifest
+
+
+class EventSource(Manifest):
+    """An address, /v1/sources/NAME, whose web hooks become events."""
+
+    metadata: Metadata
+    spec: EventSourceSpec
+
+
+@dataclass(frozen=True, slots=True)
+class PresentEventSource:
+    """An event source as stored in Postgres."""
+
+    name: str
+    spec: EventSourceSpec
+    created_at: datetime
+    updated_at: datetime
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    applyset: str | None = None
