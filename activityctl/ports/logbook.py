@@ -27,6 +27,13 @@ class Logbook(Protocol):
         """Return the cursor before the last `count` of these entries."""
         ...
 
+    async def last(self, wanted: LogFilter, count: int) -> tuple[list[LogEntry], Cursor]:
+        """Return the last `count` of these entries, oldest first, and the cursor after all.
+
+        `page` after the cursor does not read again what was not wanted.
+        """
+        ...
+
     async def is_held_back(self, wanted: LogFilter) -> bool:
         """Return whether there are entries that `page` does not return yet.
 

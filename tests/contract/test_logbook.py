@@ -45,6 +45,22 @@ async def read(
         messages += [entry.message for entry in entries]
 
 
+async def test_the_last_entries_come_with_the_place_after_all(ports: wiring.Ports, now: datetime):
+    wanted = LogFilter(("s",), text="even")
+    assert await ports.logbook.last(wanted, 3) == ([], Cursor())
+    texts = [f"{n} {'even' if n % 2 == 0 else 'odd'}" for n in range(8)]
+    await ports.logbook.append([LogEntry("s", None, text, "info", now) for text in texts])
+    entries, cursor = await ports.logbook.last(wanted, 3)
+    assert [entry.message for entry in entries] == ["2 even", "4 even", "6 even"]
+    assert await ports.logbook.page(LogFilter(("s",)), cursor, limit=10) == ([], cursor)
+    nothing, same = await ports.logbook.last(LogFilter(("s",), text="none"), 3)
+    assert (nothing, same) == ([], cursor)
+    assert await ports.logbook.last(LogFilter(("s",)), 0) == ([], cursor)
+    await ports.logbook.append([LogEntry("s", None, "8 even", "info", now)])
+    (entry,), _ = await ports.logbook.page(wanted, cursor, limit=10)
+    assert entry.message == "8 even"
+
+
 async def test_entries_come_back_in_order_and_as_they_were_written(
     ports: wiring.Ports, now: datetime
 ):

@@ -76,6 +76,15 @@ class PostgresLogbook:
         rows = await self._read(tail_query(wanted), wanted, limit=count + 1)
         return _cursor_of(rows[-1]) if len(rows) > count else Cursor()
 
+    async def last(self, wanted: LogFilter, count: int) -> tuple[list[LogEntry], Cursor]:
+        """Return the last `count` of these entries, oldest first, and the cursor after all."""
+        every = LogFilter(wanted.subscription_ids, wanted.run_id, level="debug")
+        newest = await self._read(tail_query(every), every, limit=1)  # first: more may come
+        rows = await self._read(tail_query(wanted), wanted, limit=count) if count else []
+        ends = [_cursor_of(row) for row in (*newest, *rows[:1])]
+        last = max(ends, key=lambda end: (end.transaction, end.id), default=_START)
+        return [log_entry_of(row) for row in reversed(rows)], last
+
     async def is_held_back(self, wanted: LogFilter) -> bool:
         """Return whether an open transaction is older than the newest of these entries."""
         return bool(await self._read(held_back_query(wanted), wanted, limit=1))

@@ -67,6 +67,5 @@ class RunStory:
 
     async def _log(self, run: Run) -> list[View]:
         wanted = LogFilter((run.subscription_id,), run.id)
-        cursor = await self.logbook.tail(wanted, LOG_LINES)
-        entries, _ = await self.logbook.page(wanted, cursor, limit=LOG_LINES)
+        entries, _ = await self.logbook.last(wanted, LOG_LINES)
         return [log_view(entry) for entry in entries]

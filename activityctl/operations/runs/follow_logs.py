@@ -28,7 +28,11 @@ async def read_logs(
     logbook: Logbook, wanted: LogFilter, *, tail: int | None = None
 ) -> AsyncIterator[LogEntry]:
     """Yield the existing entries, oldest first, then end."""
-    cursor = Cursor() if tail is None else await logbook.tail(wanted, tail)
+    entries, cursor = await _first(logbook, wanted, tail)
+    for entry in entries:
+        yield entry
+    if tail is not None and tail <= _PAGE:
+        return
     while True:
         entries, cursor = await logbook.page(wanted, cursor, limit=_PAGE)
         for entry in entries:
@@ -59,13 +63,14 @@ async def follow_logs(
     got a label; of what is new in it, the entries after the last one are yielded.
     """
     cursor: Cursor | None = None
+    first: list[LogEntry] = []
     asked = _Wanted(wanted, ask_again)
     is_out = False
     while not has_ended():
         try:
             async with signals.listening(LOG_CHANNEL) as payloads, _closed(payloads):
                 if cursor is None:
-                    cursor = Cursor() if tail is None else await logbook.tail(wanted, tail)
+                    first, cursor = await _first(logbook, wanted, tail)
                 waiting = _Waiting(asked, payloads)
                 while not has_ended():
                     wanted = await asked.now()
@@ -75,8 +80,9 @@ async def follow_logs(
                     if is_out:
                         is_out = False
                         on_outage(None)
-                    for entry in entries:
+                    for entry in (*first, *entries):
                         yield entry
+                    first = []
                     if len(entries) < _PAGE:
                         await waiting.for_more(found_some=bool(entries), is_held_back=is_held_back)
         except UnreachableError as error:
@@ -86,6 +92,17 @@ async def follow_logs(
                 on_outage(error)
             is_out = True
             await asyncio.sleep(pause_seconds)
+
+
+async def _first(
+    logbook: Logbook, wanted: LogFilter, tail: int | None
+) -> tuple[list[LogEntry], Cursor]:
+    """Return the entries to begin with, and the cursor after which to go on."""
+    if tail is None:
+        return [], Cursor()
+    if tail > _PAGE:
+        return [], await logbook.tail(wanted, tail)
+    return await logbook.last(wanted, tail)
 
 
 def _closed(payloads: AsyncIterator[str]) -> AbstractAsyncContextManager[object]:

@@ -33,6 +33,12 @@ class MemoryLogbook:
         cursors = [cursor for cursor, entry in self._state.log if wanted.admits(self._named(entry))]
         return cursors[-count - 1] if len(cursors) > count else Cursor()
 
+    async def last(self, wanted: LogFilter, count: int) -> tuple[list[LogEntry], Cursor]:
+        """Return the last `count` of these entries, oldest first, and the cursor after all."""
+        entries = [entry for _, entry in self._state.log if wanted.admits(self._named(entry))]
+        end = self._state.log[-1][0] if self._state.log else Cursor()
+        return entries[-count:] if count else [], end
+
     async def is_held_back(self, wanted: LogFilter) -> bool:  # noqa: ARG002  # nothing is, here
         """Return False: a transaction in memory writes its entries when it commits."""
         return False
