@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-from activityctl.cli.options import parse_labels, parse_moment
 from activityctl.cli.render.output import print_json, print_run_end
 from activityctl.cli.session import Session, now
 from activityctl.domain.runs.dead_letter import DeadLetter, LetterFilter, LetterOutcome
 from activityctl.domain.runs.json_form import run_view
 from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.values.json_form import format_timestamp
-from activityctl.domain.values.selection import Selection
+from activityctl.domain.values.selection import Selection, parse_labels
+from activityctl.domain.values.time_range import parse_moment
 from activityctl.errors import ConflictError, UsageError
 from activityctl.operations.looking.kinds import name_of
 from activityctl.operations.runs.letters import find_letter, open_letters

@@ -17,8 +17,8 @@ from activityctl.domain.runs.run import Run
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.plurals import count_noun
 from activityctl.domain.values.untrusted import escape_line
-from activityctl.operations.looking.get import ObjectViews
 from activityctl.operations.looking.kinds import Kind, singular
+from activityctl.operations.looking.read_ports import object_views
 from activityctl.operations.runs.many import Outcome, counts_text, outcome_view
 from activityctl.wiring import Ports
 
@@ -99,15 +99,7 @@ def confirmed(
 
 async def subscription_views(ports: Ports, chosen: Sequence[Subscription]) -> list[View]:
     """Return the views of these subscriptions, as `get` lists them."""
-    views = ObjectViews(
-        ports.catalog,
-        ports.register,
-        ports.run_lists,
-        ports.events,
-        ports.workers,
-        ports.audit,
-        chains=ports.chains,
-    )
+    views = object_views(ports)
     return await views.subscription_views(chosen)
 
 

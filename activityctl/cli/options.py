@@ -1,8 +1,7 @@
 """Options and arguments that several commands share, and the functions that parse their values."""
 
-import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -11,6 +10,7 @@ import typer
 from activityctl.cli.completion import kinds, subscription_names
 from activityctl.cli.references import run_reference, subscription_reference
 from activityctl.cli.session import Session
+from activityctl.domain.values.time_range import is_duration, parse_moment
 from activityctl.errors import UsageError
 from activityctl.operations.looking.kinds import kind_and_name, kind_of
 
@@ -216,31 +216,6 @@ Until = Annotated[
 OldFrom = Annotated[str | None, typer.Option("--from", hidden=True)]
 OldTo = Annotated[str | None, typer.Option("--to", hidden=True)]
 
-_SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-def parse_seconds(text: str) -> float:
-    """Return the seconds of a duration such as `30s`, `5m` or `1h30m`.
-
-    UsageError for any other text.
-    """
-    parts = _SPAN.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise UsageError(f"not a duration: {text!r}", hint="write 30s, 5m, 2h or 1d")
-    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
-
-
-def parse_labels(pairs: Sequence[str]) -> dict[str, str]:
-    """Return the labels of `-l key=value[,key=value]`."""
-    labels: dict[str, str] = {}
-    for pair in (part for text in pairs for part in text.split(",")):
-        key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise UsageError(f"not a label: {pair!r}", hint="write -l key=value")
-        labels[key] = value
-    return labels
-
 
 def is_catalog_kind(word: str) -> bool:
     """Tell whether the word is a kind that manifests have."""
@@ -291,57 +266,6 @@ def default_files(paths: Sequence[str]) -> list[str]:
     if Path("definitions").is_dir():
         return ["definitions"]
     raise UsageError("no manifests given", hint="name files or folders with -f")
-
-
-def parse_moment(text: str, now: datetime) -> datetime:
-    """Return the moment that a value of `--since` or `--until` means.
-
-    `2h` and `-2h` are two hours ago, `+2h` is in two hours. A date is its midnight in UTC. A time
-    without an offset is in UTC. UsageError for any other text.
-    """
-    if text == "now":
-        return now
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return _moment_of_duration(text, now)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _moment_of_duration(text: str, now: datetime) -> datetime:
-    is_future = text.startswith("+")
-    try:
-        distance = timedelta(seconds=parse_seconds(text[1:] if text[:1] in {"+", "-"} else text))
-        return now + distance if is_future else now - distance
-    except (UsageError, OverflowError) as error:
-        raise UsageError(
-            f"not a point in time: {text!r}",
-            hint="write 2h (two hours ago), +2h (in two hours), now, 2026-12-31 "
-            "or 2026-12-31T18:00:00Z",
-        ) from error
-
-
-def parse_time_range(
-    since: str | None, until: str | None, now: datetime
-) -> tuple[datetime | None, datetime | None]:
-    """Return the start and the end of a time range; None for an end that is not given.
-
-    UsageError if the end is before the start.
-    """
-    first = None if since is None else parse_moment(since, now)
-    last = None if until is None else parse_moment(until, now)
-    if first is not None and last is not None and last < first:
-        hint = f"for a time in the future, write --until +{until}" if is_duration(until) else None
-        raise UsageError(f"--until {until} is before --since {since}", hint=hint)
-    return first, last
-
-
-def is_duration(text: str | None) -> bool:
-    """Tell whether the text is a duration without a sign, such as `2h`."""
-    try:
-        return text is not None and parse_seconds(text) >= 0
-    except UsageError:
-        return False
 
 
 def replace_old_option(

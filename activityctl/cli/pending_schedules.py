@@ -1,8 +1,8 @@
 """Report the schedules that a command has changed and that are not yet updated in Temporal."""
 
-from activityctl.cli.options import parse_seconds
 from activityctl.cli.session import Session
 from activityctl.domain.values.plurals import count_noun
+from activityctl.domain.values.time_range import parse_seconds
 from activityctl.errors import RefusedError, WaitTimeoutError
 from activityctl.operations.gitops.apply import Applied
 

@@ -9,7 +9,6 @@ import typer
 
 from activityctl.cli.confirm import require_yes
 from activityctl.cli.many import many_progress
-from activityctl.cli.options import parse_seconds
 from activityctl.cli.render.outcome_text import print_outcomes_of_replay
 from activityctl.cli.render.output import print_json, print_run_end
 from activityctl.cli.render.progress import progress_bar
@@ -27,6 +26,7 @@ from activityctl.domain.runs.run import ENDED_RUNS, FAILURES, Run, RunStatus
 from activityctl.domain.values.choice import Choice
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.model import NAME_PATTERN
+from activityctl.domain.values.time_range import parse_seconds
 from activityctl.domain.values.untrusted import escape_line
 from activityctl.errors import ConflictError, NotFoundError, UsageError
 from activityctl.operations.looking.choose import choose_runs

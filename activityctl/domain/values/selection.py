@@ -1,8 +1,10 @@
 """Selection: which objects of a kind a list contains."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+
+from activityctl.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +38,14 @@ class Selection:
     def with_limit(self, limit: int | None) -> "Selection":
         """Return the same selection with this limit."""
         return replace(self, limit=limit)
+
+
+def parse_labels(pairs: Sequence[str]) -> dict[str, str]:
+    """Return the labels of `-l key=value[,key=value]`."""
+    labels: dict[str, str] = {}
+    for pair in (part for text in pairs for part in text.split(",")):
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UsageError(f"not a label: {pair!r}", hint="write -l key=value")
+        labels[key] = value
+    return labels

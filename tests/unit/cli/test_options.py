@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from activityctl.cli.options import parse_moment, parse_time_range, replace_old_option
+from activityctl.cli.options import replace_old_option
 from activityctl.cli.session import Session
+from activityctl.domain.values.time_range import parse_moment, parse_time_range
 from activityctl.errors import UsageError
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

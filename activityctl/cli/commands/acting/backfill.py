@@ -18,8 +18,6 @@ from activityctl.cli.options import (
     Until,
     WaitForRuns,
     Yes,
-    parse_seconds,
-    parse_time_range,
     replace_old_option,
 )
 from activityctl.cli.render.backfill_text import (
@@ -33,6 +31,7 @@ from activityctl.cli.render.output import check_format, print_json
 from activityctl.cli.session import Session, now
 from activityctl.cli.told_waits import told_wait
 from activityctl.domain.runs.backfill import BackfillProgress
+from activityctl.domain.values.time_range import parse_seconds, parse_time_range
 from activityctl.errors import UsageError
 from activityctl.operations.runs.backfill import (
     BackfillPreview,

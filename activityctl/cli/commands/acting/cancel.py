@@ -23,9 +23,6 @@ from activityctl.cli.options import (
     WaitForRuns,
     Yes,
     output_option,
-    parse_labels,
-    parse_moment,
-    parse_seconds,
 )
 from activityctl.cli.server_time import server_clock
 from activityctl.cli.session import Session, now
@@ -34,6 +31,8 @@ from activityctl.cli.wait_for_run import wait_for_run_in_session
 from activityctl.domain.runs.json_form import run_view
 from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.values.choice import Choice
+from activityctl.domain.values.selection import parse_labels
+from activityctl.domain.values.time_range import parse_moment, parse_seconds
 from activityctl.operations.looking.choose import choose_runs
 from activityctl.operations.runs.actions import cancel as request_cancellation
 from activityctl.operations.runs.many import REFUSED, Outcome, act_on_each

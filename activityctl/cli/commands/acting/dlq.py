@@ -24,7 +24,6 @@ from activityctl.cli.options import (
     Timeout,
     Yes,
     output_option,
-    parse_seconds,
 )
 from activityctl.cli.render.columns import columns_of
 from activityctl.cli.render.help_page import CommandGroup
@@ -41,6 +40,7 @@ from activityctl.domain.runs.dead_letter import (
     LetterStatus,
 )
 from activityctl.domain.runs.json_form import dead_letter_view
+from activityctl.domain.values.time_range import parse_seconds
 from activityctl.errors import UsageError
 from activityctl.operations.runs.letter_view import letter_view
 from activityctl.operations.runs.letters import (

@@ -7,10 +7,11 @@ import typer
 from activityctl import wiring
 from activityctl.cli.emit_flow import open_input, store_events
 from activityctl.cli.emit_options import DEFAULT_SOURCE, EventOptions
-from activityctl.cli.options import WAIT_FOR_RUNS, DryRun, Timeout, output_option, parse_seconds
+from activityctl.cli.options import WAIT_FOR_RUNS, DryRun, Timeout, output_option
 from activityctl.cli.render.emit_dry_run import print_dry_run
 from activityctl.cli.render.output import Format, check_format
 from activityctl.cli.session import Session
+from activityctl.domain.values.time_range import parse_seconds
 from activityctl.operations.events.dry_run import DryRunIndex
 from activityctl.wiring import Ports
 

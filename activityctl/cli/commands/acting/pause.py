@@ -11,9 +11,10 @@ from activityctl.cli.many import (
     SubscriptionArguments,
     SubscriptionLabels,
 )
-from activityctl.cli.options import Yes, output_option, parse_labels
+from activityctl.cli.options import Yes, output_option
 from activityctl.cli.subscription_status import StatusChange, change_statuses
 from activityctl.domain.manifests.subscription import SubscriptionStatus
+from activityctl.domain.values.selection import parse_labels
 
 
 def pause(

@@ -19,10 +19,6 @@ from activityctl.cli.options import (
     Until,
     Yes,
     output_option,
-    parse_labels,
-    parse_moment,
-    parse_seconds,
-    parse_time_range,
 )
 from activityctl.cli.render.help_page import CommandGroup
 from activityctl.cli.render.output import check_format, print_json
@@ -44,6 +40,8 @@ from activityctl.domain.runs.replay_request import ReplayRequest as ReplayOfRuns
 from activityctl.domain.values import ids
 from activityctl.domain.values.choice import Choice
 from activityctl.domain.values.plurals import count_noun
+from activityctl.domain.values.selection import parse_labels
+from activityctl.domain.values.time_range import parse_moment, parse_seconds, parse_time_range
 from activityctl.errors import UsageError
 from activityctl.operations.events.replay_events import replay_archived_events
 from activityctl.operations.events.replay_preview import (

@@ -18,7 +18,7 @@ from activityctl.cli.many import (
     split_statuses,
     subscription_views,
 )
-from activityctl.cli.options import Timeout, Yes, output_option, parse_labels, parse_seconds
+from activityctl.cli.options import Timeout, Yes, output_option
 from activityctl.cli.render.output import print_json, print_run_end
 from activityctl.cli.server_time import server_clock
 from activityctl.cli.session import Session
@@ -32,6 +32,8 @@ from activityctl.domain.values import ids
 from activityctl.domain.values.choice import Choice
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.model import JsonValue
+from activityctl.domain.values.selection import parse_labels
+from activityctl.domain.values.time_range import parse_seconds
 from activityctl.errors import InvalidInputError
 from activityctl.operations.looking.choose import choose_subscriptions
 from activityctl.operations.looking.kinds import name_of

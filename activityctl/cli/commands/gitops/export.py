@@ -5,20 +5,14 @@ from typing import Annotated
 import typer
 
 from activityctl.cli.completion import kinds
-from activityctl.cli.options import (
-    Labels,
-    catalog_kind,
-    is_catalog_kind,
-    output_option,
-    parse_labels,
-)
+from activityctl.cli.options import Labels, catalog_kind, is_catalog_kind, output_option
 from activityctl.cli.render.output import check_format, print_json, to_yaml
 from activityctl.cli.session import Session
 from activityctl.domain.bodies.secret_texts import mask_literals
 from activityctl.domain.gitops.plan import Kind
 from activityctl.domain.manifests.document import Document
 from activityctl.domain.values.json_form import list_view
-from activityctl.domain.values.selection import Selection
+from activityctl.domain.values.selection import Selection, parse_labels
 from activityctl.errors import NotFoundError
 from activityctl.operations.gitops.history import export as read_documents
 from activityctl.operations.looking.kinds import kind_and_name

@@ -19,9 +19,7 @@ from activityctl.cli.options import (
     TakeOver,
     Until,
     default_files,
-    is_duration,
     output_option,
-    parse_time_range,
     replace_old_option,
 )
 from activityctl.cli.render.output import check_format, print_json
@@ -31,6 +29,7 @@ from activityctl.cli.render.progress import event_progress
 from activityctl.cli.session import Session, now
 from activityctl.domain.gitops.trigger_impact import impact_view
 from activityctl.domain.values.duration import format_duration, parse_duration
+from activityctl.domain.values.time_range import is_duration, parse_time_range
 from activityctl.errors import RefusedError, UsageError, reason_of
 from activityctl.operations.gitops.plan import Planned, plan_of_files, wanted_of
 from activityctl.operations.gitops.plan_impact import compare_with_events

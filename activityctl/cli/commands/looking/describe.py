@@ -8,14 +8,10 @@ from activityctl import wiring
 from activityctl.cli.options import ListedKind, output_option, required_name
 from activityctl.cli.render.output import check_format, print_json, to_yaml
 from activityctl.cli.session import Session
-from activityctl.domain.runs.lateness import lateness_view
 from activityctl.domain.values.json_form import API_VERSION, View
 from activityctl.errors import UsageError
-from activityctl.operations.looking.definition_story import DefinitionStory
-from activityctl.operations.looking.get import ObjectViews
+from activityctl.operations.looking.describe import describe as describe_object
 from activityctl.operations.looking.kinds import Kind, kind_and_name, singular
-from activityctl.operations.looking.run_story import RunStory
-from activityctl.operations.looking.subscription_story import SubscriptionStory
 from activityctl.wiring import Ports
 
 _FORMATS = ("text", "yaml", "json", "html", "svg")
@@ -76,7 +72,7 @@ def describe(
     reference = required_name(given)
 
     async def read(ports: Ports) -> View:
-        return await _read(ports, wanted, reference, last=last)
+        return await describe_object(ports, wanted, reference, last=last)
 
     view = {"apiVersion": API_VERSION, "kind": singular(shown), **session.with_ports(read)}
     if "secrets" in view:
@@ -92,39 +88,3 @@ def describe(
         from activityctl.cli.describing import show_page
 
         show_page(session, view, shape, timeline=timeline)
-
-
-async def _read(
-    ports: Ports,
-    kind: Kind,
-    reference: str,
-    *,
-    last: bool,  # an option of the command
-) -> View:
-    views = ObjectViews(
-        ports.catalog,
-        ports.register,
-        ports.run_lists,
-        ports.events,
-        ports.workers,
-        ports.audit,
-        chains=ports.chains,
-    )
-    lists = ports.run_lists
-    if kind == "runs" or last:
-        run = RunStory(views, ports.catalog, lists, ports.runs, ports.logbook)
-        found = await (run.tell_last(reference) if last else run.tell(reference))
-        late = await ports.lateness.of_runs([found["id"]])
-        return {**found, "late": [lateness_view(each) for each in late]} if late else found
-    if kind in _PAGES:
-        now = ports.workers.server_time()
-        if kind == "definitions":
-            definition = DefinitionStory(
-                views, ports.catalog, ports.register, ports.outbox, ports.facts
-            )
-            return await definition.tell(reference, now)
-        subscription = SubscriptionStory(
-            views, ports.catalog, ports.register, ports.outbox, lists, ports.facts, ports.chains
-        )
-        return await subscription.tell(reference, now)
-    return await views.describe(kind, reference)

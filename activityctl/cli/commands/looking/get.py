@@ -16,16 +16,16 @@ from activityctl.cli.options import (
     SubscriptionOption,
     Until,
     output_option,
-    parse_labels,
-    parse_time_range,
 )
 from activityctl.cli.render.output import FORMATS
 from activityctl.cli.render.view_path import CUSTOM
 from activityctl.cli.session import Session, now
-from activityctl.domain.values.selection import Selection
+from activityctl.domain.values.selection import Selection, parse_labels
+from activityctl.domain.values.time_range import parse_time_range
 from activityctl.operations.looking.filters import default_limit
-from activityctl.operations.looking.get import ObjectViews, Page
+from activityctl.operations.looking.get import Page
 from activityctl.operations.looking.kinds import kind_and_name
+from activityctl.operations.looking.read_ports import object_views
 from activityctl.wiring import Ports
 
 
@@ -127,15 +127,7 @@ def get(
         )
 
     async def read(ports: Ports, selection: Selection) -> Page:
-        views = ObjectViews(
-            ports.catalog,
-            ports.register,
-            ports.run_lists,
-            ports.events,
-            ports.workers,
-            ports.audit,
-            chains=ports.chains,
-        )
+        views = object_views(ports)
         return await views.page(wanted, reference, selection)
 
     async def list_once(ports: Ports) -> Page:

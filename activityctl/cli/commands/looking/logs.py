@@ -9,21 +9,15 @@ from typing import Annotated
 import typer
 
 from activityctl.cli.completion import subscription_names
-from activityctl.cli.options import (
-    Labels,
-    RunOption,
-    Since,
-    Until,
-    output_option,
-    parse_labels,
-    parse_time_range,
-)
+from activityctl.cli.options import Labels, RunOption, Since, Until, output_option
 from activityctl.cli.render.log_text import LogLines
 from activityctl.cli.render.output import check_format, print_json
 from activityctl.cli.session import Session, now
 from activityctl.cli.streams import output_has_failed, raise_if_reader_has_gone
 from activityctl.domain.values.json_form import list_view
 from activityctl.domain.values.log import LEVELS, Level, LogEntry, LogFilter
+from activityctl.domain.values.selection import parse_labels
+from activityctl.domain.values.time_range import parse_time_range
 from activityctl.domain.values.untrusted import escape_line
 from activityctl.errors import NotFoundError, UnreachableError, UsageError
 from activityctl.operations.runs.follow_logs import follow_logs, read_logs

@@ -14,15 +14,14 @@ from activityctl.cli.options import (
     Since,
     TriggerOption,
     Until,
-    is_duration,
     output_option,
-    parse_time_range,
     replace_old_option,
 )
 from activityctl.cli.references import subscription_reference
 from activityctl.cli.render.next_text import MOST_LISTED, print_upcoming
 from activityctl.cli.render.output import check_format
 from activityctl.cli.session import Session, now
+from activityctl.domain.values.time_range import is_duration, parse_time_range
 from activityctl.errors import UsageError
 from activityctl.operations.gitops.load import load_manifests
 from activityctl.operations.looking.upcoming import TimeRange, upcoming, upcoming_of_files

@@ -2,12 +2,13 @@
 
 import typer
 
-from activityctl.cli.options import RunArgument, TextOrJson, Timeout, parse_seconds
+from activityctl.cli.options import RunArgument, TextOrJson, Timeout
 from activityctl.cli.render.output import check_format, print_json, print_run_end
 from activityctl.cli.session import Session
 from activityctl.cli.wait_for_run import wait_for_run_in_session
 from activityctl.domain.runs.json_form import run_view
 from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.values.time_range import parse_seconds
 from activityctl.wiring import Ports
 
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from activityctl import wiring
 from activityctl.cli.completion import key_names
-from activityctl.cli.options import TextOrJson, parse_seconds
+from activityctl.cli.options import TextOrJson
 from activityctl.cli.render.help_page import CommandGroup
 from activityctl.cli.render.output import check_format, print_json, styled
 from activityctl.cli.session import Session
@@ -18,6 +18,7 @@ from activityctl.domain.chain.conformance import Check
 from activityctl.domain.chain.hook_signatures import SignatureProfile
 from activityctl.domain.chain.keys import KeyKind
 from activityctl.domain.values.finding import findings_of
+from activityctl.domain.values.time_range import parse_seconds
 from activityctl.domain.values.untrusted import escape_controls
 from activityctl.errors import UsageError
 from activityctl.operations.looking.executor_check import ExecutorCheck, ExecutorService

@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from activityctl import wiring
-from activityctl.cli.options import Since, TextOrJson, parse_moment
+from activityctl.cli.options import Since, TextOrJson
 from activityctl.cli.render.output import check_format, print_json
 from activityctl.cli.render.verification_text import print_verification
 from activityctl.cli.session import Session, now
 from activityctl.domain.runs.verification import VerifiedHistory, verification_view
+from activityctl.domain.values.time_range import parse_moment
 from activityctl.errors import UsageError
 from activityctl.operations.runs.verify import history_files
 from activityctl.operations.runs.verify import verify as verify_histories
