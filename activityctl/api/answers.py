@@ -1,9 +1,10 @@
-"""JSON answers, in the same form as `-o json` of the command line."""
+"""JSON answers, in the same form as `-o json` of the command line, with ETag."""
 
+import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 
@@ -11,7 +12,20 @@ def json_response(
     view: object, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Return the answer with this JSON."""
-    text: Any = json.dumps(view, ensure_ascii=False, allow_nan=False)
-    return Response(
-        text.encode("utf-8", "replace"), status, dict(headers or {}), media_type="application/json"
-    )
+    body = json.dumps(view, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+    return Response(body, status, dict(headers or {}), media_type="application/json")
+
+
+def tagged_response(request: Request, view: object) -> Response:
+    """Return the answer with its ETag; 304 without a body if the client has the same already."""
+    answer = json_response(view)
+    tag = f'"{hashlib.sha256(bytes(answer.body)).hexdigest()[:32]}"'
+    known = [part.strip().removeprefix("W/") for part in _known(request).split(",")]
+    if tag in known or "*" in known:
+        return Response(status_code=304, headers={"ETag": tag})
+    answer.headers["ETag"] = tag
+    return answer
+
+
+def _known(request: Request) -> str:
+    return request.headers.get("if-none-match", "")

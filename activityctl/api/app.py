@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fastapi import Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from activityctl import wiring
@@ -16,7 +17,15 @@ from activityctl.api.identity import Identity, require_caller
 from activityctl.api.problems import problem_response
 from activityctl.api.rates import Rates
 from activityctl.api.refusals import MethodNotAllowedError, NoSuchPathError
-from activityctl.api.routes import events, health, sources
+from activityctl.api.routes import (
+    events,
+    health,
+    logs,
+    objects,
+    runs,
+    sources,
+    subscriptions,
+)
 from activityctl.errors import ActivityctlError, UsageError
 from activityctl.settings import Settings
 from activityctl.version import VERSION
@@ -59,10 +68,13 @@ def build_app(settings: Settings, options: ApiOptions | None = None) -> FastAPI:
     app.state.rates = Rates(chosen.rate, chosen.burst, time.monotonic)
     app.state.identity = Identity(settings.home if settings.uses_local_daemon else None)
     app.include_router(health.router)
-    app.include_router(events.router, prefix="/v1", dependencies=[Depends(require_caller)])
     app.include_router(sources.router, prefix="/v1")
+    # The lists come last: their paths would also fit those of the others.
+    for area in (events, subscriptions, runs, logs, objects):
+        app.include_router(area.router, prefix="/v1", dependencies=[Depends(require_caller)])
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(ActivityctlError, _on_error)
+    app.add_exception_handler(RequestValidationError, _on_wrong_parameter)
     gate_rates = Rates(chosen.rate, chosen.burst, time.monotonic)
     app.add_middleware(Gate, hosts=chosen.hosts, rates=gate_rates)
     return app
@@ -81,6 +93,14 @@ async def _on_error(request: Request, error: Exception) -> Response:
     """Answer an error of an operation; the gate answers those that are none of ours."""
     assert isinstance(error, ActivityctlError)  # noqa: S101  # it is registered for these
     return problem_response(error, request.state.request_id)
+
+
+async def _on_wrong_parameter(request: Request, error: Exception) -> Response:
+    """Answer parameters of the query or the path that are wrong."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101  # it is registered for these
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"][1:])
+    return problem_response(UsageError(f"{place}: {first['msg']}"), request.state.request_id)
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:

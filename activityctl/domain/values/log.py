@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Literal, get_args
 
 from activityctl.domain.values.model import JsonValue
+from activityctl.errors import UsageError
 
 Level = Literal["debug", "info", "warning", "error"]
+_CURSOR: Final = re.compile(r"(\d{1,18})-(\d{1,18})", re.ASCII)
 LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 """From the least to the most serious."""
 
@@ -37,6 +39,18 @@ class Cursor:
     transaction: int = 0
     id: int = 0
 
+    def __str__(self) -> str:
+        """Return the text that `parse_cursor` reads."""
+        return f"{self.transaction}-{self.id}"
+
+
+def parse_cursor(text: str) -> Cursor:
+    """Return the cursor of a text; UsageError if it is none."""
+    found = _CURSOR.fullmatch(text)
+    if found is None:
+        raise UsageError(f"{text[:60]!r} is no cursor", hint="give the cursor of a page")
+    return Cursor(int(found[1]), int(found[2]))
+
 
 @dataclass(frozen=True, slots=True)
 class LogFilter:
@@ -58,6 +72,10 @@ class LogFilter:
     def levels(self) -> tuple[Level, ...]:
         """The levels that are read."""
         return LEVELS[LEVELS.index(self.level) :]
+
+    def of(self, subscription_ids: tuple[str, ...], run_id: str | None = None) -> "LogFilter":
+        """Return the same filter for these subscriptions, or for one run."""
+        return replace(self, subscription_ids=subscription_ids, run_id=run_id)
 
     def admits(self, entry: LogEntry) -> bool:
         """Return whether the entry is one of those that are read."""

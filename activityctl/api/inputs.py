@@ -1,0 +1,40 @@
+"""Reads JSON bodies strictly into models, and refuses what does not fit with the field's name."""
+
+from typing import Any, TypeVar
+
+from fastapi import Request
+from pydantic import ValidationError
+
+from activityctl import wiring
+from activityctl.domain.values.model import Manifest
+from activityctl.errors import InvalidInputError
+
+Model = TypeVar("Model", bound=Manifest)
+_NAME = "body"
+
+
+async def read_body(request: Request, model: type[Model]) -> Model:
+    """Return the body as the model; an absent body is an empty object.
+
+    InvalidInputError for JSON that is not valid, and for a field that is unknown or wrong.
+    """
+    async with request.app.state.intake.body(request) as body:
+        value = (
+            wiring.parse_json(body.decode("utf-8", "surrogateescape"), _NAME, example="{}")
+            if (body.strip())
+            else {}
+        )
+    if not isinstance(value, dict):
+        raise InvalidInputError("the body is not a JSON object", hint='send {"name": "value"}')
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or _NAME
+        raise InvalidInputError(f"{place}: {first['msg']}") from None
+
+
+def body_of(model: type[Manifest], example: dict[str, Any]) -> dict[str, Any]:
+    """Return what OpenAPI says about such a body."""
+    content = {"schema": model.model_json_schema(), "example": example}
+    return {"requestBody": {"content": {"application/json": content}}}

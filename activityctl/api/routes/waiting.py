@@ -1,0 +1,49 @@
+"""Waits for the end of a run, within the time that a request may take."""
+
+import asyncio
+from typing import Annotated, Final
+
+from fastapi import Query, Request, Response
+
+from activityctl import wiring
+from activityctl.api.answers import json_response
+from activityctl.domain.runs.json_form import run_view
+from activityctl.errors import ActivityctlError
+from activityctl.operations.runs.wait import wait_for_run
+from activityctl.settings import Settings
+
+LONGEST: Final = 60
+_SECONDS_TO_CONNECT: Final = 2.0
+WaitSeconds = Annotated[
+    float, Query(ge=0, le=LONGEST, description="wait so many seconds for the end of the run")
+]
+
+
+async def ended_or_queued(request: Request, run_id: str, seconds: float) -> Response:
+    """Return 202 with the run's id, or the run once it has ended if seconds are given."""
+    location = {"Location": f"/v1/runs/{run_id}"}
+    if not seconds:
+        return json_response({"id": run_id, "status": "queued"}, 202, location)
+    return json_response(await ended(request, run_id, seconds), headers=location)
+
+
+async def ended(request: Request, run_id: str, seconds: float) -> object:
+    """Return the run once it has ended; WaitTimeoutError says why it has not ended in time."""
+    ports: wiring.Ports = request.app.state.ports
+    run = await wait_for_run(
+        ports.run_lists,
+        ports.workers,
+        run_id,
+        timeout_seconds=seconds,
+        reaches_temporal=lambda: _reaches_temporal(request.app.state.settings),
+    )
+    return run_view(run)
+
+
+async def _reaches_temporal(settings: Settings) -> bool:
+    try:
+        async with asyncio.timeout(_SECONDS_TO_CONNECT):
+            await wiring.connect_temporal(settings)
+    except (ActivityctlError, TimeoutError):
+        return False
+    return True

@@ -1,0 +1,66 @@
+"""What a caller may see and change. What it may not see is as absent: 404, with the same words."""
+
+from activityctl.domain.access.caller import Caller
+from activityctl.domain.manifests.subscription import Subscription
+from activityctl.domain.runs.run import Run
+from activityctl.errors import AmbiguousError, NotAllowedError, NotFoundError
+from activityctl.wiring import Ports
+
+
+class Sight:
+    """Finds objects for one caller."""
+
+    def __init__(self, ports: Ports, caller: Caller) -> None:
+        self._ports = ports
+        self.caller = caller
+
+    async def subscription(self, reference: str) -> Subscription:
+        """Return a subscription that the caller may see; else NotFoundError."""
+        try:
+            found = await self._ports.catalog.find_subscription(reference)
+        except (AmbiguousError, NotFoundError):
+            if self.caller.reads_all:
+                raise
+            raise absent("subscription", reference) from None
+        if self.caller.reads_all or self._operates(found):
+            return found
+        raise absent("subscription", reference)
+
+    async def run(self, reference: str) -> tuple[Run, Subscription]:
+        """Return a run that the caller may see, and its subscription; else NotFoundError."""
+        try:
+            run = await self._ports.run_lists.find_run(reference)
+        except (AmbiguousError, NotFoundError):
+            if self.caller.reads_all:
+                raise
+            raise absent("run", reference) from None
+        owner = await self._ports.catalog.find_subscription(run.subscription_id)
+        if self.caller.reads_all or self._operates(owner):
+            return run, owner
+        raise absent("run", reference)
+
+    def require_operates(self, owner: Subscription) -> None:
+        """Raise NotAllowedError if the caller may see the subscription, but not operate it."""
+        if not self._operates(owner):
+            raise NotAllowedError(
+                f"this token may not operate {owner.name}",
+                hint=f"activityctl tokens create NAME --scope operate:subscription={owner.name}",
+            )
+
+    def require_all(self, kind: str) -> None:
+        """Raise NotAllowedError if the caller may not read everything."""
+        if kind == "audit" and not self.caller.is_admin:
+            raise NotAllowedError("only a token with the scope admin may read the audit")
+        if not self.caller.reads_all:
+            raise NotAllowedError(
+                f"this token may not list all {kind}",
+                hint="name one of its subscriptions with ?subscription=, or use the scope read",
+            )
+
+    def _operates(self, owner: Subscription) -> bool:
+        return self.caller.may_operate(owner.name, owner.labels)
+
+
+def absent(kind: str, reference: str) -> NotFoundError:
+    """Return the error for what is absent, or is not the caller's to see."""
+    return NotFoundError(kind, reference)
