@@ -47,6 +47,17 @@ def test_it_gives_the_same_code_and_output(
     )
 
 
+def test_one_whose_output_goes_to_a_full_disk_fails_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    full = Path("/dev/full")
+    forked = run_command("schema", environment=os.environ, folder=tmp_path, out=full)
+    monkeypatch.setenv("TESTS_START_NEW_PROCESSES", "1")
+    new = run_command("schema", environment=os.environ, folder=tmp_path, out=full)
+    assert forked.returncode == new.returncode == 74
+    assert forked.stderr == new.stderr
+
+
 def test_one_that_takes_too_long_is_killed():
     environment = {
         **os.environ,

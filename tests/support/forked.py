@@ -38,6 +38,7 @@ def run_command(
     environment: Mapping[str, str],
     folder: Path | None = None,
     stdin: str | None = None,
+    out: Path | None = None,
     timeout: float = 90,
 ) -> subprocess.CompletedProcess[str]:
     """Run `activityctl ARGUMENTS` as a process of its own, and return its code and output.
@@ -47,20 +48,23 @@ def run_command(
         environment: Its whole environment.
         folder: Its working folder; that of this process unless given.
         stdin: What it reads; nothing unless given.
+        out: The file that its standard output goes to, instead of the result.
         timeout: After so many seconds it is killed, and `subprocess.TimeoutExpired` is raised.
     """
     words = [str(COMMAND), *arguments]
     if _needs_a_new_process(environment):
-        return subprocess.run(
-            words,
-            env=environment,
-            cwd=folder,
-            input=stdin or "",
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        with out.open("w") if out else contextlib.nullcontext(subprocess.PIPE) as stdout:
+            return subprocess.run(
+                words,
+                env=environment,
+                cwd=folder,
+                input=stdin or "",
+                stdout=stdout,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=timeout,
+                check=False,
+            )
     request = {"words": words, "environment": dict(environment)}
     request["folder"] = str(folder or Path.cwd())
     body = json.dumps(request).encode()
@@ -69,6 +73,9 @@ def run_command(
         connection.connect(_address())
         pipes = [os.pipe() for _ in range(3)]
         (child_in, our_in), (our_out, child_out), (our_err, child_err) = pipes
+        if out is not None:
+            os.close(child_out)
+            child_out = os.open(out, os.O_WRONLY)
         socket.send_fds(connection, [NUMBER.pack(len(body))], [child_in, child_out, child_err])
         for end in (child_in, child_out, child_err):
             os.close(end)

@@ -72,7 +72,9 @@ async def test_a_quick_command_logs_no_lines():
 
 async def test_a_chatty_command_is_bounded():
     log = Log()
-    script = "end=$(( $(date +%s) + 4 )); while [ $(date +%s) -lt $end ]; do seq 1000; done"
+    script = (
+        "end=$(( $(date +%s) + 4 )); while [ $(date +%s) -lt $end ]; do seq 1000; sleep 0.05; done"
+    )
     output = (await run(log.call(), shell=script)).output
     assert output["stdoutBytes"] > 50_000
     lines = [line for line in log.lines if "more lines are not in the log" not in line]
