@@ -31,6 +31,7 @@ PROFILE_KEYS: Final = frozenset(
         "log_format",
         "max_tasks",
         "event_retention",
+        "issuers_file",
         "retention",
         "secrets_store",
         "secrets_folder",

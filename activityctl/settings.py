@@ -138,6 +138,8 @@ class Settings:
     """A folder with one file for each secret, as Kubernetes mounts it."""
     secrets_key_file: str | None = None
     """The key of the encrypted file: a path, or `fd:N`. None: a file in the home."""
+    issuers_file: str | None = None
+    """A YAML file of the issuers whose tokens (JWT) the HTTP API accepts."""
     secrets_hosts: str | None = None
     """The hosts of secrets that come from variables: `NAME=HOST[,HOST...]`, parted by spaces."""
     secret_variables: Mapping[str, Secret] = field(default_factory=dict, repr=False)
@@ -233,6 +235,7 @@ def load_settings(
         secrets_folder=merged.get("secrets_folder"),
         secrets_key_file=merged.get("secrets_key_file"),
         secrets_hosts=merged.get("secrets_hosts"),
+        issuers_file=merged.get("issuers_file"),
         secret_variables={
             name: Secret(value)
             for variable, value in env.items()

@@ -83,7 +83,11 @@ def build_app(settings: Settings, options: ApiOptions | None = None) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings = app.state.settings
-    async with wiring.open_ports(settings, pool_size=_CONNECTIONS, must_answer=False) as ports:
+    async with (
+        wiring.open_token_verifier(settings) as verifier,
+        wiring.open_ports(settings, pool_size=_CONNECTIONS, must_answer=False) as ports,
+    ):
+        app.state.identity.verifier = verifier
         app.state.ports = ports
         with sources.receiving(settings, ports) as app.state.receiver:
             yield

@@ -13,11 +13,13 @@ from activityctl.api.refusals import UnauthorizedError
 from activityctl.domain.access.caller import Caller
 from activityctl.domain.access.scope import Action, Scope
 from activityctl.domain.access.token import digest_of, token_id_of
+from activityctl.domain.values.untrusted import escape_line
 from activityctl.errors import NotAllowedError
-from activityctl.ports import Tokens
+from activityctl.ports import InvalidTokenError, Tokens, TokenVerifier
 from activityctl.secret import Secret
 
 _LOG = logging.getLogger(__name__)
+_DOTS_OF_JWT: Final = 2
 _LOCAL: Final = Caller("local", (Scope(Action.ADMIN),))
 
 
@@ -27,10 +29,14 @@ class Identity:
     def __init__(self, home: Path | None) -> None:
         """With a home, the token of its file is valid; it is read each time, so it can change."""
         self._home = home
+        self.verifier: TokenVerifier | None = None
+        """Verifies tokens of other issuers. None: there are none."""
 
     async def caller_with(self, text: str, tokens: Tokens, address: str | None) -> Caller:
         """Return who has the token; UnauthorizedError if it is not valid."""
         token_id = token_id_of(text)
+        if token_id is None and self.verifier is not None and text.count(".") == _DOTS_OF_JWT:
+            return await _foreign_caller(text, self.verifier)
         if token_id is None:
             local = self._local_token()
             if local is None or not hmac.compare_digest(text.encode(), local.value.encode()):
@@ -49,6 +55,18 @@ class Identity:
         except NotAllowedError as error:  # a stranger is not told about files of this machine
             _LOG.error("%s", error)
             return None
+
+
+async def _foreign_caller(text: str, verifier: TokenVerifier) -> Caller:
+    try:
+        caller = (await verifier.verify(text)).caller
+    except InvalidTokenError as error:  # only the operator is told
+        _LOG.info("a token of another issuer was refused: %s", escape_line(str(error)))
+        raise UnauthorizedError from None
+    if not caller.scopes:
+        _LOG.info("a token of %s was refused: no rule fits its claims", caller.name)
+        raise UnauthorizedError
+    return caller
 
 
 async def require_caller(request: Request) -> Caller:

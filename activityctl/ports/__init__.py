@@ -3,7 +3,7 @@
 Other packages import these names from here, never from a module of this package.
 """
 
-from activityctl.ports.access import AuditTrail, Tokens
+from activityctl.ports.access import AuditTrail, InvalidTokenError, Tokens, TokenVerifier
 from activityctl.ports.catalog import Catalog, ManifestSource
 from activityctl.ports.chain import (
     CallRefusedError,
@@ -148,6 +148,7 @@ __all__ = [
     "HookOwner",
     "HookRow",
     "HookSender",
+    "InvalidTokenError",
     "JsonValue",
     "KeyReader",
     "KnownBlock",
@@ -214,6 +215,7 @@ __all__ = [
     "StuckWorkflow",
     "TaskCall",
     "Timetable",
+    "TokenVerifier",
     "Tokens",
     "TransactionDraft",
     "UnfinishedWork",

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from activityctl.domain.access.audit import AuditEntry
+from activityctl.domain.access.issuer import VerifiedToken
 from activityctl.domain.access.token import ApiToken
 from activityctl.domain.values.selection import Selection
 
@@ -26,6 +27,21 @@ class Tokens(Protocol):
 
     async def revoke(self, name: str, now: datetime) -> ApiToken:
         """Make a token invalid from now on; a repeat changes nothing. NotFoundError for none."""
+        ...
+
+
+class InvalidTokenError(Exception):
+    """A token of another issuer is not valid; the text says why, for the operator alone."""
+
+
+class TokenVerifier(Protocol):
+    """Verifies tokens of other issuers (JWT)."""
+
+    async def verify(self, text: str) -> VerifiedToken:
+        """Return the token, whose claims are then true.
+
+        Raises InvalidTokenError, and UnreachableError if the issuer's keys cannot be had.
+        """
         ...
 
 

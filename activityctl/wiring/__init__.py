@@ -22,6 +22,7 @@ from activityctl.wiring.files import (
     read_event_data,
     read_saved_request,
 )
+from activityctl.wiring.issuers import open_token_verifier
 from activityctl.wiring.local_token import make_local_token, read_local_token
 from activityctl.wiring.ports import (
     Ports,
@@ -76,6 +77,7 @@ __all__ = [
     "open_secrets",
     "open_sources",
     "open_spans",
+    "open_token_verifier",
     "parse_event",
     "parse_event_data",
     "parse_events",

@@ -162,6 +162,7 @@ def test_every_setting_has_a_source(path: Path, tmp_path: Path):
         "secrets_folder": (None, "default"),
         "secrets_key_file": (None, "default"),
         "secrets_hosts": (None, "default"),
+        "issuers_file": (None, "default"),
     }
     flagged = setting_sources({"home": tmp_path, "profile": None}, environment)
     assert flagged[0].source == "flag --home"

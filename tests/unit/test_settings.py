@@ -87,6 +87,7 @@ GIVEN: dict[str, tuple[Any, str, Any]] = {
     "secrets_store": ("keyring", "file", "auto"),
     "secrets_folder": ("/a", "/b", "/c"),
     "secrets_key_file": ("/a", "fd:3", "/c"),
+    "issuers_file": ("/a", "/b", "/c"),
     "secrets_hosts": ("a=a.example", "b=b.example", "c=c.example"),
 }
 """For each setting: a value for the profile, for the environment and for the flag."""

@@ -56,7 +56,7 @@ class Scope:
     def fits(self, facts: Mapping[str, Sequence[str]]) -> bool:
         """Return whether each condition holds for one of the facts of its name."""
         return all(
-            any(_matches(pattern, fact) for fact in facts.get(name, ()))
+            any(matches(pattern, fact) for fact in facts.get(name, ()))
             for name, pattern in self.conditions
         )
 
@@ -80,6 +80,7 @@ def parse_scope(text: str) -> Scope:
     return Scope(action, tuple(conditions))
 
 
-def _matches(pattern: str, text: str) -> bool:
+def matches(pattern: str, text: str) -> bool:
+    """Return whether a text fits a pattern, in which `*` stands for any characters."""
     parts = map(re.escape, pattern.split("*"))
     return re.fullmatch(".*".join(parts), text, re.DOTALL) is not None

@@ -10,6 +10,7 @@ from activityctl import wiring
 from activityctl.cli.options import LogFormat, log_format_of
 from activityctl.cli.session import Session
 from activityctl.errors import RefusedError, reason_of
+from activityctl.settings import Settings
 
 
 def serve(
@@ -49,7 +50,7 @@ def serve(
 
     session: Session = context.obj
     settings = session.settings
-    asyncio.run(wiring.database_url(settings))  # report a wrong setting before the start
+    asyncio.run(_check(settings))
     listener = _listener(host, port)
     configure_logging(known_secrets(session.flags), log_format_of(session, log_format))
     if settings.uses_local_daemon:
@@ -60,6 +61,13 @@ def serve(
     session.err.print(f"listening at http://{f'[{own}]' if ':' in own else own}:{number}")
     options = ApiOptions(hosts=(host, *allowed_host), rate=rate, burst=2 * rate)
     serve_on(listener, settings, options)
+
+
+async def _check(settings: Settings) -> None:
+    """Report a wrong setting before the start."""
+    await wiring.database_url(settings)
+    async with wiring.open_token_verifier(settings):
+        pass
 
 
 def _listener(host: str, port: int) -> socket.socket:

@@ -203,6 +203,12 @@ def add(
         str | None,
         typer.Option(help="The key of the encrypted file of secrets.", metavar="FILE"),
     ] = None,
+    issuers_file: Annotated[
+        str | None,
+        typer.Option(
+            help="The issuers whose tokens the HTTP API accepts, a YAML file.", metavar="FILE"
+        ),
+    ] = None,
     secrets_hosts: Annotated[
         str | None,
         typer.Option(
@@ -246,6 +252,7 @@ def add(
         "secrets_store": secrets_store,
         "secrets_folder": secrets_folder,
         "secrets_key_file": secrets_key_file,
+        "issuers_file": issuers_file,
         "secrets_hosts": secrets_hosts,
     }
     values = {key: value for key, value in given.items() if value is not None}

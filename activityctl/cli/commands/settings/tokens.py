@@ -1,27 +1,34 @@
 """`activityctl tokens`: make, list and revoke the tokens of the HTTP API."""
 
+import asyncio
+import json
 import secrets as random_secrets
+import sys
 import uuid
 from typing import Annotated, Final
 
 import typer
 
+from activityctl import wiring
 from activityctl.cli.options import TextOrJson
 from activityctl.cli.render.help_page import CommandGroup
 from activityctl.cli.render.output import age, check_format, print_json, print_table
 from activityctl.cli.session import Session, now
+from activityctl.domain.access.issuer import VerifiedToken, verified_view
 from activityctl.domain.access.scope import parse_scope
 from activityctl.domain.access.token import ApiToken, token_view
 from activityctl.domain.values.duration import parse_duration
 from activityctl.domain.values.json_form import View, list_view
-from activityctl.domain.values.untrusted import escape_controls
-from activityctl.errors import UsageError
+from activityctl.domain.values.untrusted import escape_controls, escape_line
+from activityctl.errors import NotAllowedError, UsageError
 from activityctl.operations.access.tokens import create_token, revoke_token
+from activityctl.ports import InvalidTokenError
 from activityctl.wiring import Ports
 
 TokenName = Annotated[str, typer.Argument(help="The token's name.", metavar="NAME")]
 _ID_BYTES: Final = 6
 _SECRET_BYTES: Final = 32
+_LONGEST_TOKEN: Final = 20_000
 
 tokens = CommandGroup(
     help="""Make, list and revoke the tokens with which programs use the HTTP API.
@@ -29,6 +36,8 @@ tokens = CommandGroup(
     activityctl tokens create shop --scope 'emit:type=order.*,source=/shop' --ttl 90d
 
     activityctl tokens list
+
+    echo "$ID_TOKEN" | activityctl tokens explain
 
     activityctl guide http-api
     """,
@@ -134,6 +143,51 @@ def revoke(context: typer.Context, name: TokenName) -> None:
 
     session.with_ports(work)
     session.out.print(escape_controls(f"token/{name} revoked"))
+
+
+@tokens.command()
+def explain(context: typer.Context, output: TextOrJson = "text") -> None:
+    """Say what a token of another issuer (JWT) may do, or why it is not valid.
+
+    The token is read from standard input. Exit code 6 means that the API refuses it.
+
+    echo "$ID_TOKEN" | activityctl tokens explain
+
+    ACTIVITYCTL_ISSUERS_FILE=issuers.yaml activityctl tokens explain -o json < token.txt
+    """
+    session: Session = context.obj
+    shape = check_format(output, ("text", "json"))
+    if session.settings.issuers_file is None:
+        raise UsageError(
+            "no issuer is believed: ACTIVITYCTL_ISSUERS_FILE is not set",
+            hint="activityctl guide http-api",
+        )
+    text = sys.stdin.read(_LONGEST_TOKEN).strip()
+
+    async def verify() -> VerifiedToken:
+        async with wiring.open_token_verifier(session.settings) as verifier:
+            assert verifier is not None  # noqa: S101  # checked above
+            return await verifier.verify(text)
+
+    try:
+        token = asyncio.run(verify())
+    except InvalidTokenError as error:
+        raise NotAllowedError(escape_line(f"the token is not valid: {error}")) from None
+    view = verified_view(token)
+    if not view["scopes"]:
+        raise NotAllowedError(
+            f"the token is valid, but no rule of issuer {token.issuer.name} fits its claims",
+            hint=escape_line(f"its claims: {json.dumps(view['claims'], ensure_ascii=False)}"),
+        )
+    if shape == "json":
+        print_json(session.out, view)
+        return
+    for name, value in (
+        ("actor", view["actor"]),
+        ("scopes", " ".join(view["scopes"])),
+        ("expires", f"{age(view['expiresAt'])} ({view['expiresAt']})"),
+    ):
+        session.out.print(escape_controls(f"{name:<8} {value}"), markup=False)
 
 
 def _last_use(view: View) -> str | None:

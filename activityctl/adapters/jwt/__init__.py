@@ -1,0 +1,1 @@
+"""Tokens of other issuers: reads who is believed, fetches their keys, verifies signatures."""
