@@ -105,8 +105,8 @@ ListedKind = Annotated[
     typer.Argument(
         metavar="KIND",
         help="definitions, subscriptions, calendars, sources, revisions, schedules, runs, tasks, "
-        "deadletters, events, workers, breakers, limits or sets; or a short form: def, sub, cal, "
-        "src, rev, sched, run, task, dl, ev.",
+        "deadletters, events, workers, breakers, limits, sets, audit, chains or relayers; or a "
+        "short form: def, sub, cal, src, rev, sched, run, task, dl, ev.",
         autocompletion=kinds,
     ),
 ]

@@ -56,8 +56,12 @@ def test_a_call_of_an_executor_in_node_is_carried_out_on_a_chain(shell, chain):
         apply(plugin.signed(call, ACCOUNT))
         created = shell("keys", "create", "local-relayer", "--kind", "relayer").stdout
         (sender,) = re.findall("0x[0-9a-fA-F]{40}", created)
-        chain.call("anvil_setBalance", sender, hex(10**18))
         shell("secrets", "set", "chain-31337", stdin=chain.url)
+        checks = json.loads(shell("doctor", "-o", "json", code=None).stdout)["checks"]
+        (check,) = [check for check in checks if check["name"] == "relayers"]
+        assert "local-relayer@31337: low balance" in check["found"]
+        assert check["hint"] == f"send more of the currency of chain 31337 to {sender}"
+        chain.call("anvil_setBalance", sender, hex(10**18))
         shell("trigger", "local-account", "--wait")
         # The same signature again is for a nonce that was used.
         refused = shell("trigger", "local-account", "--wait", code=1).stdout
@@ -67,6 +71,22 @@ def test_a_call_of_an_executor_in_node_is_carried_out_on_a_chain(shell, chain):
         shell("trigger", "local-account", "--wait")
         assert plugin.total == 14
         executed = [json.loads(each["body"]) for each in node.seen()][1::2]
+        (relayer,) = shell.json("get", "relayers", "local-relayer")["items"]
+    left = int(relayer.pop("balanceWei"))
+    assert 0 < left < 10**18
+    assert relayer.pop("balance").startswith("0.99")
+    assert relayer == {
+        "id": "local-relayer@31337",
+        "name": "local-relayer",
+        "address": sender,
+        "chainId": 31337,
+        "isLow": False,
+        "nonce": 2,
+        "chainNonce": 2,
+        "pending": 0,
+        "usedBy": ["definition/on-local-chain"],
+        "problem": None,
+    }
     good, bad, signed = (each["successful"] for each in executed)
     assert (good, bad, signed) == (True, False, True)
     response = executed[0]["relayResponse"]

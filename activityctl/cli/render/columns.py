@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from activityctl.cli.render.output import Column, age, duration
+from activityctl.cli.render.relayer_columns import RELAYERS, RELAYERS_WIDE
 from activityctl.cli.render.task_tree import label_of
 from activityctl.domain.tasks.manual import MANUAL
 from activityctl.domain.values.json_form import View
@@ -241,6 +242,7 @@ _COLUMNS: Final[Mapping[Kind, Sequence[Column]]] = {
         ("NEXT", lambda view: view["nextAt"] and age(view["nextAt"])),
         ("USED BY", lambda view: ", ".join(view["usedBy"]) or None),
     ),
+    "relayers": RELAYERS,
     "audit": (
         ("WHEN", lambda view: age(view["at"])),
         _field("actor"),
@@ -296,6 +298,7 @@ _WIDE: Final[Mapping[Kind, Sequence[Column]]] = {
         _LABELS,
     ),
     "revisions": (("FULL ID", lambda view: view["id"]),),
+    "relayers": RELAYERS_WIDE,
     "audit": (
         ("WHEN", lambda view: _moment(view["at"])),
         ("REQUEST", lambda view: view["requestId"]),

@@ -25,6 +25,7 @@ from activityctl.domain.values.selection import Selection
 from activityctl.errors import ActivityctlError
 from activityctl.operations.looking.key_users import key_views, live_key_users
 from activityctl.operations.looking.overview import auto_paused
+from activityctl.operations.looking.relayers import relayer_views
 from activityctl.operations.looking.secret_users import live_users
 from activityctl.operations.runs.recover import Recovered
 from activityctl.settings import Settings
@@ -81,6 +82,7 @@ async def run_checks(settings: Settings, compare: Compare) -> list[Check]:
             _guarded(settings, "commands", lambda: _commands(shared)),
             _guarded(settings, "secrets", lambda: _secrets(settings, shared)),
             _guarded(settings, "keys", lambda: _keys(settings, shared)),
+            _guarded(settings, "relayers", lambda: _relayers(settings, shared)),
             _guarded(settings, "strategies", lambda: _strategies(shared)),
         )
         return [*checks, *without_echoes([*servers, *await _figures(settings, shared)])]
@@ -172,6 +174,13 @@ async def _keys(settings: Settings, shared: _Postgres) -> Check:
             f"activityctl keys create {first['name']} --kind {first['kind']}",
         )
     return Check("keys", "ok", f"{count_noun(len(stores.known()), 'key')}; new ones go to {place}")
+
+
+async def _relayers(settings: Settings, shared: _Postgres) -> Check:
+    known, ports = wiring.open_keys(settings).known(), await shared.ports()
+    async with wiring.open_chains(settings, wiring.open_secrets(settings)) as chains:
+        views = await relayer_views(ports.catalog, ports.relays, chains, known)
+    return judgements.relayers(views)
 
 
 async def _secrets(settings: Settings, shared: _Postgres) -> Check:

@@ -12,6 +12,7 @@ from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.metrics_snapshot import WAITS_TOO_LONG, MetricsSnapshot
 from activityctl.domain.runs.worker import WorkerBeat
 from activityctl.domain.values.duration import format_duration
+from activityctl.domain.values.json_form import View
 from activityctl.domain.values.plurals import count_noun
 from activityctl.domain.values.retention import RETAINED_KINDS
 from activityctl.ports import FailingFirings, StorageReport
@@ -158,3 +159,21 @@ def _most(counts: Mapping[str, int]) -> str:
 def _named(names: Sequence[str]) -> str:
     more = len(names) - _MOST_NAMED
     return ", ".join(names[:_MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def relayers(views: Sequence[View]) -> Check:
+    """Judge whether the relayers that definitions name can be used and can pay."""
+    used = [view for view in views if view["usedBy"]]
+    troubled = [view for view in used if view["problem"]]
+    if not troubled:
+        return Check("relayers", "ok", f"{len(used)} in use")
+    found = "; ".join(f"{view['id']}: {view['problem']}" for view in troubled)
+    return Check("relayers", "warning", found, _relayer_hint(troubled[0]))
+
+
+def _relayer_hint(view: View) -> str:
+    if view["isLow"]:
+        return f"send more of the currency of chain {view['chainId']} to {view['address']}"
+    if view["address"] is None:
+        return f"activityctl keys create {view['name']} --kind relayer"
+    return f"activityctl secrets set chain-{view['chainId']}"

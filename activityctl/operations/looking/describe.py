@@ -5,16 +5,24 @@ from activityctl.domain.values.json_form import View
 from activityctl.operations.looking.definition_story import DefinitionStory
 from activityctl.operations.looking.kinds import Kind
 from activityctl.operations.looking.read_ports import ReadPorts, object_views
+from activityctl.operations.looking.relayers import ReadRelayers, no_relayers
 from activityctl.operations.looking.run_story import RunStory
 from activityctl.operations.looking.subscription_story import SubscriptionStory
 
 
-async def describe(ports: ReadPorts, kind: Kind, reference: str, *, last: bool = False) -> View:
+async def describe(
+    ports: ReadPorts,
+    kind: Kind,
+    reference: str,
+    *,
+    last: bool = False,
+    relayers: ReadRelayers = no_relayers,
+) -> View:
     """Return an object with all that belongs to it.
 
     With `last`, the reference is a subscription, and its last run is described.
     """
-    views = object_views(ports)
+    views = object_views(ports, relayers)
     lists = ports.run_lists
     if kind == "runs" or last:
         run = RunStory(views, ports.catalog, lists, ports.runs, ports.logbook)

@@ -26,8 +26,6 @@ from activityctl.domain.runs.json_form import (
     worker_view,
 )
 from activityctl.domain.runs.run import RunStatus
-from activityctl.domain.tasks.attempt import attempt_view
-from activityctl.domain.tasks.held_task import held_view
 from activityctl.domain.values.json_form import View, format_timestamp
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import (
@@ -41,9 +39,11 @@ from activityctl.operations.looking.chains import chain_views
 from activityctl.operations.looking.filters import check_filters, given_filters
 from activityctl.operations.looking.kinds import Kind, singular
 from activityctl.operations.looking.limits import limit_views, waiting_tasks
+from activityctl.operations.looking.relayers import ReadRelayers, no_relayers
 from activityctl.operations.looking.schedule_view import schedule_view
 from activityctl.operations.looking.secret_users import needed_by
 from activityctl.operations.looking.sources import refusals_of, source_views
+from activityctl.operations.looking.task_histories import task_histories
 from activityctl.ports import (
     AuditTrail,
     Catalog,
@@ -81,8 +81,10 @@ class ObjectViews:
         audit: AuditTrail,
         *,
         chains: ChainStore,
+        relayers: ReadRelayers = no_relayers,
     ) -> None:
         self._audit = audit
+        self._relayers = relayers
         self._workers = workers
         self._chains = chains
         self._catalog = catalog
@@ -120,6 +122,7 @@ class ObjectViews:
             "sets": self._apply_sets,
             "audit": self._audit_entries,
             "chains": self._chain_views,
+            "relayers": self._relayers,
         }
         return await readers[kind](selection)
 
@@ -153,6 +156,7 @@ class ObjectViews:
                 | "sets"
                 | "audit"
                 | "chains"
+                | "relayers"
             ):
                 found = await self.listed(kind, replace(selection, name=name))
                 if not found:
@@ -254,7 +258,7 @@ class ObjectViews:
             case "sources":
                 return await refusals_of(self._catalog, view["name"])
             case "tasks":
-                return (await self._histories([view["id"]]))[view["id"]]
+                return (await task_histories(self._lists, [view["id"]]))[view["id"]]
             case _:
                 return {}
 
@@ -314,8 +318,7 @@ class ObjectViews:
         return await chain_views(self._catalog, self._chains, selection)
 
     async def _calendars(self, selection: Selection) -> list[View]:
-        calendars = await self._catalog.listed_calendars(selection)
-        return [calendar_view(calendar) for calendar in calendars]
+        return [calendar_view(each) for each in await self._catalog.listed_calendars(selection)]
 
     async def _revisions(self, selection: Selection) -> list[View]:
         return [revision_view(revision) for revision in await self._catalog.revisions(selection)]
@@ -332,9 +335,8 @@ class ObjectViews:
     async def _replays(self, view: View) -> list[View]:
         """Return the runs that repeat a run, newest first: replays, and retries of its letter."""
         waiting = Selection(subscription_id=view["subscriptionId"], statuses=(RunStatus.QUEUED,))
-        accepted = [
-            run for run in await self._lists.accepted(waiting) if run.replay_of == view["id"]
-        ]
+        known = await self._lists.accepted(waiting)
+        accepted = [run for run in known if run.replay_of == view["id"]]
         replays = Selection(replay_of=view["id"])
         runs = with_accepted(await self._lists.runs(replays), accepted, replays)
         return [{"id": run.id, "status": run.status.value} for run in runs]
@@ -350,23 +352,9 @@ class ObjectViews:
             for task in tasks
             if task["attempts"] > 1 or task["code"] or task["status"] == "pending"
         ]
-        histories = await self._histories(troubled)
+        histories = await task_histories(self._lists, troubled)
         found = {key: view for key, view in histories.items() if any(view.values())}
         return [{**task, **found.get(task["id"], {})} for task in tasks]
-
-    async def _histories(self, task_ids: Sequence[str]) -> dict[str, View]:
-        """Return the attempts of these tasks and what holds them up, by task id."""
-        attempts: dict[str, list[View]] = {}
-        for each in await self._lists.attempts(task_ids) if task_ids else []:
-            attempts.setdefault(each.task_id, []).append(attempt_view(each))
-        held = {each.task_id: held_view(each) for each in await self._lists.held(task_ids)}
-        return {
-            key: {
-                "history": attempts.get(key, []),
-                **({"held": held[key]} if key in held else {}),
-            }
-            for key in task_ids
-        }
 
     async def _stored_events(self, selection: Selection) -> list[View]:
         return [event_view(event) for event in await self._events.events(selection)]
@@ -396,5 +384,4 @@ class ObjectViews:
         return [breaker_view(breaker) for breaker in await self._lists.breakers(selection)]
 
     async def _dead_letters(self, selection: Selection) -> list[View]:
-        letters = await self._lists.dead_letters(selection)
-        return [dead_letter_view(letter) for letter in letters]
+        return [dead_letter_view(each) for each in await self._lists.dead_letters(selection)]

@@ -22,6 +22,7 @@ Kind = Literal[
     "sets",
     "audit",
     "chains",
+    "relayers",
 ]
 SHORT_FORMS: Final[Mapping[str, Kind]] = {
     "definition": "definitions",
@@ -53,6 +54,7 @@ SHORT_FORMS: Final[Mapping[str, Kind]] = {
     "ev": "events",
     "evs": "events",
     "worker": "workers",
+    "relayer": "relayers",
     "breaker": "breakers",
     "limit": "limits",
     "chain": "chains",

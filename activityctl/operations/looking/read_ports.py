@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from activityctl.operations.looking.get import ObjectViews
+from activityctl.operations.looking.relayers import ReadRelayers, no_relayers
 from activityctl.ports import (
     AuditTrail,
     Catalog,
@@ -83,7 +84,7 @@ class ReadPorts(Protocol):
         ...
 
 
-def object_views(ports: ReadPorts) -> ObjectViews:
+def object_views(ports: ReadPorts, relayers: ReadRelayers = no_relayers) -> ObjectViews:
     """Return the reader of lists and objects."""
     return ObjectViews(
         ports.catalog,
@@ -93,4 +94,5 @@ def object_views(ports: ReadPorts) -> ObjectViews:
         ports.workers,
         ports.audit,
         chains=ports.chains,
+        relayers=relayers,
     )

@@ -6,6 +6,7 @@ import typer
 
 from activityctl import wiring
 from activityctl.cli.options import ListedKind, output_option, required_name
+from activityctl.cli.relayers import reading_relayers
 from activityctl.cli.render.output import check_format, print_json, to_yaml
 from activityctl.cli.session import Session
 from activityctl.domain.values.json_form import API_VERSION, View
@@ -72,7 +73,8 @@ def describe(
     reference = required_name(given)
 
     async def read(ports: Ports) -> View:
-        return await describe_object(ports, wanted, reference, last=last)
+        relayers = reading_relayers(session.settings, ports)
+        return await describe_object(ports, wanted, reference, last=last, relayers=relayers)
 
     view = {"apiVersion": API_VERSION, "kind": singular(shown), **session.with_ports(read)}
     if "secrets" in view:

@@ -17,6 +17,7 @@ from activityctl.cli.options import (
     Until,
     output_option,
 )
+from activityctl.cli.relayers import reading_relayers
 from activityctl.cli.render.output import FORMATS
 from activityctl.cli.render.view_path import CUSTOM
 from activityctl.cli.session import Session, now
@@ -127,7 +128,7 @@ def get(
         )
 
     async def read(ports: Ports, selection: Selection) -> Page:
-        views = object_views(ports)
+        views = object_views(ports, reading_relayers(session.settings, ports))
         return await views.page(wanted, reference, selection)
 
     async def list_once(ports: Ports) -> Page:
