@@ -93,8 +93,9 @@ def test_an_event_source_is_planned_applied_changed_and_deleted(shell: Any):
     assert {change["action"] for change in again["changes"]} == {"unchanged"}
     assert again["openSources"] == []
 
-    listed = shell("get", "sources").stdout
-    assert "hmac sha256 in sig, at most 5m old" in listed
+    assert "hmac sha256 in sig, at most 5m old" in shell("get", "sources", "-o", "wide").stdout
+    (row,) = (row for row in shell("get", "sources").stdout.splitlines() if name in row)
+    assert row.split()[:3] == [name, "hmac", "0"]
     assert shell("get", "src", name, "-o", "name").stdout == f"source/{name}\n"
     described = shell.json("describe", f"source/{name}")
     assert described["kind"] == "source"

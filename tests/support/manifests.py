@@ -7,6 +7,7 @@ from typing import Any
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.manifests.calendar import DayCalendar
 from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.event_source import EventSource
 from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.values.finding import Finding
 from activityctl.errors import Problem
@@ -14,7 +15,7 @@ from activityctl.errors import Problem
 ANY_PARAMS = {"type": "object", "additionalProperties": True}
 HOURLY = {"name": "hourly", "interval": {"every": "1h"}}
 NIGHTLY = {"name": "nightly", "cron": {"schedule": "0 2 * * *"}}
-Manifest = ActivityDefinition | SubscriptionManifest | DayCalendar
+Manifest = ActivityDefinition | SubscriptionManifest | DayCalendar | EventSource
 
 
 def definition(
@@ -50,4 +51,5 @@ def manifest_set(*manifests: Manifest) -> ManifestSet:
         found[SubscriptionManifest],
         defaultdict(lambda: locate),
         found[DayCalendar],
+        sources=found[EventSource],
     )

@@ -162,10 +162,11 @@ _COLUMNS: Final[Mapping[Kind, Sequence[Column]]] = {
     ),
     "sources": (
         _field("name"),
-        _field("verify"),
+        ("VERIFY", lambda view: view["verify"].partition(" ")[0].rstrip(":")),
         _field("accepted"),
+        ("LAST", lambda view: view["lastAcceptedAt"] and age(view["lastAcceptedAt"])),
         _field("refused"),
-        ("LAST EVENT", lambda view: view["lastAcceptedAt"] and age(view["lastAcceptedAt"])),
+        ("LAST REFUSED", lambda view: view["lastRefusedAt"] and age(view["lastRefusedAt"])),
         _field("description"),
     ),
     "revisions": (
@@ -288,11 +289,11 @@ _WIDE: Final[Mapping[Kind, Sequence[Column]]] = {
     ),
     "calendars": (("DAYS", lambda view: ", ".join(view["days"])), _SET, _LABELS),
     "sources": (
+        _field("verify"),
         _field("path"),
         _field("duplicates"),
         _field("challenges"),
         _field("ignored"),
-        ("LAST REFUSED", lambda view: view["lastRefusedAt"] and age(view["lastRefusedAt"])),
         ("SECRETS", lambda view: ", ".join(view["secrets"]) or None),
         _SET,
         _LABELS,

@@ -29,13 +29,13 @@ def print_request(console: "Console", explained: ExplainedRequest, *, shows_all:
     console.print(escape_controls(f"{mark} {words}{view['verification']}"), style=style)
     if view["outcome"] == "refused" and view["verified"]:
         console.print(escape_controls(f"✗ refused: {view['reason']}"), style="red")
-    else:
-        console.print(escape_controls(f"  becomes {view['mapping']}"))
     console.print(f"  answered with {view['status']}" + _code(view["code"]))
     if view["outcome"] == "challenge":
         console.print(escape_controls(f"  answer: {view['answer']}"))
     for note in view["notes"]:
         console.print(escape_controls(f"  ! {note}"), style="yellow")
+    if not (view["outcome"] == "refused" and view["verified"]):
+        console.print(escape_controls(f"  becomes {view['mapping']}"))
     for event in explained.events[:_SHOWN_EVENTS]:
         console.print()
         console.print(escape_controls(to_yaml(dict(event.event)).rstrip()))
