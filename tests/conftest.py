@@ -14,6 +14,7 @@ import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from activityctl import wiring
 from activityctl.daemon.local.detached import start_detached
@@ -22,7 +23,7 @@ from activityctl.daemon.local.supervisor import stop_daemon
 from activityctl.settings import Secret, Settings
 from support.anvil import Anvil, AnvilMissingError, is_required, running_anvil
 from support.leftovers import end_workflows
-from support.logins import create_logins
+from support.logins import CHEAP_PASSWORDS, create_logins
 from support.order import spread
 from support.rewritten import rewrite_test_files
 
@@ -103,19 +104,24 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     )
     state = start_detached(home, [sys.executable, "-c", program], os.environ)
     cluster = Cluster(home, state.ports["postgres"], {})
-    _prepare_for_tests(cluster.superuser_url)
+    _prepare_for_tests(cluster.superuser_url, state.addresses["database_url"])
     wiring.migrate(state.addresses["database_url"], roles_prefix="activityctl")
     create_logins(state.addresses["database_url"])
     yield {**state.addresses, "superuser_url": cluster.superuser_url}
     stop_daemon(home)
 
 
-def _prepare_for_tests(superuser_url: str) -> None:
+def _prepare_for_tests(superuser_url: str, owner_url: str) -> None:
     """Turn off fsync, which is faster: the data need not survive a crash of the machine.
 
-    Let the owner of our database make databases and roles for tests.
+    Let the owner of our database make databases and roles for tests, and log in quickly.
     """
+    password = sql.Literal(conninfo_to_dict(owner_url)["password"])
     with psycopg.connect(superuser_url, autocommit=True) as connection:
+        connection.execute(CHEAP_PASSWORDS)
+        connection.execute(
+            sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(OWNER), password)
+        )
         connection.execute(f"ALTER ROLE {OWNER} CREATEDB CREATEROLE")
         connection.execute(f"GRANT pg_signal_backend TO {OWNER}")  # DROP DATABASE WITH (FORCE)
         connection.execute(f"GRANT SET ON PARAMETER session_replication_role TO {OWNER}")
