@@ -47,7 +47,11 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "Running it",
         "Bring the database's schema to the newest version, and create its roles.",
     ),
-    "executor": ("running.executor", "Running it", "Try out an executor's service."),
+    "executor": (
+        "running.executor",
+        "Running it",
+        "Register and try out executors.",
+    ),
     "serve": ("running.serve", "Running it", "Serve the HTTP API on this machine."),
     "init": ("gitops.init", "Gitops", "Create a working folder with a sample and a CI workflow."),
     "validate": (

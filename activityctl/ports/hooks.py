@@ -90,6 +90,10 @@ class HookLedger(Protocol):
         """Keep the end, and write its log entry, once."""
         ...
 
+    async def entries(self, subscription_id: str, *, offset: int, limit: int) -> list[LogEntry]:
+        """Return the log entries of ended triggers, newest first."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class HookAnswer:

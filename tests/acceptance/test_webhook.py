@@ -3,6 +3,8 @@
 import json
 import re
 
+from activityctl.domain.chain.config_signature import config_digest
+from activityctl.domain.chain.signatures import address_of, sign_digest
 from support.node_executor import node_executor
 
 ACCOUNT = "0x8a17fe295bf517fbc148f565e5d6a2fe4f930cba"
@@ -77,3 +79,28 @@ def test_a_service_in_node_is_triggered_told_and_logged(shell):
     assert told["subId"] == told["subscriptionId"] == second["params"]["subscription"]["id"]
     exported = shell("export", "sub", "node-base").stdout
     assert ACCOUNT in exported
+
+
+def test_an_executor_registers_itself_by_a_signed_request(shell):
+    digest = config_digest("https://executor.com", verify_payload=True, action="CREATE")
+    request = {
+        "registryID": "1fcc089a-9faf-40e9-9ec8-3e34d2f4614f",
+        "source": {"type": "INTERVAL", "value": 30},
+        "destination": {"baseURL": "https://executor.com"},
+        "verifyPayload": True,
+        "relayerCount": 1,
+        "signature": sign_digest(b"\x01" * 32, digest),
+    }
+    (shell.folder / "config.json").write_text(json.dumps(request))
+    made = shell.json("executor", "register", "config.json")
+    assert made["executorAddress"] == address_of(b"\x01" * 32)
+    name = f"config-{made['id']}"
+    assert made["hmacKey"] not in shell("keys", "list").stdout
+    assert name in [each["name"] for each in shell.json("get", "sets")["items"]]
+    exported = shell("export", "definition", name).stdout
+    assert "every: 30m" in exported
+    (shell.folder / "moved.yaml").write_text(exported)
+    assert "No changes" in shell("plan", "-f", "moved.yaml", "--applyset", name).stdout
+    assert name in shell("executor", "register", "config.json", code=5).stderr
+    shell("executor", "register", "-", code=3, stdin=json.dumps({**request, "signature": "0x"}))
+    shell("delete", "definition", name, "--yes")

@@ -4,9 +4,11 @@ from dataclasses import replace
 from datetime import datetime
 
 from activityctl.adapters.memory.state import MemoryState
+from activityctl.domain.chain.hook_log import MESSAGE
 from activityctl.domain.chain.hook_outcome import HookOutcome
 from activityctl.domain.chain.hook_payloads import HookContext
 from activityctl.domain.manifests.subscription import SubscriptionStatus
+from activityctl.domain.values.log import LogEntry
 from activityctl.ports import HookEnd, HookOwner, HookRow
 
 
@@ -69,3 +71,14 @@ class MemoryHookLedger:
                 closed_at=end.at,
             )
             self._state.write_log_entries([end.entry])
+
+    async def entries(self, subscription_id: str, *, offset: int, limit: int) -> list[LogEntry]:
+        """Return the log entries of ended triggers, newest first."""
+        found = [
+            entry
+            for _, entry in reversed(self._state.log)
+            if entry.subscription_id == subscription_id
+            and entry.message == MESSAGE
+            and "requestID" in entry.metadata
+        ]
+        return found[offset : offset + limit]

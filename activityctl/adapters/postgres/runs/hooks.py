@@ -11,8 +11,11 @@ from activityctl.adapters.postgres.database import (
     to_storable_text,
 )
 from activityctl.adapters.postgres.logbook import insert_log_entries
+from activityctl.adapters.postgres.rows import log_entry_of
+from activityctl.domain.chain.hook_log import MESSAGE
 from activityctl.domain.chain.hook_outcome import HookOutcome, outcome_of
 from activityctl.domain.chain.hook_payloads import HookContext
+from activityctl.domain.values.log import LogEntry
 from activityctl.ports import HookEnd, HookOwner, HookRow
 
 _OWNER: Final = """
@@ -116,6 +119,20 @@ class PostgresHookLedger:
             )
             if cursor.rowcount:
                 await insert_log_entries(connection, [end.entry])
+
+    async def entries(self, subscription_id: str, *, offset: int, limit: int) -> list[LogEntry]:
+        """Return the log entries of ended triggers, newest first."""
+        rows = await self._database.fetch(
+            """SELECT * FROM log_entries
+               WHERE subscription_id = %(owner)s AND message = %(message)s
+                 AND metadata ? 'requestID'
+               ORDER BY id DESC OFFSET %(offset)s LIMIT %(limit)s""",
+            owner=subscription_id,
+            message=MESSAGE,
+            offset=offset,
+            limit=limit,
+        )
+        return [log_entry_of(row) for row in rows]
 
 
 async def _read(connection: Connection, key: str) -> HookRow:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +13,7 @@ from activityctl.cli.completion import key_names
 from activityctl.cli.options import TextOrJson
 from activityctl.cli.render.help_page import CommandGroup
 from activityctl.cli.render.output import check_format, print_json, styled
-from activityctl.cli.session import Session
+from activityctl.cli.session import Session, now
 from activityctl.domain.chain.account import Account
 from activityctl.domain.chain.conformance import Check
 from activityctl.domain.chain.hook_signatures import SignatureProfile
@@ -21,25 +22,63 @@ from activityctl.domain.values.finding import findings_of
 from activityctl.domain.values.time_range import parse_seconds
 from activityctl.domain.values.untrusted import escape_controls
 from activityctl.errors import UsageError
+from activityctl.operations.kit.register import Registered, read_config, register_executor
 from activityctl.operations.looking.executor_check import ExecutorCheck, ExecutorService
+from activityctl.wiring import Ports
 
 _ACCOUNT = "0x8a17fe295bf517fbc148f565e5d6a2fe4f930cba"
 _EXECUTOR = "0xd1f745f0d14918a2c1e31153f2492891e4526ea4"
 _MARKS = {"passed": "succeeded", "failed": "failed", "warning": "warning", "skipped": "skipped"}
 
 executor = CommandGroup(
-    help="""Try out the service of an executor of on-chain accounts.
+    help="""Register executors of on-chain accounts, and try out their services.
 
     activityctl executor test http://localhost:3000 --key rebalancer
+
+    activityctl executor register config.json
 
     activityctl guide builder-kit
     """,
 )
 
 
-@executor.callback()
-def _group() -> None:
-    """Keep `test` a command of its own."""
+@executor.command("register")
+def register(
+    context: typer.Context,
+    file: Annotated[
+        str, typer.Argument(help="The request in JSON; - for standard input.", metavar="FILE")
+    ],
+    output: TextOrJson = "text",
+) -> None:
+    """Register an executor by the request that it has signed, as POST /v1/config does.
+
+    Makes its keys on this machine and applies a definition in a set of its own. The HMAC key is
+    shown now and never again.
+
+    activityctl executor register config.json -o json
+    """
+    session: Session = context.obj
+    shape = check_format(output, ("text", "json"))
+    request = read_config(wiring.parse_event_data(wiring.read_event_data(file), file))
+    keys = wiring.open_keys(session.settings)
+
+    async def work(ports: Ports) -> Registered:
+        kinds = wiring.known_kinds()
+        origin = replace(session.origin, command="register")
+        return await register_executor(request, ports.catalog, keys, kinds, now, origin=origin)
+
+    with wiring.evaluating():
+        made = session.with_ports(work)
+    if shape == "json":
+        print_json(session.out, made.view)
+        return
+    for name, value in made.view.items():
+        shown = ", ".join(value) if isinstance(value, list) else value
+        session.out.print(f"{name}: {'-' if shown is None else shown}", soft_wrap=True)
+    session.err.print(
+        f"registered as definition {made.name}; keep hmacKey now, it is not shown again",
+        soft_wrap=True,
+    )
 
 
 @executor.command("test")
