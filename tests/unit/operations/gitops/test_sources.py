@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from activityctl.adapters.memory.ports import MemoryPorts, memory_ports
+from activityctl.domain.gitops.apply_set import apply_set_view, apply_sets
 from activityctl.domain.gitops.history import UNKNOWN_ORIGIN
 from activityctl.domain.gitops.plan import Plan
 from activityctl.domain.manifests.event_source import EventSource
@@ -16,8 +17,8 @@ from activityctl.operations.gitops.apply import apply, apply_saved
 from activityctl.operations.gitops.history import delete, export, roll_back
 from activityctl.operations.gitops.plan import Planned, documents, plan_of_files, wanted_of
 from activityctl.operations.gitops.saved_plan import restore, save
-from activityctl.operations.looking.get import ObjectViews
 from activityctl.operations.looking.secret_users import live_users, users_in_files
+from activityctl.operations.looking.sources import source_views
 from support.manifests import Manifest, manifest_set
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -84,18 +85,11 @@ async def test_a_source_is_created_changed_and_pruned(ports: MemoryPorts):
     }
     with pytest.raises(ConflictError, match="eventsource/shop"):
         await applied(ports, source(spec=OPEN), applyset="other")
-    views = ObjectViews(
-        ports.catalog, ports.register, ports.run_lists, ports.events, ports.workers, ports.audit
-    )
-    ((found,), (applyset,)) = (
-        await views.listed("sources", Selection(labels={"team": "a"})),
-        await views.listed("sets", Selection()),
-    )
+    (found,) = await source_views(ports.catalog, Selection(labels={"team": "a"}))
     assert (found["name"], found["path"]) == ("shop", "/v1/sources/shop")
-    assert (applyset["sources"], applyset["objects"]) == (
-        1,
-        [{"kind": "EventSource", "name": "shop"}],
-    )
+    (owner,) = apply_sets(await ports.catalog.present(), {})
+    assert apply_set_view(owner)["sources"] == 1
+    assert owner.members == (("EventSource", "shop"),)
 
 
 async def test_a_deleted_source_is_rolled_back_and_exported(ports: MemoryPorts):
