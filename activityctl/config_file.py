@@ -37,6 +37,9 @@ PROFILE_KEYS: Final = frozenset(
         "secrets_folder",
         "secrets_key_file",
         "secrets_hosts",
+        "signer_address",
+        "signer_certificate",
+        "signer_token_ref",
     }
 )
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")

@@ -142,6 +142,12 @@ class Settings:
     """A YAML file of the issuers whose tokens (JWT) the HTTP API accepts."""
     secrets_hosts: str | None = None
     """The hosts of secrets that come from variables: `NAME=HOST[,HOST...]`, parted by spaces."""
+    signer_address: str | None = None
+    """`host:port` of a signer on another machine. None: the signer of this home."""
+    signer_certificate: str | None = None
+    """The certificate of that signer, or of who has signed it. None: those of the system."""
+    signer_token_ref: SecretReference | None = None
+    """The token that workers show to that signer."""
     secret_variables: Mapping[str, Secret] = field(default_factory=dict, repr=False)
     """The secrets of the variables `ACTIVITYCTL_SECRET_*`, by the name of the secret."""
 
@@ -153,6 +159,7 @@ class Settings:
             self.temporal_api_key_ref,
             self.temporal_payload_key_ref,
             self.temporal_former_payload_key_ref,
+            self.signer_token_ref,
         )
         return tuple(reference for reference in found if reference is not None)
 
@@ -236,6 +243,9 @@ def load_settings(
         secrets_key_file=merged.get("secrets_key_file"),
         secrets_hosts=merged.get("secrets_hosts"),
         issuers_file=merged.get("issuers_file"),
+        signer_address=merged.get("signer_address"),
+        signer_certificate=merged.get("signer_certificate"),
+        signer_token_ref=_reference("signer_token_ref", sourced, env),
         secret_variables={
             name: Secret(value)
             for variable, value in env.items()

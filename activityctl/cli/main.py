@@ -42,6 +42,11 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "Check that recorded workflow histories fit this version.",
     ),
     "worker": ("running.worker", "Running it", "Run a worker against the configured servers."),
+    "signer": (
+        "running.signer",
+        "Running it",
+        "Run the process that alone opens the keys of accounts.",
+    ),
     "migrate": (
         "running.migrate",
         "Running it",

@@ -7,9 +7,10 @@ whether a signature is its own (EIP-1271). With `autosign` we sign for the execu
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from activityctl.domain.chain.hexadecimal import checksum_address, data, hex_bytes
+from activityctl.domain.chain.hexadecimal import data, hex_bytes
 from activityctl.domain.chain.hook_outcome import HookError
-from activityctl.domain.chain.keys import KeyKind
+from activityctl.domain.chain.policy import Refusal
+from activityctl.domain.runs.signing import SigningRefusedError
 from activityctl.errors import ActivityctlError, NotFoundError, TaskError, UnreachableError
 from activityctl.executors.webhook_body import WebhookBody
 from activityctl.ports import (
@@ -17,8 +18,9 @@ from activityctl.ports import (
     ChainNode,
     ChainNodes,
     Chains,
-    KeyReader,
+    ExecutionDraft,
     NodeFaultError,
+    Signer,
 )
 
 if TYPE_CHECKING:  # it loads the libraries of signatures
@@ -43,6 +45,8 @@ class SignatureRefusedError(Exception):
 class HookParams:
     """For which account, on which chain, the executor was asked."""
 
+    hook_key: str
+    """The key of the trigger in the ledger of hooks."""
     chain_id: int
     account: str
     executor: str
@@ -51,9 +55,9 @@ class HookParams:
 class ExecutorSignatures:
     """Returns signatures that the plugin will accept, or says why there is none."""
 
-    def __init__(self, chains: Chains, keys: KeyReader) -> None:
+    def __init__(self, chains: Chains, signer: Signer) -> None:
         self._chains = chains
-        self._keys = keys
+        self._signer = signer
 
     async def checked(self, body: WebhookBody, params: HookParams, task: "ExecutableTask") -> str:
         """Return the executor's signature of the task, which is its own, for this nonce.
@@ -77,9 +81,20 @@ class ExecutorSignatures:
             body.field_set, params.chain_id, body.plugin, params.account, params.executor, nonce
         )
         if given in _EMPTY:
-            return await self._signed(str(body.autosign), task.executable, context)
+            draft = ExecutionDraft(params.hook_key, str(body.autosign), task.executable, context)
+            return await self._signed(draft)
         await _check(nodes, task.executable, context, given)
         return given
+
+    async def counted(self, hook_key: str) -> Refusal | None:
+        """Have the signer count a call that a service will send; return why it must not be."""
+        try:
+            await self._signer.count_call(hook_key)
+        except SigningRefusedError as error:
+            return error.refusal
+        except UnreachableError as error:
+            raise TaskError(_full(error), code="signer_unavailable") from error
+        return None
 
     async def _nodes(self, chain_id: int) -> ChainNodes:
         try:
@@ -95,27 +110,17 @@ class ExecutorSignatures:
         except ActivityctlError as error:
             raise TaskError(_full(error), code="chain_unusable", retryable=False) from error
 
-    async def _signed(
-        self, name: str, executable: "Executable", context: "ExecutionContext"
-    ) -> str:
-        from activityctl.domain.chain.executable import sign_executable
-
+    async def _signed(self, draft: ExecutionDraft) -> str:
         try:
-            held = await self._keys.read(name, KeyKind.EXECUTOR)
+            return await self._signer.sign_execution(draft)
         except UnreachableError as error:
-            raise TaskError(_full(error), code="key_unavailable") from error
+            raise TaskError(_full(error), code="signer_unavailable") from error
+        except SigningRefusedError as error:
+            raise SignatureRefusedError(error.refusal.error, error.message) from error
         except ActivityctlError as error:
             raise SignatureRefusedError(
-                HookError.KEY_MISSING, f"autosign: {error.message}; see activityctl keys list"
+                HookError.KEY_MISSING, f"autosign: {_full(error)}"
             ) from error
-        executor = checksum_address(context.executor)
-        for version in held.versions:
-            if checksum_address(version.shown.public) == executor:
-                return sign_executable(executable, context, version.private_key)
-        raise SignatureRefusedError(
-            HookError.KEY_MISSING,
-            f"autosign: the key {name} has the address {held.current.shown.public}, not {executor}",
-        )
 
 
 async def _nonce(nodes: ChainNodes, plugin: str, params: HookParams) -> int:

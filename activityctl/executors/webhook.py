@@ -217,14 +217,17 @@ class WebhookExecutor:
         """Return what became of a call; nothing is sent unless its executor has signed it."""
         row, params = exchange.row, exchange.row.payload["params"]
         account = (params["chainID"], params["subAccountAddress"], params["executorAddress"])
+        where = HookParams(row.key, *account)
         signature = task.executor_signature
         if not await self._relay.has_begun(row.key):
             try:
-                checked = self._signatures.checked(exchange.body, HookParams(*account), task)
+                checked = self._signatures.checked(exchange.body, where, task)
                 signature = await checked
             except SignatureRefusedError as error:
                 return failed(error.error, exchange.call.mask.text(printable(str(error))))
             refusal = await self._refusal(exchange, task.executable)
+            if refusal is None and (relay := exchange.body.relay) and relay.service:
+                refusal = await self._signatures.counted(row.key)
             if refusal is not None:
                 return refusal.outcome()
         request = RelayRequest(

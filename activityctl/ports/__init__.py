@@ -74,6 +74,7 @@ from activityctl.ports.schedules import (
 from activityctl.ports.secrets import Destination, FoundSecret, ResolveSecret, SecretReader
 from activityctl.ports.signals import LOG_CHANNEL, WORK_CHANNEL, Signals, Work, Workers
 from activityctl.ports.signer import ExecutionDraft, SignedTransaction, Signer, TransactionDraft
+from activityctl.ports.signing import SigningLedger
 from activityctl.ports.sources import SourceLedger
 from activityctl.ports.spends import OTHER_SPEND, Spend, SpendLedger, SpentSums
 from activityctl.ports.sql import SqlBounds, SqlClient, SqlCommand, SqlResult
@@ -197,6 +198,7 @@ __all__ = [
     "Signals",
     "SignedTransaction",
     "Signer",
+    "SigningLedger",
     "SourceCall",
     "SourceLedger",
     "SpanSink",

@@ -1,16 +1,12 @@
 """Port of the ledger of relayed transactions: nonces, signed bytes, and what became of them."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from activityctl.domain.chain.relaying import RelayState, RelayTransaction
 from activityctl.domain.values.model import JsonValue
-from activityctl.ports.signer import SignedTransaction, TransactionDraft
-
-if TYPE_CHECKING:  # it loads the libraries of signatures
-    from activityctl.domain.chain.transaction import SignedBytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +39,6 @@ class RelayTask:
 
 class RelayLedger(Protocol):
     """Keeps each transaction before it is sent."""
-
-    async def assign(
-        self,
-        draft: TransactionDraft,
-        sender: str,
-        sign: "Callable[[str, int], SignedBytes]",
-        now: datetime,
-    ) -> SignedTransaction:
-        """Assign the nonce, sign with it and keep the bytes, in one transaction; see `Signer`.
-
-        `sign` gets the address and the nonce. The address is `sender`; for a replacement it is
-        that of the first transaction.
-        """
-        ...
 
     async def transactions(self, hook_key: str) -> Sequence[RelayTransaction]:
         """Return the transactions of a trigger, all with the same nonce, the first one first."""

@@ -71,6 +71,13 @@ class Signer(Protocol):
         """
         ...
 
+    async def count_call(self, hook_key: str) -> None:
+        """Judge the call of a trigger, and count what it spends: somebody else will send it.
+
+        Raises SigningRefusedError if the policy does not allow it.
+        """
+        ...
+
     async def sign_transaction(self, draft: TransactionDraft) -> SignedTransaction:
         """Return the signed transaction; the one that was signed before under this number, if any.
 

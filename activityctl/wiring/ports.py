@@ -32,6 +32,7 @@ from activityctl.ports import (
     RunStore,
     ScheduleRegister,
     Signals,
+    SigningLedger,
     SourceLedger,
     SpendLedger,
     Storage,
@@ -110,6 +111,13 @@ class Ports:
         from activityctl.adapters.postgres.runs.relays import PostgresRelayLedger
 
         return PostgresRelayLedger(self._database)
+
+    @cached_property
+    def signing(self) -> SigningLedger:
+        """What the signer knows and keeps."""
+        from activityctl.adapters.postgres.runs.signing import PostgresSigningLedger
+
+        return PostgresSigningLedger(self._database)
 
     @cached_property
     def letters(self) -> DeadLetters:

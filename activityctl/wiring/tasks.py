@@ -11,17 +11,18 @@ from activityctl.ports import (
     ContextSource,
     Executor,
     HookSender,
+    KeyReader,
     NoSpans,
     SpanSink,
 )
 from activityctl.settings import Settings
 from activityctl.wiring.ports import Ports
+from activityctl.wiring.signer import open_signer
 
 if TYPE_CHECKING:
     import httpx
 
     from activityctl.adapters.evaluator.pool import EvaluatorPool
-    from activityctl.adapters.keystore.key_stores import KeyStores
     from activityctl.domain.manifests.checks import Kinds
     from activityctl.executors.hook_client import HookClient
     from activityctl.executors.http_client import HttpClient
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 Executors = Mapping[str, Executor]
 _CALLS_OF_TASKS = 100
+_SIGNER_SECONDS = 15.0
+"""How long a worker waits for a signer that is just being started."""
 _CALLS_OF_SOURCES = 300
 """As many as a worker looks up contexts at once, so that none waits for another."""
 
@@ -42,11 +45,10 @@ def known_kinds() -> "Kinds":
 
 @asynccontextmanager
 async def open_executors(
-    settings: Settings, ports: Ports, keys: "KeyStores", chains: Chains
+    settings: Settings, ports: Ports, keys: KeyReader, chains: Chains
 ) -> AsyncIterator[Executors]:
     """Create the executors of all task kinds, limited by the settings; close them at exit."""
     from activityctl.adapters.daemon_ports import DaemonPorts
-    from activityctl.adapters.keystore.local_signer import LocalSigner
     from activityctl.adapters.sql.client import DatabaseClient
     from activityctl.executors.ai import AiExecutor
     from activityctl.executors.code import CodeExecutor
@@ -83,7 +85,7 @@ async def open_executors(
     )
     built["sql"] = SqlExecutor(DatabaseClient())
     hooks = hook_client(settings)
-    signer = LocalSigner(keys, ports.relays)
+    signer = open_signer(settings, patience=_SIGNER_SECONDS)
     relayer = Relayer(RelayPorts(chains, signer, ports.relays), hooks)
     built["webhook"] = WebhookExecutor(
         hooks,
@@ -91,7 +93,7 @@ async def open_executors(
         ports.hooks,
         keys,
         ports.spends,
-        ExecutorSignatures(chains, keys),
+        ExecutorSignatures(chains, signer),
         relay=relayer,
     )
     try:

@@ -33,10 +33,10 @@ from support.temporal_http import SIMPLE, START, temporal_api, temporal_http
 
 NAMES = ["postgres", "temporal", "worker", "api"]
 DRIVER = """
-import asyncio, os, sys
+import asyncio, os, sys, psycopg
 from pathlib import Path
-import psycopg
-from activityctl.daemon.local.supervisor import ChildSpec, Hooks, supervise
+from activityctl.daemon.local.child_spec import ChildSpec
+from activityctl.daemon.local.supervisor import Hooks, supervise
 from activityctl.errors import ActivityctlError
 
 WORKER = "import subprocess; subprocess.Popen(['sleep', '1000'], start_new_session=True);"

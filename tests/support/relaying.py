@@ -10,7 +10,6 @@ from eth_abi.abi import encode
 
 from activityctl import wiring
 from activityctl.adapters.keystore.key_stores import KeyStores
-from activityctl.adapters.keystore.local_signer import LocalSigner
 from activityctl.domain.chain.executable import Executable, ExecutionContext, sign_executable
 from activityctl.domain.chain.field_set import FieldSet
 from activityctl.domain.chain.hexadecimal import checksum_address, keccak
@@ -21,6 +20,7 @@ from activityctl.executors.relays.relayer import Relayer
 from activityctl.ports import ChainNodes, HookRow, RelayRequest, TransactionDraft
 from support.anvil import Anvil
 from support.engine import Engine
+from support.unchecked_signer import AssigningLedger, UncheckedSigner
 
 TO = "0xD1f745F0D14918a2C1E31153f2492891e4526ea4"
 SPEC = {"tasks": [{"name": "one", "command": {"argv": ["true"]}}]}
@@ -110,8 +110,8 @@ class Bench:
 
     def relayer(self, ledger: Any = None) -> Relayer:
         """Return the relayer of another worker."""
-        kept = ledger or self.ports.relays
-        signer = LocalSigner(self.keys, kept)
+        kept = ledger or AssigningLedger(self.ports)
+        signer = UncheckedSigner(self.keys, kept)
         return Relayer(
             RelayPorts(OneChain(self.nodes), signer, kept),
             None,  # type: ignore[arg-type]  # no service

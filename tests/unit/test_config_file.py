@@ -163,6 +163,9 @@ def test_every_setting_has_a_source(path: Path, tmp_path: Path):
         "secrets_key_file": (None, "default"),
         "secrets_hosts": (None, "default"),
         "issuers_file": (None, "default"),
+        "signer_address": (None, "default"),
+        "signer_certificate": (None, "default"),
+        "signer_token_ref": (None, "default"),
     }
     flagged = setting_sources({"home": tmp_path, "profile": None}, environment)
     assert flagged[0].source == "flag --home"

@@ -58,10 +58,8 @@ class Machine:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
-    environment = {
-        "ACTIVITYCTL_HOME": str(tmp_path / "home"),
-        "ACTIVITYCTL_CONFIG": str(tmp_path / "none.toml"),
-    }
+    environment = {"ACTIVITYCTL_HOME": str(tmp_path / "home")}
+    environment["ACTIVITYCTL_CONFIG"] = str(tmp_path / "none.toml")
     return Machine(tmp_path, environment)
 
 
@@ -88,6 +86,9 @@ GIVEN: dict[str, tuple[Any, str, Any]] = {
     "secrets_folder": ("/a", "/b", "/c"),
     "secrets_key_file": ("/a", "fd:3", "/c"),
     "issuers_file": ("/a", "/b", "/c"),
+    "signer_address": ("a:1", "b:1", "c:1"),
+    "signer_certificate": ("/a", "/b", "/c"),
+    "signer_token_ref": ("keyring:a/b", "env:B", "file:/c"),
     "secrets_hosts": ("a=a.example", "b=b.example", "c=c.example"),
 }
 """For each setting: a value for the profile, for the environment and for the flag."""

@@ -22,7 +22,9 @@ class Role(StrEnum):
     APPLY = "apply"
     """Changes automations and acts on runs: `apply`, `trigger`, `pause`, `cancel`, `replay`."""
     WORKER = "worker"
-    """Runs a worker. It cannot change definitions."""
+    """Runs a worker. It cannot change definitions, nor what the signer keeps."""
+    SIGNER = "signer"
+    """Runs a signer. It alone writes nonces, spends and signed transactions."""
 
 
 Rights = Mapping[Role, str]
@@ -33,7 +35,13 @@ _LOCK: Final = "UPDATE"
 
 
 def _rights(
-    *, read: str = "", plan: str = "", emit: str = "", apply: str = "", worker: str = ""
+    *,
+    read: str = "",
+    plan: str = "",
+    emit: str = "",
+    apply: str = "",
+    worker: str = "",
+    signer: str = "",
 ) -> Rights:
     return {
         Role.READ: read,
@@ -41,17 +49,29 @@ def _rights(
         Role.EMIT: emit,
         Role.APPLY: apply,
         Role.WORKER: worker,
+        Role.SIGNER: signer,
     }
 
 
 TABLES: Final[Mapping[str, Rights]] = {
     "alembic_version": _rights(
-        read="SELECT", plan="SELECT", emit="SELECT", apply="SELECT", worker="SELECT"
+        read="SELECT",
+        plan="SELECT",
+        emit="SELECT",
+        apply="SELECT",
+        worker="SELECT",
+        signer="SELECT",
     ),
     "definitions": _rights(
-        read="SELECT", plan="SELECT", apply="SELECT, INSERT, UPDATE", worker="SELECT"
+        read="SELECT",
+        plan="SELECT",
+        apply="SELECT, INSERT, UPDATE",
+        worker="SELECT",
+        signer="SELECT",
     ),
-    "revisions": _rights(read="SELECT", plan="SELECT", apply="SELECT, INSERT", worker="SELECT"),
+    "revisions": _rights(
+        read="SELECT", plan="SELECT", apply="SELECT, INSERT", worker="SELECT", signer="SELECT"
+    ),
     "subscriptions": _rights(
         read="SELECT",
         plan="SELECT (id, name, definition, params, triggers, account, labels, annotations, "
@@ -59,6 +79,7 @@ TABLES: Final[Mapping[str, Rights]] = {
         apply="SELECT, INSERT, UPDATE",
         worker="SELECT, UPDATE (status, state, failures, pause_reason, paused_by_run, paused_at, "
         "updated_at)",
+        signer="SELECT (id, definition, account, status)",
     ),
     "calendars": _rights(
         read="SELECT", plan="SELECT", apply="SELECT, INSERT, UPDATE", worker="SELECT"
@@ -96,8 +117,14 @@ TABLES: Final[Mapping[str, Rights]] = {
         plan="SELECT (subscription_id, ended_at)",
         apply="SELECT, INSERT, UPDATE (cancel_requested_at)",
         worker="SELECT, INSERT, UPDATE, DELETE",
+        signer="SELECT (id, subscription_id, revision_id)",
     ),
-    "tasks": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, UPDATE, DELETE"),
+    "tasks": _rights(
+        read="SELECT",
+        apply="SELECT",
+        worker="SELECT, INSERT, UPDATE, DELETE",
+        signer="SELECT (id, run_id, name, idempotency_key)",
+    ),
     "waits": _rights(
         read="SELECT",
         apply="SELECT, UPDATE (answered_at, answered_by, output, error)",
@@ -112,11 +139,20 @@ TABLES: Final[Mapping[str, Rights]] = {
     "log_entries": _rights(read="SELECT", apply="SELECT, INSERT", worker="SELECT, INSERT, DELETE"),
     "dead_letters": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, DELETE"),
     "letter_actions": _rights(read="SELECT", apply="SELECT, INSERT", worker="SELECT, DELETE"),
-    "hooks": _rights(read="SELECT", worker="SELECT, INSERT, UPDATE, DELETE"),
+    "hooks": _rights(
+        read="SELECT",
+        worker="SELECT, INSERT, UPDATE, DELETE",
+        signer="SELECT (key, subscription_id, run_id, request_id, response, answered_at, outcome)",
+    ),
     "hook_counts": _rights(read="SELECT", worker="SELECT, INSERT, UPDATE"),
-    "spends": _rights(read="SELECT", worker="SELECT, INSERT, UPDATE"),
-    "relay_transactions": _rights(read="SELECT", worker="SELECT, INSERT, UPDATE, DELETE"),
-    "relayer_nonces": _rights(read="SELECT", worker="SELECT, INSERT, UPDATE"),
+    "signed_calls": _rights(read="SELECT", signer="SELECT, INSERT, UPDATE"),
+    "spends": _rights(read="SELECT", worker="SELECT", signer="SELECT, INSERT, UPDATE"),
+    "relay_transactions": _rights(
+        read="SELECT",
+        worker="SELECT, UPDATE (state, sent_at, ended_at, reorgs, block_number, block_hash)",
+        signer="SELECT, INSERT",
+    ),
+    "relayer_nonces": _rights(read="SELECT", worker="SELECT", signer="SELECT, INSERT, UPDATE"),
     "relay_tasks": _rights(read="SELECT", worker="SELECT, INSERT, UPDATE, DELETE"),
     "late_runs": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, DELETE"),
     "notices": _rights(

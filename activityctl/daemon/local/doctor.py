@@ -18,6 +18,7 @@ from activityctl.daemon.local.check import Check
 from activityctl.daemon.local.machine_checks import machine_checks
 from activityctl.daemon.local.state import lock_is_held
 from activityctl.daemon.local.supervised_process import log_path
+from activityctl.domain.chain.keys import KeyKind
 from activityctl.domain.gitops.drift import StoredSchedule
 from activityctl.domain.tasks.strategy_wait import STRATEGY_WAIT
 from activityctl.domain.values.plurals import count_noun
@@ -83,6 +84,7 @@ async def run_checks(settings: Settings, compare: Compare) -> list[Check]:
             _guarded(settings, "secrets", lambda: _secrets(settings, shared)),
             _guarded(settings, "keys", lambda: _keys(settings, shared)),
             _guarded(settings, "relayers", lambda: _relayers(settings, shared)),
+            _guarded(settings, "signer", lambda: _signer(settings)),
             _guarded(settings, "strategies", lambda: _strategies(shared)),
         )
         return [*checks, *without_echoes([*servers, *await _figures(settings, shared)])]
@@ -183,6 +185,14 @@ async def _relayers(settings: Settings, shared: _Postgres) -> Check:
     return judgements.relayers(views)
 
 
+async def _signer(settings: Settings) -> Check:
+    """Check that the signer answers, if there is a key of an account to sign with."""
+    if not wiring.needs_signer(settings):
+        return Check("signer", "ok", "not needed: there is no key of an account")
+    await wiring.open_signer(settings).addresses((), KeyKind.RELAYER)
+    return Check("signer", "ok", "answers")
+
+
 async def _secrets(settings: Settings, shared: _Postgres) -> Check:
     """Check that this machine has the secrets that live definitions need, and can read its own."""
     stores = wiring.open_secrets(settings)
@@ -224,7 +234,7 @@ def _server_hint(settings: Settings, name: str) -> str:
         return (
             "start the server if it does not run, or correct its address: activityctl config show"
         )
-    server = name if name in {"postgres", "temporal", "worker"} else "postgres"
+    server = name if name in {"postgres", "temporal", "worker", "signer"} else "postgres"
     return _show_log(settings, server)
 
 

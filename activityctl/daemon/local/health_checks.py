@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from activityctl import wiring
 from activityctl.daemon.local import embedded_postgres, embedded_temporal
 from activityctl.daemon.local.state import ComponentState, ComponentStatus
+from activityctl.domain.chain.keys import KeyKind
 from activityctl.domain.runs.worker import COUNTS_AS_ALIVE
 from activityctl.errors import ActivityctlError
 from activityctl.settings import Settings
@@ -97,9 +98,15 @@ async def _api(_: Settings, part: ComponentStatus) -> str | None:
     return None if answer.startswith(b"HTTP/1.1 200 ") else "not healthy"
 
 
+async def _signer(settings: Settings, _: ComponentStatus) -> str | None:
+    await wiring.open_signer(settings).addresses((), KeyKind.RELAYER)
+    return None
+
+
 _CHECKS: Final[Mapping[str, HealthCheck]] = {
     embedded_postgres.NAME: _postgres,
     embedded_temporal.NAME: _temporal,
     "worker": _worker,
     "api": _api,
+    "signer": _signer,
 }

@@ -10,11 +10,12 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from activityctl.daemon.local import embedded_postgres, embedded_temporal
+from activityctl.daemon.local.child_spec import ChildSpec
 from activityctl.daemon.local.log_files import keep_logs_small
 from activityctl.daemon.local.start_steps import StartStep, StartSteps
 from activityctl.daemon.local.state import (
@@ -49,6 +50,7 @@ LOGGER = logging.getLogger(__name__)
 
 PORT_TRIES: Final = 5
 KILL_SECONDS: Final = 5.0
+_ASK_AGAIN_SECONDS: Final = 2.0
 SUPERVISOR: Final = "supervisor"
 SERVERS: Final = (embedded_postgres.NAME, embedded_temporal.NAME)
 _LABELS: Final[Mapping[str, str]] = {
@@ -57,30 +59,6 @@ _LABELS: Final[Mapping[str, str]] = {
     "api": "the API",
 }
 SERVER_VARIABLES: Final = ("PATH", "TMPDIR")
-Addresses = Mapping[str, str]
-
-
-async def _always_ready(_: Addresses, __: int) -> bool:
-    """Return True: a process counts as ready as soon as it runs."""
-    return True
-
-
-@dataclass(frozen=True, slots=True)
-class ChildSpec:
-    """A component beside the two servers, such as the worker or the API."""
-
-    name: str
-    command: tuple[str, ...]
-    """`{port}` in an argument is replaced by the port that the child listens on."""
-    listens: bool = False
-    """Whether it gets a loopback port; its URL is then in the addresses under its name."""
-    ready: Callable[[Addresses, int], Awaitable[bool]] = _always_ready
-    """Called until it returns true, with the pid; for a listening child, after its port answers."""
-    ready_within: float = 90.0
-    drain: float = 20.0
-    """Seconds between SIGTERM and SIGKILL."""
-    version: str = ""
-    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +118,8 @@ class _Daemon:
         self._ports = dict(self._former.ports)
         self._addresses: dict[str, str] = {}
         self._supervisor = process_identity(os.getpid())
-        names = [*SERVERS, *(spec.name for spec in specs)]
+        self._needed = [spec for spec in specs if spec.is_needed()]
+        names = [*SERVERS, *(spec.name for spec in self._needed)]
         self._children: dict[str, SupervisedProcess | None] = dict.fromkeys(names)
         self._components = {name: ComponentStatus(name=name) for name in names}
         self._stop = asyncio.Event()
@@ -157,18 +136,19 @@ class _Daemon:
         """Start everything, wait for a signal, stop everything."""
         start = asyncio.create_task(self._start())
         stop = asyncio.create_task(self._stop.wait())
-        logs = asyncio.create_task(keep_logs_small(self._home / "logs"))
+        later = [asyncio.create_task(keep_logs_small(self._home / "logs"))]
         try:
             await asyncio.wait({start, stop}, return_when=asyncio.FIRST_COMPLETED)
             if start.done():
                 start.result()
+                later.append(asyncio.create_task(self._start_when_needed()))
                 await stop
         finally:
-            start.cancel()
-            stop.cancel()
-            await asyncio.gather(start, stop, return_exceptions=True)
+            for task in (start, stop, *later[1:]):
+                task.cancel()
+            await asyncio.gather(start, stop, *later[1:], return_exceptions=True)
             await self._stop_all()
-            logs.cancel()
+            later[0].cancel()
 
     async def _start(self) -> None:
         step = self._start_steps.step
@@ -186,10 +166,10 @@ class _Daemon:
         if self._shows_ui:
             page = f"http://127.0.0.1:{self._ports[embedded_temporal.UI_PORT]}"
             self._addresses[embedded_temporal.UI_PORT] = page
-        for spec in self._specs:
+        for spec in self._needed:
             self._choose_address(spec)
         self._write_state()
-        await await_all(*(self._start_child(spec) for spec in self._specs))
+        await await_all(*(self._start_child(spec) for spec in self._needed))
         if self._hooks.on_ready is not None:
             await self._hooks.on_ready(self._state())
 
@@ -214,6 +194,20 @@ class _Daemon:
     async def _start_child(self, spec: ChildSpec) -> None:
         ports = (spec.name,) if spec.listens else ()
         await self._bring_up(spec.name, ports, lambda: self._child_launch(spec))
+
+    async def _start_when_needed(self) -> None:
+        """Start the children that were not needed at first, as soon as they are."""
+        waiting = [spec for spec in self._specs if spec.name not in self._components]
+        while waiting:
+            await asyncio.sleep(_ASK_AGAIN_SECONDS)
+            for spec in [spec for spec in waiting if spec.is_needed()]:
+                self._components[spec.name] = ComponentStatus(name=spec.name)
+                try:
+                    await self._start_child(spec)
+                except UnreachableError:  # the next round tries again
+                    LOGGER.exception("could not start %s", spec.name)
+                else:
+                    waiting.remove(spec)
 
     async def _bring_up(
         self, name: str, ports: tuple[str, ...], launch: Callable[[], Awaitable[LaunchSpec]]

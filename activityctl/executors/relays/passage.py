@@ -23,6 +23,7 @@ from activityctl.domain.chain.relaying import (
     next_step,
 )
 from activityctl.domain.chain.revert_reason import revert_reason
+from activityctl.domain.runs.signing import SigningRefusedError
 from activityctl.domain.values.log import Level
 from activityctl.errors import ActivityctlError, NotFoundError
 from activityctl.executors.relays import node_calls
@@ -171,6 +172,9 @@ class Passage:
         )
         try:
             signed = await self.ports.signer.sign_transaction(draft)
+        except SigningRefusedError as error:
+            message = f"{_shown(newest)} waits for a block and cannot be replaced: {error.message}"
+            raise NotYetError("signing_refused", message) from None
         except NotFoundError as error:
             message = f"{_shown(newest)} waits for a block and cannot be replaced: {error.message}"
             raise NotYetError("key_missing", message) from None

@@ -10,7 +10,8 @@ from activityctl.domain.chain.node_answer import AnswerFault
 from activityctl.domain.chain.plugin import execution_call
 from activityctl.domain.chain.relaying import Candidate, RelayTransaction, choose_relayer
 from activityctl.domain.chain.revert_reason import revert_reason
-from activityctl.errors import ActivityctlError, NotFoundError
+from activityctl.domain.runs.signing import SigningRefusedError
+from activityctl.errors import ActivityctlError, ConflictError, NotFoundError
 from activityctl.executors.relays import node_calls
 from activityctl.executors.relays.passage import NotYetError, Passage
 from activityctl.ports import CallRefusedError, SenderFacts, TransactionDraft
@@ -64,7 +65,9 @@ class Preparing:
         )
         try:
             signed = await self._passage.ports.signer.sign_transaction(draft)
-        except NotFoundError as error:
+        except SigningRefusedError as error:
+            raise RefusedError(error.refusal.error, error.message) from None
+        except (NotFoundError, ConflictError) as error:
             raise RefusedError(HookError.KEY_MISSING, error.message) from None
         if signed.drift:
             await self._tell_drift(signed.transaction, signed.drift)

@@ -14,18 +14,17 @@ from activityctl import wiring
 from activityctl.adapters.keystore.key_stores import KeyStores
 from activityctl.domain.chain.hook_outcome import HookError, HookOutcome, OutcomeKind
 from activityctl.domain.chain.hook_payloads import empty_relay_response
-from activityctl.domain.chain.hook_response import ExecutableTask
 from activityctl.domain.chain.keys import KeyKind
 from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.run import Run
 from activityctl.domain.values.log import Cursor, LogFilter
 from activityctl.errors import TaskError
-from activityctl.executors.executor_signatures import HookParams, SignatureRefusedError
+from activityctl.executors.executor_signatures import SignatureRefusedError
 from activityctl.executors.hook_client import HookClient
 from activityctl.executors.webhook import WebhookExecutor
-from activityctl.executors.webhook_body import WebhookBody
 from activityctl.ports import ExecutorOutcome, RelayRequest, TaskCall
 from activityctl.steps.execute import parse_body
+from support.hooked import Signed
 from support.http_server import LOOPBACK
 from support.node_executor import NodeExecutor, node_executor
 
@@ -64,19 +63,6 @@ class Sent:
         return HookOutcome(
             OutcomeKind.EXECUTED, relay_response=response, transaction_hash="0x" + "ab" * 32
         )
-
-
-@dataclass
-class Signed:
-    """Takes every signature of an executor, or refuses all; the real one asks a chain."""
-
-    refusal: SignatureRefusedError | None = None
-
-    async def checked(self, body: WebhookBody, params: HookParams, task: ExecutableTask) -> str:
-        assert (params.chain_id, params.executor) == (8453, body.executor_address)
-        if self.refusal is not None:
-            raise self.refusal
-        return task.executor_signature
 
 
 @dataclass
@@ -350,6 +336,10 @@ async def test_what_the_policy_refuses_is_not_relayed_and_its_executor_is_told(
     assert (error.task_code, error.may_retry) == ("signature_invalid", False)
     told = {"type": "signature_invalid", "message": "of somebody else"}
     assert new(node, before)[-1][1]["error"] == told
+    assert relay.requests == []
+    service = {"plugin": WETH, "relay": {"service": {"url": "https://relay.example"}}}
+    error = await replace(task, key="service", fields=service).fails()
+    assert (error.task_code, error.message) == ("policy_refused", "the window is full")
     assert relay.requests == []
     # An answer is judged by its age when it is carried out, not when it was given.
     old = replace(task, key="old", ledger=Cut(ports.hooks, "answered"))

@@ -12,6 +12,7 @@ from keyring.backends import fail
 
 from activityctl.adapters.chain.nodes import open_nodes
 from activityctl.adapters.keystore.key_stores import KeyStores
+from activityctl.adapters.keystore.local_signer import private_key_of
 from activityctl.domain.chain.executable import (
     ExecutionContext,
     FieldSet,
@@ -29,7 +30,7 @@ from activityctl.executors.executor_signatures import (
     SignatureRefusedError,
 )
 from activityctl.executors.webhook_body import WebhookBody
-from activityctl.ports import ChainNodes
+from activityctl.ports import ChainNodes, ExecutionDraft
 from support.anvil import Anvil
 
 KEY = keccak(b"executor")
@@ -54,6 +55,18 @@ class OneChain:
         if chain_id != self.known.chain_id:
             raise NotFoundError("secret", f"chain-{chain_id}")
         return self.known
+
+
+@dataclass
+class Signing:
+    """A signer without a policy."""
+
+    keys: KeyStores
+
+    async def sign_execution(self, draft: ExecutionDraft) -> str:
+        held = await self.keys.read(draft.key, KeyKind.EXECUTOR)
+        key = private_key_of(held, draft.context.executor)
+        return sign_executable(draft.executable, draft.context, key)
 
 
 @dataclass
@@ -83,7 +96,7 @@ class Bench:
                 **{name: value for name, value in fields.items() if name != "executor"},
             }
         )
-        params = HookParams(self.chain.chain_id, OWNER, fields.get("executor", EXECUTOR))
+        params = HookParams("hook", self.chain.chain_id, OWNER, fields.get("executor", EXECUTOR))
         return await self.signatures.checked(body, params, ExecutableTask(call, signature))
 
     async def refusal(self, *args: Any, **fields: Any) -> tuple[str, str]:
@@ -100,7 +113,10 @@ async def bench(
     keys = KeyStores(tmp_path / "home")
     async with open_nodes(chain.chain_id, [chain.url]) as nodes:
         made = Bench(
-            chain, chain.deploy(NONCE_CONTRACT), ExecutorSignatures(OneChain(nodes), keys), keys
+            chain,
+            chain.deploy(NONCE_CONTRACT),
+            ExecutorSignatures(OneChain(nodes), Signing(keys)),
+            keys,
         )
         made.store(made.plugin, 7)
         yield made
@@ -210,14 +226,14 @@ async def test_nodes_that_are_unknown_or_silent_are_no_answer(bench: Bench):
         }
     )
     with pytest.raises(TaskError, match="secrets set chain-5") as raised:
-        await checked(body, HookParams(5, OWNER, EXECUTOR), ExecutableTask(CALL, good))
+        await checked(body, HookParams("hook", 5, OWNER, EXECUTOR), ExecutableTask(CALL, good))
     assert (raised.value.task_code, raised.value.may_retry) == ("chain_missing", False)
     async with open_nodes(31337, ["http://127.0.0.1:9"]) as nodes:
-        lonely = ExecutorSignatures(OneChain(nodes), bench.keys)
-        params = HookParams(31337, OWNER, EXECUTOR)
+        lonely = ExecutorSignatures(OneChain(nodes), Signing(bench.keys))
+        params = HookParams("hook", 31337, OWNER, EXECUTOR)
         with pytest.raises(TaskError) as raised:
             await lonely.checked(body, params, ExecutableTask(CALL, good))
         assert (raised.value.task_code, raised.value.may_retry) == ("chain_unavailable", True)
     bare = body.model_copy(update={"plugin": None})
     with pytest.raises(SignatureRefusedError, match="has no plugin"):
-        await checked(bare, HookParams(31337, OWNER, EXECUTOR), ExecutableTask(CALL, good))
+        await checked(bare, HookParams("hook", 31337, OWNER, EXECUTOR), ExecutableTask(CALL, good))

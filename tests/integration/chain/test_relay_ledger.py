@@ -8,14 +8,11 @@ from keyring.backends import fail
 
 from activityctl import wiring
 from activityctl.adapters.keystore.key_stores import KeyStores
-from activityctl.adapters.keystore.local_signer import LocalSigner
-from activityctl.domain.chain.executable import Executable, ExecutionContext, check_executable
-from activityctl.domain.chain.field_set import FieldSet
 from activityctl.domain.chain.keys import KeyKind
 from activityctl.domain.chain.relaying import RelayState
-from activityctl.errors import ConflictError, NotFoundError
-from activityctl.ports import ExecutionDraft
-from support.relaying import TO, draft, triggers
+from activityctl.errors import NotFoundError
+from support.relaying import draft, triggers
+from support.unchecked_signer import AssigningLedger, UncheckedSigner
 
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -32,7 +29,7 @@ async def keys(tmp_path, monkeypatch) -> KeyStores:
 async def test_nonces_have_no_gap_and_a_trigger_is_signed_once(ports: wiring.Ports, keys):
     names = [f"hook-{number}" for number in range(20)]
     await triggers(ports, *names)
-    signer = LocalSigner(keys, ports.relays)
+    signer = UncheckedSigner(keys, AssigningLedger(ports))
     # Two workers at once hold each trigger; the chain says 5 before anything is known.
     both = [draft(name, chain_nonce=5) for name in names * 2]
     signed = await asyncio.gather(*map(signer.sign_transaction, both))
@@ -70,7 +67,7 @@ async def test_nonces_follow_the_chain_if_another_program_used_the_key_or_the_ch
     ports: wiring.Ports, keys
 ):
     await triggers(ports, "a", "b", "c", "d")
-    signer = LocalSigner(keys, ports.relays)
+    signer = UncheckedSigner(keys, AssigningLedger(ports))
     await signer.sign_transaction(draft("a", chain_nonce=3))
     drifted = await signer.sign_transaction(draft("b", chain_nonce=9))
     assert (drifted.transaction.nonce, drifted.drift) == (9, 5)
@@ -81,17 +78,3 @@ async def test_nonces_follow_the_chain_if_another_program_used_the_key_or_the_ch
         await ports.relays.move(name, 1, RelayState.CONFIRMED, AT, (1, "0xaa"))
     anew = await signer.sign_transaction(draft("d", chain_nonce=0, is_chain_new=True))
     assert (anew.transaction.nonce, anew.drift) == (0, -11)
-
-
-async def test_an_executable_is_signed_only_by_the_key_of_its_executor(ports: wiring.Ports, keys):
-    signer = LocalSigner(keys, ports.relays)
-    executor = (await signer.addresses(["executor-1", "relayer-1"], KeyKind.EXECUTOR))["executor-1"]
-    call = Executable(0, TO, 0, b"\1")
-    context = ExecutionContext(FieldSet.SDK_12, 1, TO, TO, executor, 4)
-    signature = await signer.sign_execution(ExecutionDraft("a", "executor-1", call, context))
-    check_executable(call, context, signature)
-    other = ExecutionContext(FieldSet.SDK_12, 1, TO, TO, TO, 4)
-    with pytest.raises(ConflictError, match="has the address"):
-        await signer.sign_execution(ExecutionDraft("a", "executor-1", call, other))
-    with pytest.raises(ConflictError, match="kind relayer"):
-        await signer.sign_execution(ExecutionDraft("a", "relayer-1", call, context))

@@ -19,6 +19,7 @@ from activityctl.errors import TaskError
 from support.anvil import Anvil
 from support.relaying import Bench, Plugin, triggers
 from support.rpc_server import error, result, rpc_server
+from support.unchecked_signer import AssigningLedger
 
 CHAIN = 31337
 
@@ -143,7 +144,7 @@ async def test_a_worker_that_dies_around_the_broadcast_sends_one_transaction(
 ):
     """`move` comes right after the broadcast; `assign` writes the transaction down before it."""
     await triggers(bench.ports, "a")
-    ledger = Cut(bench.ports.relays, *cut)
+    ledger = Cut(AssigningLedger(bench.ports), *cut)
     with pytest.raises(LostWorkerError):
         await bench.relayer(ledger).execute(bench.request("a"))
     before = [each.hash for each in await bench.ports.relays.transactions("a")]

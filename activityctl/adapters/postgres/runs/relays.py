@@ -59,46 +59,6 @@ class PostgresRelayLedger:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def assign(
-        self,
-        draft: TransactionDraft,
-        sender: str,
-        sign: Callable[[str, int], SignedBytes],
-        now: datetime,
-    ) -> SignedTransaction:
-        """Assign the nonce, sign with it and keep the bytes, in one transaction."""
-        values: dict[str, Any] = {
-            "hook_key": draft.hook_key,
-            "number": draft.number,
-            "chain_id": draft.chain_id,
-            "relayer": draft.relayer,
-            "sender": sender,
-            "chain_nonce": draft.chain_nonce,
-            "to": draft.to,
-            "data": "0x" + draft.data.hex(),
-            "gas": draft.gas,
-            "max_fee_wei": draft.max_fee_wei,
-            "priority_fee_wei": draft.priority_fee_wei,
-            "now": now,
-        }
-        async with self._database.transaction() as connection:
-            # Two workers may hold the same trigger for a moment; the second waits here.
-            await connection.execute(
-                b"SELECT FROM hooks WHERE key = %(hook_key)s FOR UPDATE", values
-            )
-            known = [_transaction(row) for row in await _rows(connection, _OF_HOOK, values)]
-            for transaction in known:
-                if transaction.number == draft.number:
-                    return SignedTransaction(transaction)
-            if known:
-                sender, nonce, drift = known[0].sender, known[0].nonce, 0
-            else:
-                nonce, drift = await _next_nonce(connection, draft, values)
-            signed = sign(sender, nonce)
-            more = {"sender": sender, "nonce": nonce, "hash": signed.hash, "raw": signed.raw}
-            (row,) = await _rows(connection, _INSERT, {**values, **more})
-            return SignedTransaction(_transaction(row), drift)
-
     async def transactions(self, hook_key: str) -> Sequence[RelayTransaction]:
         """Return the transactions of a trigger, all with the same nonce, the first one first."""
         rows = await self._database.fetch(_OF_HOOK, hook_key=hook_key)
@@ -183,6 +143,45 @@ class PostgresRelayLedger:
         return RelayTask(
             row["hook_key"], row["url"], row["task_id"], row["posted_at"], row["response"]
         )
+
+
+async def assign_nonce(
+    connection: Connection,
+    draft: TransactionDraft,
+    sender: str,
+    sign: Callable[[str, int], SignedBytes],
+    now: datetime,
+) -> tuple[SignedTransaction, bool]:
+    """Assign the nonce, sign with it and keep the bytes, in the caller's transaction.
+
+    Also return whether the nonce is new. Of each trigger one caller at a time may do this.
+    """
+    values: dict[str, Any] = {
+        "hook_key": draft.hook_key,
+        "number": draft.number,
+        "chain_id": draft.chain_id,
+        "relayer": draft.relayer,
+        "sender": sender,
+        "chain_nonce": draft.chain_nonce,
+        "to": draft.to,
+        "data": "0x" + draft.data.hex(),
+        "gas": draft.gas,
+        "max_fee_wei": draft.max_fee_wei,
+        "priority_fee_wei": draft.priority_fee_wei,
+        "now": now,
+    }
+    known = [_transaction(row) for row in await _rows(connection, _OF_HOOK, values)]
+    for transaction in known:
+        if transaction.number == draft.number:
+            return SignedTransaction(transaction), False
+    if known:
+        sender, nonce, drift = known[0].sender, known[0].nonce, 0
+    else:
+        nonce, drift = await _next_nonce(connection, draft, values)
+    signed = sign(sender, nonce)
+    more = {"sender": sender, "nonce": nonce, "hash": signed.hash, "raw": signed.raw}
+    (row,) = await _rows(connection, _INSERT, {**values, **more})
+    return SignedTransaction(_transaction(row), drift), not known
 
 
 async def _next_nonce(

@@ -4,7 +4,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from sqlalchemy import Column, ForeignKey, Index, Numeric
+from sqlalchemy import Column, ForeignKey, Index, Numeric, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from activityctl.adapters.postgres.schema.columns import (
@@ -55,3 +55,16 @@ class SpendTable(SQLModel, table=True):
     subscription_id: str = text_column(ForeignKey("subscriptions.id"))
     amount: Decimal = Field(sa_column=Column(Numeric(78, 0), nullable=False))
     at: datetime = moment_column()
+
+
+class SignedCallTable(SQLModel, table=True):
+    """For which trigger the signer has signed; it stays when the trigger is removed."""
+
+    __tablename__: ClassVar[Any] = "signed_calls"
+    __table_args__ = (UniqueConstraint("request_id"),)
+    hook_key: str = text_column(key=True)
+    request_id: str = text_column()
+    subscription_id: str = text_column(ForeignKey("subscriptions.id"))
+    at: datetime = moment_column()
+    signature: str | None = text_column(nullable=True)
+    transaction_hash: str | None = text_column(nullable=True)

@@ -23,6 +23,7 @@ from activityctl.cli.render.start_steps import showing_steps
 from activityctl.cli.render.status_text import print_components, print_sync
 from activityctl.cli.session import Session
 from activityctl.daemon.local import embedded_temporal
+from activityctl.daemon.local.child_spec import Addresses, ChildSpec
 from activityctl.daemon.local.detached import start_detached
 from activityctl.daemon.local.state import (
     DaemonState,
@@ -31,18 +32,14 @@ from activityctl.daemon.local.state import (
     read_state,
     read_status,
 )
-from activityctl.daemon.local.supervisor import (
-    Addresses,
-    ChildSpec,
-    Hooks,
-    supervise,
-)
+from activityctl.daemon.local.supervisor import Hooks, supervise
 from activityctl.daemon.local.sync_status import forget_sync, read_sync
 from activityctl.daemon.log import configure_logging
 from activityctl.daemon.protection import protect_memory
+from activityctl.domain.chain.keys import KeyKind
 from activityctl.errors import ActivityctlError, InvalidInputError, RefusedError
 from activityctl.operations.gitops.load import load_manifests
-from activityctl.settings import Secret, known_secrets, load_settings
+from activityctl.settings import Secret, Settings, known_secrets, load_settings
 from activityctl.version import VERSION
 
 _LOG_FORMAT: Final = "ACTIVITYCTL_LOG_FORMAT"
@@ -192,7 +189,8 @@ def _foreground(
             on_ready=on_ready,
             on_steps=show,
         )
-        asyncio.run(supervise(home, _children(folder), hooks, environment, shows_ui=ui))
+        children = _children(session.settings, folder)
+        asyncio.run(supervise(home, children, hooks, environment, shows_ui=ui))
     session.err.print("stopped")
 
 
@@ -210,11 +208,15 @@ def _environment(log_format: str) -> dict[str, str]:
     return {**os.environ, "ACTIVITYCTL_CONFIG": os.devnull, _LOG_FORMAT: log_format}
 
 
-def _children(folder: Path | None) -> list[ChildSpec]:
+def _children(settings: Settings, folder: Path | None) -> list[ChildSpec]:
     python = (sys.executable, "-m", "activityctl")
 
     async def worker_is_alive(addresses: Addresses, pid: int) -> bool:
         return await _has_worker(addresses["database_url"], pid)
+
+    async def signer_listens(_: Addresses, __: int) -> bool:
+        await wiring.open_signer(settings).addresses((), KeyKind.RELAYER)
+        return True
 
     return [
         ChildSpec(
@@ -224,6 +226,13 @@ def _children(folder: Path | None) -> list[ChildSpec]:
             version=VERSION,
         ),
         ChildSpec("api", (*python, "serve", "--port", "{port}"), listens=True, version=VERSION),
+        ChildSpec(
+            "signer",
+            (*python, "signer"),
+            ready=signer_listens,
+            version=VERSION,
+            is_needed=lambda: wiring.needs_signer(settings),
+        ),
     ]
 
 

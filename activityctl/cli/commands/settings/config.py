@@ -216,6 +216,18 @@ def add(
             metavar="TEXT",
         ),
     ] = None,
+    signer_address: Annotated[
+        str | None,
+        typer.Option(help="A signer on another machine.", metavar="HOST:PORT"),
+    ] = None,
+    signer_certificate: Annotated[
+        str | None,
+        typer.Option(help="The certificate of that signer.", metavar="FILE"),
+    ] = None,
+    signer_token_ref: Annotated[
+        str | None,
+        typer.Option(help="Where the token for that signer is kept.", metavar="STORE:NAME"),
+    ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace the profile of this name if it exists.")
     ] = False,
@@ -254,6 +266,9 @@ def add(
         "secrets_key_file": secrets_key_file,
         "issuers_file": issuers_file,
         "secrets_hosts": secrets_hosts,
+        "signer_address": signer_address,
+        "signer_certificate": signer_certificate,
+        "signer_token_ref": signer_token_ref,
     }
     values = {key: value for key, value in given.items() if value is not None}
     if not values or url == "":

@@ -1,0 +1,1 @@
+"""The process that alone opens the keys of accounts."""
