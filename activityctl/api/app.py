@@ -26,6 +26,7 @@ from activityctl.api.routes import (
     sources,
     subscriptions,
 )
+from activityctl.api.streams import Streams
 from activityctl.errors import ActivityctlError, UsageError
 from activityctl.settings import Settings
 from activityctl.version import VERSION
@@ -89,6 +90,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     ):
         app.state.identity.verifier = verifier
         app.state.ports = ports
+        app.state.streams = Streams(ports.signals)
         with sources.receiving(settings, ports) as app.state.receiver:
             yield
 

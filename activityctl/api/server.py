@@ -4,7 +4,7 @@ import resource
 import socket
 from dataclasses import dataclass
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 
@@ -37,6 +37,12 @@ class Limits:
 
 class _Server(uvicorn.Server):
     """Ends with exit code 0 on a signal; uvicorn would send it to itself again afterwards."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streams, which would last for ever, then finish the other requests."""
+        app: Any = self.config.app
+        app.state.streams.stop()
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)

@@ -335,6 +335,7 @@ class MemoryState:
                 message=storable(entry.message),
                 metadata=stored_json(dict(entry.metadata)),
                 id=number,
+                transaction=number,
             )
             self.log.append((Cursor(number, number), stored))
         for subscription in sorted({entry.subscription_id for entry in entries}):

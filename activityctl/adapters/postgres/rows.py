@@ -180,6 +180,7 @@ def log_entry_of(row: Row) -> LogEntry:
         row["created_at"],
         row["metadata"],
         row["id"],
+        row["transaction"],
     )
 
 

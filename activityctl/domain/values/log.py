@@ -26,6 +26,13 @@ class LogEntry:
     created_at: datetime
     metadata: Mapping[str, JsonValue] = field(default_factory=dict)
     id: int = 0
+    transaction: int = field(default=0, compare=False, repr=False)
+    """That of Postgres which stored it; 0 until it is read."""
+
+    @property
+    def cursor(self) -> "Cursor":
+        """The position of an entry that was read."""
+        return Cursor(self.transaction, self.id)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -41,12 +41,13 @@ async def read_logs(
             return
 
 
-async def follow_logs(
+async def follow_logs(  # noqa: PLR0913  # where to begin, and what to do meanwhile
     logbook: Logbook,
     signals: Signals,
     wanted: LogFilter,
     *,
     tail: int | None = None,
+    after: Cursor | None = None,
     on_outage: Callable[[UnreachableError | None], None] = lambda _: None,
     has_ended: Callable[[], bool] = lambda: False,
     ask_again: Callable[[], Awaitable[LogFilter]] | None = None,
@@ -57,12 +58,12 @@ async def follow_logs(
     Ends when `has_ended` says so, which is asked at least once a second; else never. If the
     database stops answering, go on after the last entry when it answers again. Calls `on_outage`
     once with the error, and once with None when it answers again. Raises UnreachableError if it
-    does not answer at the beginning.
+    does not answer at the beginning. With `after`, begins after this position.
 
     `ask_again` says once a second what is wanted from then on, for example because a subscription
     got a label; of what is new in it, the entries after the last one are yielded.
     """
-    cursor: Cursor | None = None
+    cursor = after
     first: list[LogEntry] = []
     asked = _Wanted(wanted, ask_again)
     is_out = False

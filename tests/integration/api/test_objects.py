@@ -3,8 +3,10 @@
 import asyncio
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,7 +22,7 @@ from activityctl.domain.values.ids import canonical_json
 from activityctl.domain.values.log import LogEntry
 from activityctl.operations.access.tokens import create_token
 from activityctl.settings import Settings
-from support.api_server import Api
+from support.api_server import Api, running_api
 
 DEFINITION = {
     "metadata": {"name": "report"},
@@ -243,3 +245,47 @@ def test_what_a_token_may_not_see_is_absent(call: Caller):
     assert call("GET", "audit", "read").status_code == 403
     assert call("GET", "runs", "emit").status_code == 403
     assert call("GET", "subscriptions/pay-eu", "emit").status_code == 404
+
+
+def read_events(lines: Iterator[str], count: int) -> list[tuple[str, str]]:
+    """Return the ids and messages of the next events of a stream."""
+    found, place = [], ""
+    while len(found) < count:
+        field, _, value = next(lines).partition(": ")
+        if field == "id":
+            place = value
+        if field == "data":
+            found.append((place, json.loads(value)["message"]))
+    return found
+
+
+def test_a_stream_goes_on_after_the_last_entry_and_ends_with_the_server(
+    call: Caller, api_settings: Settings, tmp_path: Path
+):
+    async def write(*messages: str) -> None:
+        async with wiring.open_ports(api_settings) as ports:
+            owner = await ports.catalog.find_subscription("shop-eu")
+            now = datetime.now(UTC)
+            entries = [LogEntry(owner.id, None, text, "warning", now) for text in messages]
+            await ports.logbook.append(entries)
+
+    path = "/v1/subscriptions/shop-eu/logs?level=warning"
+    stream = {"Accept": "text/event-stream"}
+    with running_api(replace(api_settings, home=tmp_path)) as other:
+        asyncio.run(write("a", "b"))
+        with other.client.stream("GET", path, headers=stream) as followed:
+            assert followed.headers["content-type"].startswith("text/event-stream")
+            lines = followed.iter_lines()
+            first, second = read_events(lines, 2)
+            asyncio.run(write("c"))
+            (third,) = read_events(lines, 1)
+            assert [first[1], second[1], third[1]] == ["a", "b", "c"]
+        asyncio.run(write("d"))
+        again = {**stream, "Last-Event-ID": first[0]}
+        with other.client.stream("GET", path, headers=again) as followed:
+            lines = followed.iter_lines()
+            assert [text for _, text in read_events(lines, 3)] == ["b", "c", "d"]
+            other.server.should_exit = True
+            assert not [line for line in lines if line.startswith("data")]
+    for wrong in (f"{path}&grep=(", f"{path}&until=now"):
+        assert call("GET", wrong.removeprefix("/v1/"), headers=stream).status_code == 400
