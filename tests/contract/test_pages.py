@@ -10,6 +10,7 @@ from activityctl.domain.gitops.plan import Plan
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.runs.run import Run
+from activityctl.domain.values.json_form import View
 from activityctl.domain.values.selection import Selection
 from activityctl.operations.looking.filters import default_limit
 from activityctl.operations.looking.get import ObjectViews
@@ -37,7 +38,12 @@ async def views(
         ports.workers,
         ports.audit,
         chains=ports.chains,
+        relayers=no_keys,
     )
+
+
+async def no_keys(_selection: Selection) -> list[View]:
+    return []
 
 
 @pytest.mark.parametrize("kind", FILLED)
@@ -77,5 +83,5 @@ async def test_every_kind_can_be_listed_without_a_limit(views: ObjectViews, kind
 def test_kinds_from_manifests_are_listed_whole_and_the_others_by_the_hundred():
     whole = {kind for kind in KINDS if default_limit(kind) is None}
     kinds = {"definitions", "subscriptions", "calendars", "sources", "schedules", "workers"}
-    assert whole == {*kinds, "sets", "chains", "breakers", "limits"}
+    assert whole == {*kinds, "sets", "chains", "relayers", "breakers", "limits"}
     assert {default_limit(kind) for kind in set(KINDS) - whole} == {100}

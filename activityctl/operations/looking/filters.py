@@ -38,7 +38,7 @@ _STATUSES: Final[Mapping[Kind, tuple[str, ...]]] = {
 }
 _LISTED_IN_FULL: Final = frozenset(
     {"definitions", "subscriptions", "calendars", "sources", "schedules", "workers"}
-    | {"breakers", "limits", "sets", "chains"}
+    | {"breakers", "limits", "sets", "chains", "relayers"}
 )
 """Kinds that come from manifests, so that their number is limited; the others keep growing."""
 _DEFAULT_LIMIT: Final = 100
