@@ -44,13 +44,22 @@ class Retention:
     async def sweep(self) -> int:
         """Remove rows that are too old and no longer needed; return how many.
 
-        Events are removed first, because a firing is kept while one of its events is. If that
-        fails, the error is raised after the firings had their turn.
+        Events are removed first, because a firing is kept while one of its events is. If one
+        kind fails, the error is raised after the others had their turn.
         """
-        if self._sources is not None:
-            await self._sweep("refused requests", self._sources.remove, REFUSALS_KEPT_FOR)
-        if not self._keep:
+        try:
+            removed = await self._sweep_events() if self._keep else 0
+        except Exception:  # the other kind is swept all the same
+            await self._sweep_refused()
+            raise
+        return removed + await self._sweep_refused()
+
+    async def _sweep_refused(self) -> int:
+        if self._sources is None:
             return 0
+        return await self._sweep("refused requests", self._sources.remove, REFUSALS_KEPT_FOR)
+
+    async def _sweep_events(self) -> int:
         try:
             events = await self._sweep("events", self._archive.remove)
         except Exception:  # the other kind is swept all the same

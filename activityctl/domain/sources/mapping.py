@@ -17,6 +17,8 @@ from activityctl.errors import ExpressionBudgetError, ExpressionError, InvalidEv
 
 MAX_EVENTS: Final = 1_000
 """The most events of one request."""
+_MOST_CHARACTERS: Final = 16 * 1024 * 1024
+"""The size of all events of one request."""
 _MAX_DIGITS: Final = 11
 
 
@@ -53,19 +55,18 @@ def map_request(
             scopes = [{"request": scope, "item": item} for item in _checked_items(items)]
         default_id = _default_id(spec, request)
         many = mapping.for_each is not None
-        events = [
-            _event(
-                mapping,
-                {
-                    "id": f"{default_id}/{index}" if many else default_id,
-                    "source": f"/v1/sources/{name}",
-                    "type": f"{name}.received",
-                },
-                each,
-                now,
-            )
-            for index, each in enumerate(scopes)
-        ]
+        events: list[EventEnvelope] = []
+        size = 0
+        for index, each in enumerate(scopes):
+            defaults = {
+                "id": f"{default_id}/{index}" if many else default_id,
+                "source": f"/v1/sources/{name}",
+                "type": f"{name}.received",
+            }
+            event, characters = _event(mapping, defaults, each, now)
+            events.append(event)
+            size += characters
+            _check_size(size)
     except _RefusedError as refused:
         return refused.refusal
     is_hashed = mapping.id is None and spec.verify.standard_webhooks is None
@@ -98,7 +99,8 @@ def _checked_items(items: JsonValue) -> list[JsonValue]:
 
 def _event(
     mapping: EventMapping, defaults: Mapping[str, str], scope: Mapping[str, Any], now: datetime
-) -> EventEnvelope:
+) -> tuple[EventEnvelope, int]:
+    """Return one event and its size in characters."""
     attributes: dict[str, JsonValue] = {}
     for name in ("id", "source", "type", "subject", "time"):
         template = getattr(mapping, name)
@@ -122,7 +124,16 @@ def _event(
     if len(text.encode()) > MAX_EVENT_BYTES:
         reason = f"the event has more than {MAX_EVENT_BYTES:,} bytes"
         raise _RefusedError(RefusalCode.EVENT_INVALID, reason)
-    return envelope
+    return envelope, len(text)
+
+
+def _check_size(characters: int) -> None:
+    """Refuse a request whose events repeat its body so often that they fill the memory."""
+    if characters > _MOST_CHARACTERS:
+        reason = (
+            f"the events of the request have more than {_MOST_CHARACTERS:,} characters together"
+        )
+        raise _RefusedError(RefusalCode.EVENT_INVALID, reason)
 
 
 def _attribute(name: str, template: str, scope: Mapping[str, Any]) -> str | None:

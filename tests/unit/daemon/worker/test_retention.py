@@ -54,6 +54,23 @@ async def test_a_sweep_without_old_rows_logs_nothing(caplog: pytest.LogCaptureFi
     assert caplog.messages == []
 
 
+async def test_refused_requests_go_after_a_month_whatever_else_is_kept_or_fails():
+    class Broken(Store):
+        async def remove(self, age: timedelta, limit: int) -> int:
+            await super().remove(age, limit)
+            raise LookupError
+
+    sources = Store(3)
+    kept = Retention(Store(1), Store(1), timedelta(0), sources=sources)  # type: ignore[arg-type]
+    assert await kept.sweep() == 3
+    assert sources.calls == [(timedelta(days=30), 500)]
+    sources.old = 1
+    broken = Retention(Broken(1), Store(1), timedelta(1), sources=sources)  # type: ignore[arg-type]
+    with pytest.raises(LookupError):
+        await broken.sweep()
+    assert sources.old == 0
+
+
 async def test_zero_keeps_everything_for_ever():
     archive, outbox = Store(5), Store(5)
     assert await retention(archive, outbox, timedelta(0)).sweep() == 0

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from activityctl import wiring
-from activityctl.domain.cel.evaluator import InPlaceOnly, evaluating_with
+from activityctl.domain.cel.evaluator import EvaluatesElsewhere, InPlaceOnly, evaluating_with
 from activityctl.domain.events.stored_event import EmitOutcome
 from activityctl.domain.sources.answer import Answer, answer_of
 from activityctl.domain.sources.checks import check_source
@@ -148,6 +148,19 @@ def test_a_list_becomes_several_events_or_none():
 def test_what_cannot_be_mapped_is_refused(event: Any, asked: WebRequest, code: str, reason: str):
     found = refusal({**OPEN, "event": event}, asked)
     assert (found.code.value, reason in found.reason) == (code, True), found
+
+
+def test_events_that_repeat_a_large_body_are_refused_before_they_fill_the_memory():
+    spec = {**OPEN, "event": {"forEach": "${ request.body.a }", "data": "${ request.body }"}}
+    found = refusal(spec, request({"a": list(range(1_000)), "b": "x" * 900_000}))
+    assert (found.code.value, "together" in found.reason) == ("event_invalid", True)
+
+
+def test_a_large_body_is_not_read_where_it_would_block_others():
+    with evaluating_with(InPlaceOnly()), pytest.raises(EvaluatesElsewhere):
+        decided(OPEN, request(["x" * 60_000]))
+    with evaluating_with(InPlaceOnly()):
+        assert isinstance(decided(OPEN, request(["x" * 10_000])).outcome, Mapped)
 
 
 def test_too_much_work_is_refused_as_such():
