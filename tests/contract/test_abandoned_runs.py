@@ -64,5 +64,24 @@ async def test_a_run_is_abandoned_as_cancelled_only_on_request(
     assert await ports.run_lists.dead_letters(Selection()) == []
 
 
+async def test_an_abandoned_run_counts_as_a_failure_and_pauses_at_the_limit(
+    ports: wiring.Ports, apply, define, subscribe, make_run: MakeRun, now: datetime
+):
+    first, second = await make_run("one"), await make_run("two")
+    assert await ports.runs.abandon(first.id, RunStatus.FAILED, "no room", now)
+    owner = await ports.catalog.find_subscription("mine")
+    assert (owner.failures, owner.status) == (1, "active")
+    assert await ports.runs.abandon(first.id, RunStatus.FAILED, "again", now)
+    assert (await ports.catalog.find_subscription("mine")).failures == 1
+    await apply(define("digest", pauseAfter={"failures": 3}), subscribe("mine"))
+    assert await ports.runs.abandon(second.id, RunStatus.FAILED, "by the old revision", now)
+    third = await make_run("three")
+    assert await ports.runs.abandon(third.id, RunStatus.TIMED_OUT, "no room \0", now)
+    owner = await ports.catalog.find_subscription("mine")
+    assert (owner.failures, owner.status, owner.paused_by_run) == (3, "paused", third.id)
+    assert owner.pause_reason is not None
+    assert owner.pause_reason.startswith("3 runs in a row failed; last reason: no room")
+
+
 async def test_a_run_that_does_not_exist_is_over(ports: wiring.Ports, now: datetime):
     assert await ports.runs.abandon("no-such-run", RunStatus.FAILED, "why", now)

@@ -51,6 +51,20 @@ def streak_change(run: Run, decision: Decision, now: datetime) -> StreakChange |
     return StreakChange(has_failed=True, decided_at=now, pause_reason=pause_reason)
 
 
+def streak_of_abandoned(
+    run: Run, limit: int | None, reason: str, now: datetime
+) -> StreakChange | None:
+    """Return how a run that fails without its data changes the count; None when it does not.
+
+    `limit` is that of `pauseAfter` in the run's revision. A failure that was decided before has
+    been counted.
+    """
+    if is_notice(run.trigger) or run.ending is not None:
+        return None
+    pauses = limit is not None and run.owner_is_active and run.failures_before + 1 >= limit
+    return StreakChange(True, now, _pause_reason(run, reason) if pauses else None)
+
+
 def _pause_reason(run: Run, reason: str) -> str:
     count = run.failures_before + 1
     failures = count_noun(count, "run failed", "runs in a row failed")

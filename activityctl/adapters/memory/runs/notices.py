@@ -48,7 +48,6 @@ def tell_abandoned(state: MemoryState, run: Run) -> None:
     """Write what has to be told of a run that was ended as failed without reading its data."""
     if is_notice(run.trigger) or run.ended_at is None:
         return
-    count_trouble(state, run.subscription_id, run.ended_at)
     if not run.events:
         write_notices(state, failed_notice(run, run.status, run.reason, run.ended_at))
 

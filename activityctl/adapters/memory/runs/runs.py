@@ -14,7 +14,11 @@ from activityctl.adapters.memory.runs.locked_run import MemoryLockedRun
 from activityctl.adapters.memory.runs.notices import tell_abandoned, write_notices
 from activityctl.adapters.memory.runs.replays import read_replayed
 from activityctl.adapters.memory.runs.run_ends import write_end
-from activityctl.adapters.memory.runs.streaks import with_subscription_facts, write_streak
+from activityctl.adapters.memory.runs.streaks import (
+    with_subscription_facts,
+    write_abandoned_streak,
+    write_streak,
+)
 from activityctl.adapters.memory.runs.waits import answers_of, write_waits
 from activityctl.adapters.memory.schedules.late_starts import uncount_firing
 from activityctl.adapters.memory.schedules.outbox import wake_next_in_order
@@ -171,12 +175,11 @@ class MemoryRunStore:
             for task in self._tasks(run_id):
                 self._abandon_task(task, text, now)
             if status in {RunStatus.FAILED, RunStatus.TIMED_OUT}:
-                letter_id = ids.dead_letter_id(run_id)
-                letter = DeadLetter(letter_id, run.id, run.subscription_id, text or "", now)
-                self._state.dead_letters.setdefault(letter_id, letter)
+                letter = ids.dead_letter_id(run_id), run.id, run.subscription_id, text or "", now
+                self._state.dead_letters.setdefault(letter[0], DeadLetter(*letter))
                 tell_abandoned(self._state, run)
-            message = end_message(status, text)
-            entry = LogEntry(run.subscription_id, run_id, message, "error", now)
+                write_abandoned_streak(self._state, row.run, text or "", now)
+            entry = LogEntry(run.subscription_id, run_id, end_message(status, text), "error", now)
             self._state.write_log_entries([entry])
             self._state.wake_workers(Work.QUEUE)
         return True

@@ -4,11 +4,13 @@
 """
 
 from dataclasses import replace
+from datetime import datetime
 
 from activityctl.adapters.memory.runs.notices import count_trouble, write_notices, write_recovery
 from activityctl.adapters.memory.schedules.due_schedules import process_due_of_subscriptions
-from activityctl.adapters.memory.state import CatalogTables, MemoryState, stored_text
+from activityctl.adapters.memory.state import CatalogTables, MemoryState, spec_of, stored_text
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
+from activityctl.domain.runs.auto_pause import streak_of_abandoned
 from activityctl.domain.runs.notices import paused_notice
 from activityctl.domain.runs.run import Run
 from activityctl.domain.runs.run_change import RunChange
@@ -53,6 +55,15 @@ def write_streak(state: MemoryState, change: RunChange) -> None:
         count_trouble(state, owner.id, streak.decided_at)
     else:
         write_recovery(state, change.run, streak.decided_at)
+
+
+def write_abandoned_streak(state: MemoryState, run: Run, reason: str, now: datetime) -> None:
+    """Write the streak of a run that failed without its data; `run` is as it was before."""
+    before = with_subscription_facts(state.catalog, run)
+    pause = spec_of(state.catalog.revisions[run.revision_id]).pause_after
+    limit = None if pause is None else pause.failures
+    streak = streak_of_abandoned(before, limit, reason, now)
+    write_streak(state, RunChange(before, streak=streak))
 
 
 def _pause_schedules(tables: CatalogTables, owner: SubscriptionId) -> None:

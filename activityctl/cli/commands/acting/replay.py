@@ -34,6 +34,7 @@ from activityctl.cli.replay_flow import (
 )
 from activityctl.cli.server_time import server_clock
 from activityctl.cli.session import Session, now
+from activityctl.cli.told_waits import told_wait
 from activityctl.domain.events.query import EventQuery
 from activityctl.domain.runs.replay_request import ContextOf, ReplayOptions
 from activityctl.domain.runs.replay_request import ReplayRequest as ReplayOfRuns
@@ -269,9 +270,10 @@ def _route_again(session: Session, preview: ReplayPreview, seconds: float) -> in
                 )
                 show(read, total)
 
-            return await replay_archived_events(
+            routing = replay_archived_events(
                 ports.archive, preview, clock(), timeout_seconds=limit, on_progress=on_progress
             )
+            return await told_wait(session, ports, routing, recorded=again)
 
     return session.with_ports(work)
 

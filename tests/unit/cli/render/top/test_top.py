@@ -2,6 +2,9 @@
 
 import asyncio
 import io
+import os
+import sys
+import termios
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -166,3 +169,43 @@ async def test_an_outage_is_told_once_with_its_beginning_and_ends():
     assert notes
     assert len({note.partition(": ")[0] for note in notes}) == 1
     assert "no answer" not in played.drawn.split("\f")[-2]
+
+
+class FaultError(Exception):
+    """What nobody expects."""
+
+
+async def test_the_terminal_is_given_back_after_an_exception(monkeypatch: pytest.MonkeyPatch):
+    outside, inside = os.openpty()
+    before = termios.tcgetattr(inside)
+    reads = 0
+
+    async def read(_: str | None) -> Any:
+        nonlocal reads
+        reads += 1
+        if reads > 1:
+            assert termios.tcgetattr(inside) != before
+            raise FaultError
+        return VIEW
+
+    with os.fdopen(inside) as keys, os.fdopen(os.dup(inside), "w") as screen:
+        monkeypatch.setattr(sys, "stdin", keys)
+        console = Console(file=screen, force_terminal=True, width=40, height=6)
+        drawn = asyncio.create_task(asyncio.to_thread(_all_of, outside))
+        with pytest.raises(FaultError):
+            await LiveTop(console, read, lambda _: asyncio.sleep(0), 0.01).run()  # type: ignore[arg-type,return-value]
+        assert termios.tcgetattr(inside) == before
+    text = await drawn
+    os.close(outside)
+    for gives_back in (b"\x1b[?1049l", b"\x1b[?25h"):
+        assert gives_back in text
+
+
+def _all_of(terminal: int) -> bytes:
+    """Return what is written until the last program closes the terminal."""
+    found = b""
+    while True:
+        try:
+            found += os.read(terminal, 65_536)
+        except OSError:  # nobody has it open any more
+            return found
