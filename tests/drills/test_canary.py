@@ -9,21 +9,25 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
 import psutil
 import pytest
 
+from activityctl.domain.chain.signatures import address_of
+from support.fake_node import PLUGIN, FakeNode, call_of
 from support.model_server import events, openai_chunk
 
 COMMAND = Path(sys.executable).parent / "activityctl"
@@ -94,8 +98,12 @@ spec:
       webhook:
         baseURL: http://127.0.0.1:{port}/hook
         registryID: canary
-        executorAddress: "0xd1f745f0d14918a2c1e31153f2492891e4526ea4"
+        executorAddress: "{executor}"
         hmacKey: hook
+        plugin: "{plugin}"
+        autosign: executor-key
+        policy: {{targets: ["{plugin}"]}}
+        relay: {{relayers: [relayer-key], confirmations: 0}}
     - name: printing
       command:
         shell: 'env; env | base64 -w 0; env | od -An -tx1 | tr -d " \n" >&2; sleep 1; exit 4'
@@ -127,14 +135,18 @@ class Echo(BaseHTTPRequestHandler):
 
     asked: ClassVar[list[str]] = []
     """The credentials that the models got."""
+    node = FakeNode()
 
     def do_GET(self) -> None:
         self.refuse(self.headers["Authorization"])
 
     def do_POST(self) -> None:
         sent = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path.startswith("/rpc/"):
+            self.send_json(self.node.answer(json.loads(sent)))
+            return
         if self.path.startswith("/hook/"):
-            self.answer_hook(json.loads(sent)["requestID"])
+            self.answer_hook(json.loads(sent))
             return
         if given := self.headers["X-Api-Key"]:
             self.asked.append(given)
@@ -150,11 +162,16 @@ class Echo(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def answer_hook(self, request_id: str) -> None:
-        """Skip a trigger, with the key in the answer."""
+    def answer_hook(self, request: dict[str, Any]) -> None:
+        """Want a call without a signature of our own, with the key in the answer."""
+        request_id = request["requestID"]
         signed = hmac.new(self.hmac_key.encode(), f"{request_id}:0x".encode(), "sha256")
-        fields = {"skip": True, "requestID": request_id, "signature": signed.hexdigest()}
-        body = json.dumps({**fields, "task": None, "key": self.hmac_key}).encode()
+        fields = {"skip": False, "requestID": request_id, "signature": signed.hexdigest()}
+        task = {} if "params" not in request else call_of(request["params"])
+        self.send_json({**fields, "task": task, "key": self.hmac_key})
+
+    def send_json(self, value: dict[str, Any]) -> None:
+        body = json.dumps(value).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -234,6 +251,20 @@ def keep_keys(run: Callable[..., str]) -> dict[str, str]:
     return {**kept, "hmac-key": made.split("hmacKey: ")[1][:64]}
 
 
+def part_of(home: Path, name: str) -> dict[str, Any]:
+    parts = json.loads((home / "daemon.json").read_text())["components"]
+    return next((part for part in parts if part["name"] == name), {})
+
+
+def kill_signer(home: Path) -> None:
+    """Kill the signer as soon as the daemon has started one; the next request waits for it."""
+    deadline = time.monotonic() + 90
+    while part_of(home, "signer").get("state") != "running":
+        assert time.monotonic() < deadline, "no signer was started"
+        time.sleep(0.05)
+    os.kill(part_of(home, "signer")["pid"], signal.SIGKILL)
+
+
 def assert_no_file_has(canaries: dict[str, str], folders: tuple[Path, Path], copied: Path) -> None:
     """Look for the canaries in Temporal's database, logs, the files of secrets and reports."""
     home, temporary = folders
@@ -258,11 +289,28 @@ def assert_no_file_has(canaries: dict[str, str], folders: tuple[Path, Path], cop
             assert not any(form in content for form in forms), (path, name)
 
 
+def set_up(
+    run: Callable[..., str], folder: Path, port: int, canaries: dict[str, str]
+) -> dict[str, str]:
+    """Set the secrets, make the keys and write the manifests; return the texts of the keys."""
+    for name, *options in SETTING:
+        given = [option.format(folder=folder) for option in options]
+        run("secrets", "set", name, *given, stdin=canaries[name])
+    keys = keep_keys(run)
+    Echo.hmac_key, Echo.node = keys["hmac-key"], FakeNode()
+    node = f"http://127.0.0.1:{port}/rpc/{canaries['rpc']}"
+    run("secrets", "set", "chain-1", "--store", "file", stdin=node)
+    executor = address_of(bytes.fromhex(keys["executor-key"]))
+    names = {"secret": canaries["params"], "executor": executor, "plugin": PLUGIN}
+    (folder / "a.yaml").write_text(DEFINITION.format(port=port, **names))
+    return keys
+
+
 @pytest.mark.timeout(400)  # on a busy machine each of its twenty commands takes seconds
 def test_no_secret_is_left_where_it_need_not_be(tmp_path: Path, port: int):
     canaries = {
         name: f"canary-{name}-{uuid.uuid4().hex}"
-        for name in ("params", "event", "cookie", "environment", "url", *STORES)
+        for name in ("params", "event", "cookie", "environment", "url", "rpc", *STORES)
     }
     Echo.cookie = canaries["cookie"]
     home, temporary = tmp_path / "home", tmp_path / "tmp"
@@ -298,18 +346,14 @@ def test_no_secret_is_left_where_it_need_not_be(tmp_path: Path, port: int):
         return done.stdout + done.stderr
 
     watched = Arguments()
-    (tmp_path / "a.yaml").write_text(DEFINITION.format(port=port, secret=canaries["params"]))
     event = {"a": canaries["event"]}
     (tmp_path / "event.json").write_text(
         json.dumps({"id": "1", "type": "canary.sent", "source": "/drill", "data": event})
     )
     run("up", "-d")
     try:
-        for name, *options in SETTING:
-            given = [option.format(folder=tmp_path) for option in options]
-            run("secrets", "set", name, *given, stdin=canaries[name])
-        canaries |= keep_keys(run)
-        Echo.hmac_key = canaries["hmac-key"]
+        canaries |= set_up(run, tmp_path, port, canaries)
+        kill_signer(home)
         run("plan", "-f", "a.yaml", "--out", "plan.json")
         run("apply", "plan.json")
         run("emit", "event.json", "--wait", code=1)
@@ -340,6 +384,9 @@ def test_no_secret_is_left_where_it_need_not_be(tmp_path: Path, port: int):
     assert canaries["in-keyring"] in Echo.asked
     assert columns_with(dump, '"key":"***"') | columns_with(dump, '"key": "***"'), "no hook"
     assert columns_with(dump, canaries["params"]), "the canary was not in the dump at all"
+    assert part_of(home, "signer")["restarts"] == 1
+    raws = [columns_with(dump, raw) for raw in Echo.node.sent]
+    assert raws == [{"relay_transactions.raw"}], "it was not sent once"
     assert "canary-" not in shown
     assert not any(canary in shown for canary in canaries.values())
     assert not any(canary in arguments for canary in canaries.values())
