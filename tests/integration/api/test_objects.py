@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -21,8 +22,9 @@ from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.values.ids import canonical_json
 from activityctl.domain.values.log import LogEntry
 from activityctl.operations.access.tokens import create_token
-from activityctl.settings import Settings
+from activityctl.settings import Secret, Settings
 from support.api_server import Api, running_api
+from support.link import Link
 
 DEFINITION = {
     "metadata": {"name": "report"},
@@ -271,7 +273,14 @@ def test_a_stream_goes_on_after_the_last_entry_and_ends_with_the_server(
 
     path = "/v1/subscriptions/shop-eu/logs?level=warning"
     stream = {"Accept": "text/event-stream"}
-    with running_api(replace(api_settings, home=tmp_path)) as other:
+    url = api_settings.required_database_url()
+    parts = urlsplit(url)
+    with (
+        Link(parts.hostname or "", parts.port or 0) as link,
+        running_api(
+            replace(api_settings, home=tmp_path, database_url=Secret(link.url(url)))
+        ) as other,
+    ):
         asyncio.run(write("a", "b"))
         with other.client.stream("GET", path, headers=stream) as followed:
             assert followed.headers["content-type"].startswith("text/event-stream")
@@ -285,6 +294,9 @@ def test_a_stream_goes_on_after_the_last_entry_and_ends_with_the_server(
         with other.client.stream("GET", path, headers=again) as followed:
             lines = followed.iter_lines()
             assert [text for _, text in read_events(lines, 3)] == ["b", "c", "d"]
+            link.kill_connections()
+            asyncio.run(write("e"))
+            assert [text for _, text in read_events(lines, 1)] == ["e"]
             other.server.should_exit = True
             assert not [line for line in lines if line.startswith("data")]
     for wrong in (f"{path}&grep=(", f"{path}&until=now"):
