@@ -1,8 +1,12 @@
 """From an executor in Node to a transaction on a local chain, as a user sets it up."""
 
 import json
+import os
 import re
+import signal
+import time
 
+from activityctl.daemon.local.state import read_state
 from activityctl.domain.chain.executable import Executable
 from support.node_executor import node_executor
 from support.relaying import EXECUTOR, EXECUTOR_KEY, Plugin, call_data
@@ -38,6 +42,31 @@ spec:
 """
 
 
+def kill_worker_after_broadcast(shell, chain, sender):
+    """Trigger a run, and kill its worker with SIGKILL when its transaction waits for a block."""
+
+    def nonce(block):
+        return int(chain.call("eth_getTransactionCount", sender, block), 16)
+
+    chain.call("evm_setAutomine", False)
+    try:
+        before = nonce("latest")
+        run = shell("trigger", "local-account", "--no-wait", "-o", "name").stdout.strip()
+        deadline = time.monotonic() + 90
+        while nonce("pending") == before:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        ((waiting,),) = (each.values() for each in chain.call("txpool_content")["pending"].values())
+        parts = {part.name: part.pid for part in read_state(shell.home).components}
+        os.kill(parts["worker"], signal.SIGKILL)
+        chain.mine()
+    finally:
+        chain.call("evm_setAutomine", True)
+    shell("wait", run, "--timeout", "3m", timeout=200)
+    assert nonce("pending") == before + 1
+    assert chain.receipt(waiting["hash"])["status"] == "0x1"
+
+
 def test_a_call_of_an_executor_in_node_is_carried_out_on_a_chain(shell, chain):
     plugin = Plugin(chain)
     data = call_data("add(uint256)", 7)
@@ -70,6 +99,8 @@ def test_a_call_of_an_executor_in_node_is_carried_out_on_a_chain(shell, chain):
         apply("0x", "autosign: signer")
         shell("trigger", "local-account", "--wait")
         assert plugin.total == 14
+        kill_worker_after_broadcast(shell, chain, sender)
+        assert plugin.total == 21
         executed = [json.loads(each["body"]) for each in node.seen()][1::2]
         (relayer,) = shell.json("get", "relayers", "local-relayer")["items"]
     left = int(relayer.pop("balanceWei"))
@@ -81,14 +112,14 @@ def test_a_call_of_an_executor_in_node_is_carried_out_on_a_chain(shell, chain):
         "address": sender,
         "chainId": 31337,
         "isLow": False,
-        "nonce": 2,
-        "chainNonce": 2,
+        "nonce": 3,
+        "chainNonce": 3,
         "pending": 0,
         "usedBy": ["definition/on-local-chain"],
         "problem": None,
     }
-    good, bad, signed = (each["successful"] for each in executed)
-    assert (good, bad, signed) == (True, False, True)
+    good, bad, signed, late = (each["successful"] for each in executed)
+    assert (good, bad, signed, late) == (True, False, True, True)
     response = executed[0]["relayResponse"]
     hashes = [each["relayResponse"]["outputTransactionHash"] for each in executed]
     receipt = chain.receipt(hashes[0])
@@ -100,6 +131,7 @@ def test_a_call_of_an_executor_in_node_is_carried_out_on_a_chain(shell, chain):
         hashes[0],
         "0x" + 64 * "0",
         hashes[2],
+        hashes[3],
     ]
     assert any("is sent, with nonce 1" in entry["message"] for entry in entries)
     for secret in (key, EXECUTOR_KEY.hex()):
