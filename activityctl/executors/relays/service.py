@@ -16,6 +16,8 @@ from activityctl.errors import TaskError
 from activityctl.ports import HookSender, RelayLedger, RelayRequest, RelayTask
 
 _ACCEPTED: Final = frozenset({200, 201, 202})
+_LEAST_SECONDS: Final = 10.0
+"""How long a request may take at least, also at the end of an attempt."""
 
 
 class ServiceRelay:
@@ -70,7 +72,7 @@ class ServiceRelay:
             json.dumps({"task": task}, separators=(",", ":")),
             {**_headers(service), "Idempotency-Key": request.request_id},
             accepted=_ACCEPTED,
-            seconds=request.seconds,
+            seconds=max(request.seconds, _LEAST_SECONDS),
             mask=_mask(service),
         )
         try:
@@ -90,7 +92,7 @@ class ServiceRelay:
             f"{task.url}/v1/relayer/tasks/status/{task.task_id}",
             _headers(service),
             accepted=_ACCEPTED,
-            seconds=request.seconds,
+            seconds=max(request.seconds, _LEAST_SECONDS),
             mask=_mask(service),
         )
         try:
