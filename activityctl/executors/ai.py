@@ -119,7 +119,8 @@ class AiExecutor:
         try:
             async with httpx2.AsyncClient(transport=transport, trust_env=False) as client:
                 for asked in range(1, _ASKED_AT_MOST + 1):
-                    answer = await _ask(body, question, client, transport, call)
+                    async with call.outgoing(f"{body.provider} {body.model}"):
+                        answer = await _ask(body, question, client, transport, call)
                     usage.add(answer)
                     output = _output(body, answer)
                     if body.output is None:

@@ -91,7 +91,10 @@ class EmailExecutor:
         recipients = list(dict.fromkeys(map(_spec, (*body.to, *body.cc, *body.bcc))))
         label = f"{server.host} port {server.port}"
         try:
-            async with asyncio.timeout(call.timeout_seconds):
+            async with (
+                asyncio.timeout(call.timeout_seconds),
+                call.outgoing(f"SMTP {server.host}:{server.port}"),
+            ):
                 refused = await self._send(server, message, _spec(body.sender), recipients)
         except TimeoutError:
             text = f"{label}: the message was not accepted within {call.timeout_seconds:g} s"

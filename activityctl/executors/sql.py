@@ -186,7 +186,8 @@ class SqlExecutor:
         key = {IDEMPOTENCY_KEY: call.idempotency_key}
         commands = [SqlCommand(item.statement, {**item.parameters, **key}) for item in written]
         bounds = SqlBounds(call.timeout_seconds, body.max_rows, body.max_bytes)
-        results = await self._client.run(url, commands, bounds)
+        async with call.outgoing(f"SQL {connection_host(url) or 'a database'}"):
+            results = await self._client.run(url, commands, bounds)
         output = _output(results[-1])
         if body.statements is not None:
             output["results"] = [_output(found) for found in results]
@@ -211,7 +212,8 @@ class SqlSource:
         url = await call.secret(body.connection, host=connection_host)
         bounds = SqlBounds(call.timeout_seconds, body.max_rows, body.max_bytes, read_only=True)
         parameters = {**body.parameters, IDEMPOTENCY_KEY: call.run.id}
-        (found,) = await self._client.run(url, [SqlCommand(body.statement, parameters)], bounds)
+        async with call.outgoing(f"SQL {connection_host(url) or 'a database'}"):
+            (found,) = await self._client.run(url, [SqlCommand(body.statement, parameters)], bounds)
         return list(found.rows or [])
 
 

@@ -21,6 +21,7 @@ from activityctl.errors import TaskError
 from activityctl.executors.email import EmailExecutor
 from activityctl.steps.execute import parse_body
 from support.commands import a_call
+from support.outgoing import Outgoing
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"),)
 PLAIN = {
@@ -133,9 +134,13 @@ class Bench:
             allowed_networks=body.pop("networks", LOOPBACK),
             tls=tls,
         )
-        call = replace(a_call(seconds), attempt=attempt, log=log, secret=secret)
+        outgoing = Outgoing()
+        call = replace(a_call(seconds), attempt=attempt, log=log, secret=secret, outgoing=outgoing)
         parsed = parse_body(executor, {**PLAIN, **body})
-        return (await executor.execute(parsed, call)).output
+        output = (await executor.execute(parsed, call)).output
+        assert len(outgoing.ended) == 1
+        assert outgoing.ended[0].startswith("SMTP ")
+        return output
 
     async def failing(self, url: str, **options: Any) -> TaskError:
         with pytest.raises(TaskError) as caught:

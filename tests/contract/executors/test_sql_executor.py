@@ -20,6 +20,7 @@ from activityctl.executors.sql import SqlBody, SqlExecutor, SqlQueryBody, SqlSou
 from activityctl.ports import SourceCall
 from activityctl.steps.execute import parse_body
 from support.commands import a_call
+from support.outgoing import Outgoing
 from support.runs import run_of
 
 CONNECTION = {"secretRef": "db"}
@@ -36,9 +37,11 @@ def call_with(url: str, seconds: float = 60.0) -> Any:
 
 
 async def run(url: str, *, seconds: float = 60.0, **body: Any) -> dict[str, Any]:
-    executor = SqlExecutor(DatabaseClient())
+    executor, outgoing = SqlExecutor(DatabaseClient()), Outgoing()
     parsed = parse_body(executor, {"connection": CONNECTION, **body})
-    output = (await executor.execute(parsed, call_with(url, seconds))).output
+    call = replace(call_with(url, seconds), outgoing=outgoing)
+    output = (await executor.execute(parsed, call)).output
+    assert outgoing.ended == [f"SQL {connection_host(url) or 'a database'}"]
     assert output.pop("durationMs") >= 0
     return output
 

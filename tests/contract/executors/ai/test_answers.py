@@ -1,6 +1,7 @@
 """What a model answers: text, JSON that fits, JSON that does not, refusals, cut answers."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from support.model_server import (
     says,
     streaming,
 )
+from support.outgoing import Outgoing
 
 USAGE = {"inputTokens": 11, "outputTokens": 5, "totalTokens": 16, "requests": 1}
 
@@ -34,6 +36,8 @@ async def test_text_comes_back_with_its_usage(
 ):
     server = await serve(says(provider, "Forty-two, née 42.", stream=stream))
     call, progress = counting(a_call(attempt=3))
+    outgoing = Outgoing()
+    call = replace(call, outgoing=outgoing)
     price = {"inputPerMillion": 2, "outputPerMillion": 10}
     outcome = await ask(
         *(executor, server, provider, call),
@@ -55,6 +59,7 @@ async def test_text_comes_back_with_its_usage(
         "costUsd": 0.000072,
     }
     assert progress
+    assert outgoing.ended == [f"{provider} m-1"]
     [request] = server.requests
     sent = json.loads(request.body)
     assert (sent["model"], sent["max_tokens"], sent["temperature"]) == ("m-1", 50, 0)
