@@ -69,7 +69,7 @@ class StopDrill(PortsDrill):
         await self.until(has_begun, 60)
         return int(found[-1].split()[-1])
 
-    async def comes_to(self, run_id: str, *statuses: RunStatus, seconds: float = 60) -> Run:
+    async def comes_to(self, run_id: str, *statuses: RunStatus, seconds: float = 120) -> Run:
         async with asyncio.timeout(seconds), self.ports() as ports:
             while True:
                 (run,) = await ports.run_lists.runs_of([run_id]) or [None]

@@ -81,7 +81,7 @@ async def runs_of(ports: wiring.Ports, name: str) -> list[Run]:
     return [run for run in runs if run.subscription == name]
 
 
-async def ended(ports: wiring.Ports, name: str, count: int, seconds: float = 60) -> list[Run]:
+async def ended(ports: wiring.Ports, name: str, count: int, seconds: float = 120) -> list[Run]:
     async with asyncio.timeout(seconds):
         while True:
             runs = await runs_of(ports, name)

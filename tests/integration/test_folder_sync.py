@@ -71,7 +71,7 @@ class Observer:
         found = await self.ports.catalog.subscriptions(Selection())
         return found[0].params.get("text") if found else None
 
-    async def until(self, text: str, seconds: float = 60) -> None:
+    async def until(self, text: str, seconds: float = 120) -> None:
         async with asyncio.timeout(seconds):
             while await self.text() != text:
                 await asyncio.sleep(0.05)

@@ -125,7 +125,7 @@ async def routed(ports: wiring.Ports, events: Sequence[EventEnvelope]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def runs(ports: wiring.Ports, trigger: str, count: int, seconds: float = 60) -> list[Run]:
+async def runs(ports: wiring.Ports, trigger: str, count: int, seconds: float = 120) -> list[Run]:
     """Wait until the trigger has `count` ended runs; return them in the order of due times."""
     async with asyncio.timeout(seconds):
         while True:

@@ -39,7 +39,7 @@ def shell(script: str, **fields: object) -> dict[str, Any]:
     return {"name": "one", "command": {"shell": script}, **fields}
 
 
-async def until(holds: Callable[[], bool], seconds: float = 60) -> None:
+async def until(holds: Callable[[], bool], seconds: float = 120) -> None:
     async with asyncio.timeout(seconds):
         while not holds():
             await asyncio.sleep(0.02)
@@ -92,7 +92,7 @@ class Engine:
         await self.apply(spec, params)
         return await self.ended(await self.fire())
 
-    async def ended(self, run_id: str, seconds: float = 60) -> Run:
+    async def ended(self, run_id: str, seconds: float = 120) -> Run:
         async with asyncio.timeout(seconds):
             while True:
                 state = await self.ports.runs.load(run_id)

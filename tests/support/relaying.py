@@ -132,7 +132,7 @@ class Bench:
         *values: Any,
         account: str = TO,
         nonce: int = 0,
-        seconds: float = 60.0,
+        seconds: float = 120.0,
         **terms: Any,
     ) -> RelayRequest:
         """Return the call of a trigger; it adds 1 to the total, if nothing else is said."""

@@ -81,12 +81,12 @@ class Conversation:
         """Return the modes of the terminal, such as whether it echoes what is typed."""
         return termios.tcgetattr(self._ours)
 
-    def answers(self, question: str, text: str, seconds: float = 60) -> None:
+    def answers(self, question: str, text: str, seconds: float = 120) -> None:
         """Wait until the question is shown after the last one, and type the text."""
         self.wait_for(question, seconds)
         self.type(text)
 
-    def wait_for(self, text: str, seconds: float = 60) -> None:
+    def wait_for(self, text: str, seconds: float = 120) -> None:
         """Wait until the text is shown, after what was waited for before."""
         deadline = time.monotonic() + seconds
         while text not in self.shown[self._seen :]:
@@ -95,7 +95,7 @@ class Conversation:
             assert self._read(left), f"{text!r} was not shown before the end:\n{self.shown}"
         self._seen = self.shown.index(text, self._seen) + len(text)
 
-    def end(self, seconds: float = 60) -> int:
+    def end(self, seconds: float = 120) -> int:
         """Wait for the end and return the exit code."""
         deadline = time.monotonic() + seconds
         while self._read(max(deadline - time.monotonic(), 0.1)):

@@ -79,7 +79,7 @@ class RunHarness:
         state = await self.ports.runs.load(run_id)
         return None if state is None else state.run
 
-    async def until(self, run_id: str, holds: Callable[[Run], bool], seconds: float = 60) -> Run:
+    async def until(self, run_id: str, holds: Callable[[Run], bool], seconds: float = 120) -> Run:
         async with asyncio.timeout(seconds):
             while (run := await self.run(run_id)) is None or not holds(run):
                 await asyncio.sleep(0.02)
@@ -91,7 +91,7 @@ class RunHarness:
     async def is_(self, run_id: str, status: RunStatus) -> Run:
         return await self.until(run_id, lambda run: run.status is status)
 
-    async def count(self, wanted: int, seconds: float = 60) -> list[Run]:
+    async def count(self, wanted: int, seconds: float = 120) -> list[Run]:
         """Wait until that many runs have ended; return all ended runs."""
         async with asyncio.timeout(seconds):
             while True:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-def until(probe: Callable[[], Any], seconds: float = 60) -> Any:
+def until(probe: Callable[[], Any], seconds: float = 120) -> Any:
     """Call the probe until its result is true; return that result.
 
     It is called less and less often, because most probes are commands, which take CPU.

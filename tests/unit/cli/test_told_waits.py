@@ -33,7 +33,7 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Workers:
     return Workers(MemoryState())
 
 
-async def waited(workers: Workers, text: str, seconds: float = 60) -> str:
+async def waited(workers: Workers, text: str, seconds: float = 120) -> str:
     """Wait until the text was said, and return all that was."""
     session, said = Session(), StringIO()
     session.err = Console(file=said, width=200)
