@@ -200,6 +200,6 @@ async def test_a_loop_that_failed_once_does_not_wait_for_its_whole_period():
 
     await bench.run("retention", after_one_failure)
     assert bench.guard.troubles == ()
-    assert bench.faults.calls == 2 + 2, (
-        "the second try, of events and firings, was before that wait"
+    assert bench.faults.calls == 3 + 3, (
+        "the second try, of events, firings and refused requests, was before that wait"
     )
