@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from activityctl.domain.runs.run import Run
 from activityctl.domain.values.selection import Selection
-from activityctl.errors import ConflictError, NotFoundError, UsageError
+from activityctl.errors import ConflictError, NotFoundError, RefusedError, UsageError
 from activityctl.operations.looking.kinds import known_kind, name_of
 from activityctl.ports import Catalog, RunLists
 
@@ -52,8 +52,15 @@ class LogSelection:
         return _of_run(of_run)
 
     async def labelled(self, labels: Mapping[str, str]) -> LogOwners:
-        """Return the subscriptions with these labels; NotFoundError for none."""
+        """Return the subscriptions with these labels, all without labels.
+
+        Raises NotFoundError if none has them, RefusedError if there is none at all.
+        """
         found = await self._catalog.subscriptions(Selection(labels=labels, limit=None))
+        if not found and not labels:
+            raise RefusedError(
+                "there is no subscription yet", hint="activityctl apply -f definitions/"
+            )
         if not found:
             wanted = ",".join(f"{key}={value}" for key, value in labels.items())
             raise NotFoundError(

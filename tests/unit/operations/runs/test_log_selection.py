@@ -13,6 +13,7 @@ from activityctl.errors import (
     AmbiguousError,
     ConflictError,
     NotFoundError,
+    RefusedError,
     UsageError,
 )
 from activityctl.operations.runs.log_selection import LogOwners, LogSelection
@@ -118,3 +119,11 @@ async def test_what_is_not_one_object_is_refused(
 async def test_a_label_that_no_subscription_has_is_not_found(selection: LogSelection):
     with pytest.raises(NotFoundError):
         await selection.labelled({"team": "web"})
+
+
+async def test_all_logs_of_no_subscription_are_refused_in_plain_words():
+    store: Any = Store()
+    store.owners = []
+    selection = LogSelection(store, store)
+    with pytest.raises(RefusedError, match="there is no subscription yet"):
+        await selection.labelled({})
