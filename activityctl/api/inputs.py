@@ -13,10 +13,10 @@ Model = TypeVar("Model", bound=Manifest)
 _NAME = "body"
 
 
-async def read_body(request: Request, model: type[Model]) -> Model:
-    """Return the body as the model; an absent body is an empty object.
+async def read_object(request: Request) -> dict[str, Any]:
+    """Return the JSON object of the body; an absent body is an empty one.
 
-    InvalidInputError for JSON that is not valid, and for a field that is unknown or wrong.
+    InvalidInputError for JSON that is not valid, and for another value.
     """
     async with request.app.state.intake.body(request) as body:
         value = (
@@ -26,6 +26,15 @@ async def read_body(request: Request, model: type[Model]) -> Model:
         )
     if not isinstance(value, dict):
         raise InvalidInputError("the body is not a JSON object", hint='send {"name": "value"}')
+    return value
+
+
+async def read_body(request: Request, model: type[Model]) -> Model:
+    """Return the body as the model; an absent body is an empty object.
+
+    InvalidInputError for JSON that is not valid, and for a field that is unknown or wrong.
+    """
+    value = await read_object(request)
     try:
         return model.model_validate(value)
     except ValidationError as error:

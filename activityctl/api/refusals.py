@@ -97,3 +97,10 @@ class BusyError(HttpRefusedError):
     status = 503
     retryable = True
     closes = True
+
+
+class NoKeyStoreError(HttpRefusedError):
+    """The machine of the server has no place where it can keep keys."""
+
+    code = "no_key_store"
+    status = 503

@@ -28,6 +28,7 @@ from activityctl.ports import Catalog
 
 _NAMESPACE: Final = uuid.UUID("6f0d4bb5-2f2c-5a53-9d0c-2d7f0c6f2a11")
 """The namespace of the ids of configs; an id follows from what the executor has signed."""
+_PREFIX: Final = "config-"
 _RETRY: Final[Mapping[str, Any]] = {
     "maxAttempts": 8,
     "initialInterval": "2s",
@@ -79,6 +80,14 @@ def read_config(value: object) -> ConfigRequest:
         raise InvalidInputError("; ".join(found)) from None
 
 
+def config_name(request: ConfigRequest) -> str:
+    """Return the name that the definition and its apply set would have.
+
+    Raises InvalidInputError for a wrong signature.
+    """
+    return f"{_PREFIX}{_config_id(_signer(request), request)}"
+
+
 async def register_executor(
     request: ConfigRequest,
     catalog: Catalog,
@@ -94,9 +103,9 @@ async def register_executor(
     signed was registered before, also if it was deleted since: a signature is good for once.
     """
     signer = _signer(request)
-    url, verifies = request.destination.base_url, request.verify_payload
-    config_id = str(uuid.uuid5(_NAMESPACE, f"{signer.lower()} {verifies} {url}"))
-    name = f"config-{config_id}"
+    url = request.destination.base_url
+    config_id = _config_id(signer, request)
+    name = f"{_PREFIX}{config_id}"
     _definition(request, name, signer, _named(name, request), kinds)  # before a key is made
     async with catalog.changing():
         present = await catalog.present()
@@ -118,6 +127,11 @@ async def register_executor(
     relayers = tuple(key.current.shown.public for key in made.relayers)
     view = config_view(config_id, request, executor, made.hmac.current.secret, relayers)
     return Registered(name, view)
+
+
+def _config_id(signer: str, request: ConfigRequest) -> str:
+    signed = f"{signer.lower()} {request.verify_payload} {request.destination.base_url}"
+    return str(uuid.uuid5(_NAMESPACE, signed))
 
 
 def _signer(request: ConfigRequest) -> str:
