@@ -26,6 +26,7 @@ from activityctl.api.routes import (
     runs,
     sources,
     subscriptions,
+    tasks,
 )
 from activityctl.api.streams import Streams
 from activityctl.errors import ActivityctlError, UsageError
@@ -72,7 +73,7 @@ def build_app(settings: Settings, options: ApiOptions | None = None) -> FastAPI:
     app.include_router(health.router)
     app.include_router(sources.router, prefix="/v1")
     # The lists come last: their paths would also fit those of the others.
-    for area in (events, builder_kit, subscriptions, runs, logs, objects):
+    for area in (events, builder_kit, subscriptions, runs, tasks, logs, objects):
         app.include_router(area.router, prefix="/v1", dependencies=[Depends(require_caller)])
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(ActivityctlError, _on_error)

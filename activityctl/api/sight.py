@@ -2,8 +2,11 @@
 
 from activityctl.domain.access.caller import Caller
 from activityctl.domain.manifests.subscription import Subscription
-from activityctl.domain.runs.run import Run
+from activityctl.domain.runs.dead_letter import DeadLetter
+from activityctl.domain.runs.run import Run, TaskInstance
 from activityctl.errors import AmbiguousError, NotAllowedError, NotFoundError
+from activityctl.operations.runs.complete import find_task
+from activityctl.operations.runs.letters import find_letter
 from activityctl.wiring import Ports
 
 
@@ -38,6 +41,28 @@ class Sight:
         if self.caller.reads_all or self._operates(owner):
             return run, owner
         raise absent("run", reference)
+
+    async def task(self, reference: str) -> tuple[TaskInstance, Subscription]:
+        """Return a task of a run that the caller may see, and its subscription."""
+        try:
+            task = await find_task(self._ports.run_lists, reference)
+            _, owner = await self.run(task.run_id)
+        except (AmbiguousError, NotFoundError):
+            if self.caller.reads_all:
+                raise
+            raise absent("task", reference) from None
+        return task, owner
+
+    async def letter(self, reference: str) -> tuple[DeadLetter, Subscription]:
+        """Return a dead letter of a run that the caller may see, and its subscription."""
+        try:
+            letter = await find_letter(self._ports.run_lists, reference)
+            _, owner = await self.run(letter.run_id)
+        except (AmbiguousError, NotFoundError):
+            if self.caller.reads_all:
+                raise
+            raise absent("dead letter", reference) from None
+        return letter, owner
 
     def require_operates(self, owner: Subscription) -> None:
         """Raise NotAllowedError if the caller may see the subscription, but not operate it."""

@@ -10,12 +10,12 @@ from activityctl.cli.session import Session, now
 from activityctl.domain.runs.dead_letter import DeadLetter, LetterFilter, LetterOutcome
 from activityctl.domain.runs.json_form import run_view
 from activityctl.domain.runs.run import Run, RunStatus
-from activityctl.domain.values.json_form import format_timestamp
 from activityctl.domain.values.selection import Selection, parse_labels
 from activityctl.domain.values.time_range import parse_moment
-from activityctl.errors import ConflictError, UsageError
+from activityctl.errors import UsageError
 from activityctl.operations.looking.kinds import name_of
-from activityctl.operations.runs.letters import find_letter, open_letters
+from activityctl.operations.runs.letter_view import outcome_view
+from activityctl.operations.runs.letters import find_letter, open_letters, require_done
 from activityctl.wiring import Ports
 
 LetterArguments = Annotated[
@@ -104,7 +104,7 @@ def print_outcomes(
     """
     by_id: dict[str, Run] = {run.id: run for run in ended}
     if shape == "json":
-        print_json(session.out, {"items": [_outcome_view(each, by_id) for each in outcomes]})
+        print_json(session.out, {"items": [outcome_view(each, by_id) for each in outcomes]})
     elif shape == "name":
         for each in outcomes:
             session.out.print(f"run/{each.run_id}" if each.run_id else f"deadletter/{each.id}")
@@ -112,28 +112,10 @@ def print_outcomes(
         _print_each(session, outcomes, by_id)
     else:
         _print_counts(session, outcomes, ended)
-    if single and (not_open := [each for each in outcomes if each.outcome == "not_open"]):
-        raise ConflictError(
-            f"dead letter {not_open[0].id} is not open: it was {_done_by(chosen, not_open[0].id)}",
-            hint=f"activityctl dlq show {not_open[0].id[:8]}",
-        )
-    if single and (deleted := [each for each in outcomes if each.outcome == "deleted"]):
-        raise ConflictError(
-            f"dead letter {deleted[0].id} stays open: its subscription was deleted",
-            hint="apply its manifest again, or discard the letter",
-        )
+    if single:
+        require_done(chosen, outcomes)
     if any(run.status is not RunStatus.SUCCEEDED for run in ended):
         raise typer.Exit(1)
-
-
-def _done_by(chosen: Sequence[DeadLetter], letter_id: str) -> str:
-    """Return what was done with a letter before the command, or meanwhile, and by whom."""
-    last = [letter.actions[-1] for letter in chosen if letter.id == letter_id and letter.actions]
-    if not last:
-        return "retried or discarded just now by somebody else"
-    when = format_timestamp(last[0].created_at)
-    run = f" as run {last[0].run_id}" if last[0].run_id else ""
-    return f"{last[0].action} by {last[0].actor} at {when}{run}"
 
 
 def _print_each(session: Session, outcomes: Sequence[LetterOutcome], by_id: dict[str, Run]) -> None:
@@ -169,13 +151,3 @@ def _print_counts(
         )
     if any(run.status is not RunStatus.SUCCEEDED for run in ended):
         session.err.print("activityctl dlq list shows why")
-
-
-def _outcome_view(outcome: LetterOutcome, by_id: dict[str, Run]) -> dict[str, object]:
-    run = by_id.get(outcome.run_id or "")
-    return {
-        "id": outcome.id,
-        "outcome": outcome.outcome,
-        "run": outcome.run_id,
-        "status": None if run is None else run.status.value,
-    }

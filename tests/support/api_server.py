@@ -3,9 +3,11 @@
 import json
 import socket
 import threading
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -13,6 +15,8 @@ import httpx
 from activityctl import wiring
 from activityctl.api.app import ApiOptions
 from activityctl.api.server import Limits, build_server
+from activityctl.domain.access.scope import parse_scope
+from activityctl.operations.access.tokens import create_token
 from activityctl.settings import Settings
 
 
@@ -90,3 +94,22 @@ def running_api(
         server.should_exit = True
         thread.join(60)
         assert not thread.is_alive()
+
+
+async def make_tokens(ports: wiring.Ports, **scopes: str) -> dict[str, dict[str, str]]:
+    """Make a token for each scope; return the headers of requests by the names."""
+    found = {}
+    for name, scope in scopes.items():
+        made = (uuid.uuid4().hex[:12], "s" * 43, str(uuid.uuid4()))
+        _, token = await create_token(
+            ports.tokens,
+            ports.audit,
+            name,
+            [parse_scope(scope)],
+            made,
+            ttl=None,
+            now=datetime.now(UTC),
+            actor="me",
+        )
+        found[name] = {"Authorization": f"Bearer {token}"}
+    return found

@@ -8,6 +8,7 @@ from fastapi import Query, Request, Response
 from activityctl import wiring
 from activityctl.api.answers import json_response
 from activityctl.domain.runs.json_form import run_view
+from activityctl.domain.values.json_form import View
 from activityctl.errors import ActivityctlError
 from activityctl.operations.runs.wait import wait_for_run
 from activityctl.settings import Settings
@@ -27,7 +28,7 @@ async def ended_or_queued(request: Request, run_id: str, seconds: float) -> Resp
     return json_response(await ended(request, run_id, seconds), headers=location)
 
 
-async def ended(request: Request, run_id: str, seconds: float) -> object:
+async def ended(request: Request, run_id: str, seconds: float) -> View:
     """Return the run once it has ended; WaitTimeoutError says why it has not ended in time."""
     ports: wiring.Ports = request.app.state.ports
     run = await wait_for_run(

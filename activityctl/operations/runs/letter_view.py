@@ -1,7 +1,11 @@
 """The JSON view of a dead letter with its run: everything to understand and redo it."""
 
+from collections.abc import Mapping
+
 from activityctl.domain.bodies.secret_texts import mask_literals
+from activityctl.domain.runs.dead_letter import LetterOutcome
 from activityctl.domain.runs.json_form import dead_letter_view, letter_action_view, task_view
+from activityctl.domain.runs.run import Run
 from activityctl.domain.tasks.attempt import attempt_view
 from activityctl.domain.values.credentials import mask_credentials
 from activityctl.domain.values.json_form import API_VERSION, View, format_timestamp
@@ -37,4 +41,15 @@ def letter_view(details: LetterDetails) -> View:
         "state": mask_credentials(dict(run.state)),
         "tasks": [{**task_view(task), "history": attempts[task.id]} for task in details.tasks],
         "actions": [letter_action_view(action) for action in details.letter.actions],
+    }
+
+
+def outcome_view(outcome: LetterOutcome, ended: Mapping[str, Run]) -> View:
+    """Return what became of one letter; the status is that of its run, if it is among the ended."""
+    run = ended.get(outcome.run_id or "")
+    return {
+        "id": outcome.id,
+        "outcome": outcome.outcome,
+        "run": outcome.run_id,
+        "status": None if run is None else run.status.value,
     }

@@ -20,8 +20,9 @@ from activityctl.domain.runs.revision_change import RevisionChange, compare_revi
 from activityctl.domain.runs.run import Run, TaskInstance
 from activityctl.domain.tasks.attempt import Attempt
 from activityctl.domain.values.ids import RunId
+from activityctl.domain.values.json_form import format_timestamp
 from activityctl.domain.values.selection import Selection
-from activityctl.errors import CANDIDATES_TOLD, NotFoundError
+from activityctl.errors import CANDIDATES_TOLD, ConflictError, NotFoundError
 from activityctl.ports import Catalog, DeadLetters, RunLists
 
 _POLL: Final = 0.3
@@ -108,6 +109,30 @@ async def act_on(
         outcomes += await act(some, request, clock())
         on_progress(len(outcomes), len(letters))
     return outcomes
+
+
+def require_done(chosen: Sequence[DeadLetter], outcomes: Sequence[LetterOutcome]) -> None:
+    """Raise ConflictError for a letter that was not open, or whose subscription was deleted."""
+    if not_open := [each for each in outcomes if each.outcome == "not_open"]:
+        raise ConflictError(
+            f"dead letter {not_open[0].id} is not open: it was {_done_by(chosen, not_open[0].id)}",
+            hint=f"activityctl dlq show {not_open[0].id[:8]}",
+        )
+    if deleted := [each for each in outcomes if each.outcome == "deleted"]:
+        raise ConflictError(
+            f"dead letter {deleted[0].id} stays open: its subscription was deleted",
+            hint="apply its manifest again, or discard the letter",
+        )
+
+
+def _done_by(chosen: Sequence[DeadLetter], letter_id: str) -> str:
+    """Return what was done with a letter before, or meanwhile, and by whom."""
+    last = [letter.actions[-1] for letter in chosen if letter.id == letter_id and letter.actions]
+    if not last:
+        return "retried or discarded just now by somebody else"
+    when = format_timestamp(last[0].created_at)
+    run = f" as run {last[0].run_id}" if last[0].run_id else ""
+    return f"{last[0].action} by {last[0].actor} at {when}{run}"
 
 
 async def new_revision_changes(

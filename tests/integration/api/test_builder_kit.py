@@ -12,7 +12,6 @@ import pytest
 from keyring.backends import fail
 
 from activityctl import wiring
-from activityctl.domain.access.scope import parse_scope
 from activityctl.domain.chain.config_signature import config_digest
 from activityctl.domain.chain.hook_log import hook_entry
 from activityctl.domain.chain.hook_outcome import SKIPPED
@@ -21,9 +20,8 @@ from activityctl.domain.chain.signatures import address_of, sign_digest
 from activityctl.domain.gitops.plan import Wanted
 from activityctl.domain.gitops.planning import plan_changes
 from activityctl.domain.manifests.subscription import SubscriptionManifest
-from activityctl.operations.access.tokens import create_token
 from activityctl.settings import Settings
-from support.api_server import Api
+from support.api_server import Api, make_tokens
 
 PRIVATE = bytes.fromhex("4c0883a69102937d6231471b5dbb6204fe5129617082792ae468d01a3f362318")
 SIGNER = address_of(PRIVATE)
@@ -51,28 +49,17 @@ def _no_system_store(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def tokens(api_settings: Settings) -> dict[str, dict[str, str]]:
-    """Return headers with a token, by the scope."""
+    """Return headers with a token, by its name."""
 
     async def make() -> dict[str, dict[str, str]]:
-        found = {}
         async with wiring.open_ports(api_settings) as ports:
-            for number, scope in enumerate(
-                ("read", "apply:set=config-*", "apply:set=payments", "operate:subscription=mine")
-            ):
-                made = (uuid.uuid4().hex[:12], "s" * 43, str(uuid.uuid4()))
-                name, now = f"kit-{number}", datetime.now(UTC)
-                _, token = await create_token(
-                    ports.tokens,
-                    ports.audit,
-                    name,
-                    [parse_scope(scope)],
-                    made,
-                    ttl=None,
-                    now=now,
-                    actor="me",
-                )
-                found[scope] = {"Authorization": f"Bearer {token}"}
-        return found
+            return await make_tokens(
+                ports,
+                reader="read",
+                kit="apply:set=config-*",
+                payer="apply:set=payments",
+                operator="operate:subscription=mine",
+            )
 
     return asyncio.run(make())
 
@@ -85,7 +72,7 @@ def test_an_executor_registers_itself_once(
     api: Api, api_settings: Settings, tokens: dict[str, dict[str, str]]
 ):
     asked = a_request("https://one.example")
-    made = register(api, asked, tokens["apply:set=config-*"])
+    made = register(api, asked, tokens["kit"])
     assert made.status_code == 201
     answer = made.json()
     assert list(answer) == [
@@ -116,7 +103,7 @@ def test_an_executor_registers_itself_once(
         ("conflict", {"definition": name}),
         ("done", {"definition": name}),
     ]
-    assert mine[1]["actor"] == "token/kit-1"
+    assert mine[1]["actor"] == "token/kit"
     assert answer["hmacKey"] not in json.dumps(entries) + shown.text
 
 
@@ -152,16 +139,16 @@ def test_what_is_wrong_or_not_allowed_registers_nothing(
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_input"), body
         assert reason in answer.json()["detail"]
     good = a_request(url)
-    for scope in ("read", "apply:set=payments", "operate:subscription=mine"):
-        answer = register(api, good, tokens[scope])
-        assert (answer.status_code, answer.json()["code"]) == (403, "not_allowed"), scope
+    for who in ("reader", "payer", "operator"):
+        answer = register(api, good, tokens[who])
+        assert (answer.status_code, answer.json()["code"]) == (403, "not_allowed"), who
     assert register(api, good, {"Authorization": "Bearer no"}).status_code == 401
     folder = api_settings.home / "keys"
     folder.mkdir(mode=0o700, exist_ok=True)
     folder.chmod(0o755)  # the store refuses a folder that others may read
     try:
         told = register(api, good)
-        hidden = register(api, good, tokens["apply:set=config-*"])
+        hidden = register(api, good, tokens["kit"])
     finally:
         folder.chmod(0o700)
     assert (told.status_code, told.json()["code"]) == (503, "no_key_store")
@@ -219,7 +206,7 @@ def test_the_triggers_of_a_subscription_are_told_by_its_id(
 ):
     name = f"config-{register(api, a_request('https://logs.example')).json()['id']}"
     mine = asyncio.run(_with_triggers(api_settings, name))
-    page = api.client.get(f"/v1/{mine}/logs?offset=1&limit=1", headers=tokens["read"])
+    page = api.client.get(f"/v1/{mine}/logs?offset=1&limit=1", headers=tokens["reader"])
     assert page.status_code == 200
     (entry,) = page.json()["data"]
     assert entry.pop("id")
@@ -239,13 +226,13 @@ def test_the_triggers_of_a_subscription_are_told_by_its_id(
         "subId": mine,
         "outputTxHash": "0x" + 64 * "0",
     }
-    whole = api.client.get(f"/v1/{mine}/logs", headers=tokens["operate:subscription=mine"])
+    whole = api.client.get(f"/v1/{mine}/logs", headers=tokens["operator"])
     states = [each["metadata"]["postExecutionState"]["n"] for each in whole.json()["data"]]
     assert states == [3, 2, 1]
     assert api.client.get(f"/v1/{mine}/logs?offset=9").json() == {"data": []}
     for wrong in ("offset=-1", "limit=0", "limit=1001", "limit=x", f"offset={10**30}"):
         assert api.client.get(f"/v1/{mine}/logs?{wrong}").status_code == 400, wrong
-    hidden = api.client.get(f"/v1/{mine}/logs", headers=tokens["apply:set=payments"])
+    hidden = api.client.get(f"/v1/{mine}/logs", headers=tokens["payer"])
     missing = api.client.get(f"/v1/{uuid.uuid4()}/logs")
     assert (hidden.status_code, missing.status_code) == (404, 404)
     assert api.client.get(f"/v1/{mine}/logs", headers={"Authorization": ""}).status_code == 401

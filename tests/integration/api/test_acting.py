@@ -1,0 +1,214 @@
+"""What people do by HTTP with what waits for them: tasks and dead letters."""
+
+import asyncio
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from activityctl import wiring
+from activityctl.domain.gitops.plan import Wanted
+from activityctl.domain.gitops.planning import plan_changes
+from activityctl.domain.manifests.definition import ActivityDefinition
+from activityctl.domain.manifests.subscription import SubscriptionManifest
+from activityctl.domain.runs.admission import begin, new_run
+from activityctl.domain.runs.run import Decision, RunEnd, RunStatus, TaskInstance, TaskStatus
+from activityctl.domain.runs.run_change import RunChange, run_change
+from activityctl.domain.timing.firing import FiringRequest
+from activityctl.settings import Settings
+from support.api_server import Api, make_tokens
+from support.run_store import save, state_of
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+FORM = {"type": "object", "required": ["verdict"], "properties": {"verdict": {"type": "string"}}}
+REVIEW = {
+    "metadata": {"name": "acting-review"},
+    "spec": {
+        "triggers": [{"name": "daily", "cron": {"schedule": "0 6 * * *"}}],
+        "tasks": [{"name": "review", "manual": {"instructions": "look", "form": FORM}}],
+    },
+}
+NOTE = {
+    "metadata": {"name": "acting-note"},
+    "spec": {"tasks": [{"name": "note", "command": {"argv": ["true"]}}]},
+}
+OWNERS = {"act-review": "acting-review", "act-note": "acting-note", "act-other": "acting-note"}
+Headers = dict[str, dict[str, str]]
+
+
+def _read(model: Any, value: Any) -> Any:
+    return model.model_validate_json(json.dumps(value))
+
+
+@pytest.fixture(scope="module")
+def tokens(api_settings: Settings) -> Headers:
+    """Apply the subscriptions; return headers with a token by its name."""
+
+    async def prepare() -> Headers:
+        definitions = {
+            each["metadata"]["name"]: _read(ActivityDefinition, each) for each in (REVIEW, NOTE)
+        }
+        subscriptions = {
+            name: _read(
+                SubscriptionManifest, {"metadata": {"name": name}, "spec": {"activity": activity}}
+            )
+            for name, activity in OWNERS.items()
+        }
+        async with wiring.open_ports(api_settings, pool_size=2) as ports:
+            async with ports.catalog.changing():
+                present = await ports.catalog.present()
+                wanted = Wanted(definitions, subscriptions)
+                await ports.catalog.write(plan_changes(wanted, present), NOW)
+            return await make_tokens(
+                ports,
+                actreader="read",
+                actoperator="operate:subscription=act-*",
+                actstranger="operate:subscription=act-other",
+            )
+
+    return asyncio.run(prepare())
+
+
+async def _open(ports: wiring.Ports, subscription: str, key: str) -> TaskInstance:
+    """Open a run of one task; return the task."""
+    owner = await ports.catalog.find_subscription(subscription)
+    firing = FiringRequest(owner.id, "manual", f"manual/{key}", NOW)
+    await ports.outbox.add([firing], NOW)
+    facts = await ports.runs.admission_input(firing.ref)
+    assert facts is not None
+    run, decision = begin(new_run(firing.ref, facts, NOW), facts.spec, NOW)
+    await ports.runs.open("w", run_change(run, decision, NOW))
+    (task,) = (await state_of(ports, run)).tasks
+    return task
+
+
+def waiting_task(settings: Settings, key: str) -> TaskInstance:
+    """Return a task that waits for a person."""
+
+    async def make() -> TaskInstance:
+        async with wiring.open_ports(settings, pool_size=2) as ports:
+            task = await _open(ports, "act-review", key)
+            run = await ports.run_lists.find_run(task.run_id)
+            waits = replace(task, status=TaskStatus.WAITING, started_at=NOW, input={"form": FORM})
+            await save(ports, RunChange(run, update=(waits,)))
+            return waits
+
+    return asyncio.run(make())
+
+
+def failed_run(settings: Settings, key: str, subscription: str = "act-note") -> str:
+    """Return the id of a run that failed, which has a dead letter."""
+
+    async def make() -> str:
+        async with wiring.open_ports(settings, pool_size=2) as ports:
+            task = await _open(ports, subscription, key)
+            run = await ports.run_lists.find_run(task.run_id)
+            end = Decision(end=RunEnd(RunStatus.FAILED, "task note failed: 503"))
+            bad = replace(task, status=TaskStatus.FAILED, error="503", ended_at=NOW)
+            await save(ports, run_change(run, end, NOW, update=(bad,)))
+            return run.id
+
+    return asyncio.run(make())
+
+
+def audited(api: Api, target: str) -> list[tuple[str, str, str]]:
+    """Return the actor, the action and the outcome of each entry about it, oldest first."""
+    items = api.client.get("/v1/audit?limit=500").json()["items"]
+    return [
+        (item["actor"], item["action"], item["outcome"])
+        for item in reversed(items)
+        if item["target"] == target
+    ]
+
+
+def test_a_person_completes_a_task_once(api: Api, api_settings: Settings, tokens: Headers):
+    task = waiting_task(api_settings, "once")
+    path = f"/v1/tasks/{task.id}/complete"
+    for body in (
+        {},
+        {"output": {"verdict": "a"}, "fail": "no"},
+        {"fail": " "},
+        {"output": {"verdict": 1}},
+        {"output": {}},
+        {"output": None},
+        {"answer": 1},
+    ):
+        wrong = api.client.post(path, json=body)
+        assert wrong.status_code == 400, body
+        assert wrong.json()["code"] in {"usage", "invalid_input"}
+    for who, status in (("actreader", 403), ("actstranger", 404)):
+        refused = api.client.post(path, json={"output": {}}, headers=tokens[who])
+        assert refused.status_code == status
+    missing = api.client.post("/v1/tasks/ffff/complete", headers=tokens["actstranger"]).json()
+    hidden = api.client.post(path, headers=tokens["actstranger"]).json()
+    assert hidden["detail"].replace(task.id, "ffff") == missing["detail"]
+    answer = {"output": {"verdict": "approve"}}
+    done = api.client.post(path, json=answer, headers=tokens["actoperator"])
+    assert done.status_code == 200
+    view = done.json()
+    assert view.pop("completedAt")
+    assert view == {
+        "id": task.id,
+        "run": task.run_id,
+        "outcome": "completed",
+        "completedBy": "token/actoperator",
+    }
+    assert api.client.post(path, json=answer).json()["outcome"] == "unchanged"
+    other = api.client.post(path, json={"fail": "no"})
+    assert (other.status_code, other.json()["code"]) == (409, "conflict")
+    assert "completed by token/actoperator" in other.json()["detail"]
+    assert audited(api, f"task/{task.id}")[-3:] == [
+        ("token/actoperator", "complete", "done"),
+        ("local", "complete", "done"),
+        ("local", "complete", "conflict"),
+    ]
+    failing = waiting_task(api_settings, "fails")
+    failed = api.client.post(f"/v1/tasks/{failing.id}/complete", json={"fail": "no answer"})
+    assert failed.json()["outcome"] == "failed"
+
+
+def test_a_dead_letter_is_retried_once_or_discarded(
+    api: Api, api_settings: Settings, tokens: Headers
+):
+    run = failed_run(api_settings, "retried")
+    listed = api.client.get(f"/v1/deadletters?run={run}", headers=tokens["actoperator"]).json()
+    (letter,) = listed["items"]
+    shown = api.client.get(f"/v1/deadletters/{letter['id']}").json()
+    assert (shown["id"], shown["status"]) == (letter["id"], "open")
+    path = f"/v1/deadletters/{letter['id']}"
+    assert api.client.post(f"{path}/retry", headers=tokens["actreader"]).status_code == 403
+    for name in ("retry", "discard"):
+        hidden = failed_run(api_settings, f"hidden {name}")
+        gone = api.client.post(f"/v1/deadletters/{hidden}/{name}", headers=tokens["actstranger"])
+        assert gone.status_code == 404
+        assert api.client.post(f"{path}/{name}", json={"other": 1}).status_code == 400
+    assert api.client.post(f"{path}/retry", json={"newKeys": "yes"}).status_code == 400
+    options = {"reason": "it is back", "newRevision": True}
+    retried = api.client.post(f"{path}/retry", json=options, headers=tokens["actoperator"])
+    assert retried.status_code == 202
+    view = retried.json()
+    assert {**view, "run": ""} == {
+        "id": letter["id"],
+        "outcome": "retried",
+        "run": "",
+        "status": None,
+    }
+    assert retried.headers["location"] == f"/v1/runs/{view['run']}"
+    assert view["run"] != run
+    again = api.client.post(f"{path}/retry")
+    assert (again.status_code, again.json()["code"]) == (409, "conflict")
+    assert "retried by token/actoperator at" in again.json()["detail"]
+    assert view["run"] in again.json()["detail"], "a repeat says which run was started"
+    assert audited(api, f"deadletter/{letter['id']}")[-2:] == [
+        ("token/actoperator", "retry", "done"),
+        ("local", "retry", "conflict"),
+    ]
+    other = f"/v1/deadletters/{failed_run(api_settings, 'discarded')}"  # by the id of the run
+    for body in ({}, {"reason": " "}, {"reason": None}):
+        assert api.client.post(f"{other}/discard", json=body).status_code == 400
+    done = api.client.post(f"{other}/discard", json={"reason": "paid by hand"})
+    assert (done.status_code, done.json()["outcome"]) == (200, "discarded")
+    assert api.client.post(f"{other}/discard", json={"reason": "again"}).status_code == 409
+    assert api.client.post(f"{other}/retry").status_code == 409
