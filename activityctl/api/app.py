@@ -18,6 +18,7 @@ from activityctl.api.problems import problem_response
 from activityctl.api.rates import Rates
 from activityctl.api.refusals import MethodNotAllowedError, NoSuchPathError
 from activityctl.api.routes import (
+    backfills,
     builder_kit,
     events,
     health,
@@ -25,6 +26,7 @@ from activityctl.api.routes import (
     objects,
     runs,
     sources,
+    status,
     subscriptions,
     tasks,
 )
@@ -35,6 +37,18 @@ from activityctl.version import VERSION
 
 _CONNECTIONS: Final = 10
 """To Postgres, for all requests together."""
+_AREAS: Final = (
+    events,
+    status,
+    builder_kit,
+    subscriptions,
+    backfills,
+    runs,
+    tasks,
+    logs,
+    objects,
+)
+"""What needs a token. The lists come last: their paths would also fit those of the others."""
 _DESCRIPTION: Final = (
     "Everything that the command line does, with the same words. Errors are problem details "
     "(RFC 9457) with `code` and `requestId`."
@@ -72,8 +86,7 @@ def build_app(settings: Settings, options: ApiOptions | None = None) -> FastAPI:
     app.state.identity = Identity(settings.home if settings.uses_local_daemon else None)
     app.include_router(health.router)
     app.include_router(sources.router, prefix="/v1")
-    # The lists come last: their paths would also fit those of the others.
-    for area in (events, builder_kit, subscriptions, runs, tasks, logs, objects):
+    for area in _AREAS:
         app.include_router(area.router, prefix="/v1", dependencies=[Depends(require_caller)])
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(ActivityctlError, _on_error)

@@ -9,13 +9,14 @@ from zoneinfo import ZoneInfo
 
 from activityctl.cli.render.output import Column, Format, print_json, print_table
 from activityctl.cli.session import Session
-from activityctl.domain.runs.backfill import BackfillProgress, choice_view, progress_view
+from activityctl.domain.runs.backfill import BackfillProgress, progress_view
 from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.timing.misfires import timezone_of
-from activityctl.domain.values.json_form import API_VERSION, View, format_timestamp
+from activityctl.domain.values.json_form import View
 from activityctl.domain.values.moment import format_moment
 from activityctl.domain.values.plurals import count_noun
 from activityctl.operations.runs.backfill import BackfillPreview
+from activityctl.operations.runs.backfill_view import preview_view
 
 _MOST_ROWS: Final = 1_000
 _COLUMNS: Final[tuple[Column, ...]] = (
@@ -31,7 +32,7 @@ def print_preview(
 ) -> None:
     """Print the times that would run and those that are left out."""
     if shape == "json":
-        print_json(session.out, {**_head(subscription, found, 0), **choice_view(found.choice)})
+        print_json(session.out, preview_view(subscription, found))
         return
     rows = [(nominal, None) for nominal in found.choice.to_run] + [*found.choice.left_out]
     rows.sort(key=lambda row: row[0])
@@ -52,13 +53,6 @@ def print_notes(session: Session, found: BackfillPreview) -> None:
             f"note: {early:,} of {firings} {'is' if early == 1 else 'are'} due before the "
             f"subscription existed ({format_moment(found.existed_from)})"
         )
-
-
-def result_view(
-    subscription: str, found: BackfillPreview, added: int, progress: BackfillProgress
-) -> View:
-    """Return the result of a backfill as JSON."""
-    return {**_head(subscription, found, added), "progress": progress_view(progress)}
 
 
 def print_end(
@@ -102,21 +96,6 @@ def backfill_progress(session: Session) -> Iterator[Callable[[BackfillProgress],
         yield show
     finally:
         bar.stop()
-
-
-def _head(subscription: str, found: BackfillPreview, added: int) -> View:
-    wanted = found.backfill
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "Backfill",
-        "id": wanted.id,
-        "subscription": subscription,
-        "trigger": wanted.trigger,
-        "from": format_timestamp(wanted.first),
-        "to": format_timestamp(wanted.last),
-        "maxParallel": wanted.max_parallel,
-        "added": added,
-    }
 
 
 def _row(nominal: datetime, reason: str | None, zone: ZoneInfo) -> View:

@@ -1,20 +1,14 @@
-"""Show schedules, waiting work and subscriptions that paused themselves, for `status`."""
+"""Print schedules, waiting work and subscriptions that paused themselves, for `status`."""
 
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from activityctl.cli.render.chain_text import print_chains
-from activityctl.domain.runs.metrics_snapshot import (
-    FIRING_STATES,
-    RUN_STATUSES,
-    SCHEDULE_STATUSES,
-    WAITS_TOO_LONG,
-    complete,
-)
+from activityctl.domain.runs.metrics_snapshot import WAITS_TOO_LONG
 from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.values.duration import format_duration
-from activityctl.domain.values.json_form import View, format_timestamp
+from activityctl.domain.values.json_form import format_timestamp
 from activityctl.domain.values.plurals import count_noun
 from activityctl.domain.values.untrusted import escape_controls
 from activityctl.operations.looking.overview import Overview
@@ -119,98 +113,3 @@ def _print_failures(console: "Console", found: Overview) -> None:
 
 def _whole_seconds(lag: timedelta) -> str:
     return format_duration(lag // _SECOND * _SECOND)
-
-
-def schedules_view(found: Overview) -> View:
-    """Return the schedules by status, how many are overdue, and the restarts."""
-    figures = found.figures
-    return {
-        **complete(figures.schedules, SCHEDULE_STATUSES),
-        "overdue": figures.overdue_schedules,
-        "restarts": figures.restarts,
-        "lastRestartAt": format_timestamp(figures.restarted_at),
-    }
-
-
-def runs_view(found: Overview) -> View:
-    """Return the runs by status: all open ones, and those of the last day that have ended."""
-    return complete(found.figures.runs, RUN_STATUSES)
-
-
-def firings_view(found: Overview) -> View:
-    """Return how many firings wait to start, and since when the oldest is due."""
-    figures = found.figures
-    return {
-        **complete(figures.firings, FIRING_STATES),
-        "oldestDueAt": format_timestamp(figures.oldest_due_at),
-        "lagSeconds": figures.due_lag.total_seconds(),
-        "failing": _failing_view(found),
-    }
-
-
-def _failing_view(found: Overview) -> View | None:
-    failing = found.failing
-    if failing is None:
-        return None
-    since = format_timestamp(failing.since)
-    return {"count": failing.count, "since": since, "lastError": failing.last_error}
-
-
-def stuck_view(found: Overview) -> View | None:
-    """Return the runs that are stuck."""
-    if (stuck := found.stuck) is None:
-        return None
-    since = format_timestamp(stuck.since)
-    return {"count": stuck.count, "since": since, "lastReason": stuck.last_reason}
-
-
-def troubles_view(found: Overview) -> list[View]:
-    """Return the loops of workers that fail."""
-    return [
-        {
-            "worker": failed.worker,
-            "loop": failed.trouble.loop,
-            "since": format_timestamp(failed.trouble.since),
-            "failures": failed.trouble.failures,
-            "lastError": failed.trouble.error,
-        }
-        for failed in found.troubles
-    ]
-
-
-def events_view(found: Overview) -> View:
-    """Return how many events wait to be routed, for how long, and the errors of triggers."""
-    figures = found.figures
-    return {
-        "unrouted": figures.unrouted_events,
-        "oldestUnroutedAt": format_timestamp(figures.oldest_unrouted_at),
-        "lagSeconds": figures.event_lag.total_seconds(),
-        "filterErrors": figures.filter_errors,
-        "unreadableTriggers": [
-            {
-                "subscription": unread.subscription,
-                "trigger": unread.trigger,
-                "reason": unread.reason,
-            }
-            for unread in found.unreadable
-        ],
-    }
-
-
-def letters_view(found: Overview) -> View:
-    """Return how many dead letters are open, in all and by subscription."""
-    letters = found.figures.dead_letters
-    return {"open": sum(letters.values()), "bySubscription": dict(sorted(letters.items()))}
-
-
-def auto_paused_view(found: Overview) -> list[View]:
-    """Return the subscriptions that paused themselves."""
-    return [
-        {
-            "name": subscription.name,
-            "pauseReason": subscription.pause_reason,
-            "pausedAt": format_timestamp(subscription.paused_at),
-            "pausedByRun": subscription.paused_by_run,
-        }
-        for subscription in found.auto_paused
-    ]

@@ -78,7 +78,10 @@ async def preview_backfill(
     triggers = triggers_of(row.wanted for row in rows)
     name = _trigger_name(request.trigger, triggers, owner)
     backfill = Backfill(owner.id, name, request.first, request.last, request.max_parallel)
-    nominals = nominals_between(triggers[name], request.first, request.last)
+    # In a thread: a long time range has so many times that others would wait for them.
+    nominals = await asyncio.to_thread(
+        nominals_between, triggers[name], request.first, request.last
+    )
     preview = BackfillPreview(
         backfill,
         triggers[name],
@@ -89,7 +92,7 @@ async def preview_backfill(
         owner.created_at,
     )
     past = await backfills.past(owner.id, name, request.first, request.last)
-    return replace(preview, choice=_chosen(preview, past))
+    return replace(preview, choice=await _chosen(preview, past))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ async def start_backfill(backfills: Backfills, preview: BackfillPreview) -> Star
     async with backfills.locked(
         wanted.subscription_id, wanted.trigger, wanted.first, wanted.last
     ) as locked:
-        choice = _chosen(preview, locked.past)
+        choice = await _chosen(preview, locked.past)
         added = await locked.hold(wanted, choice.to_run) if choice.to_run else 0
         followed = frozenset(choice.to_run) | locked.past.under_way
     return StartedBackfill(wanted, choice, added, followed & frozenset(preview.nominals))
@@ -157,9 +160,14 @@ async def follow(
         pause = min(pause * 1.5, _LONGEST_POLL)
 
 
-def _chosen(preview: BackfillPreview, past: PastTimes) -> BackfillChoice:
-    return choose(
-        preview.trigger, preview.nominals, past, preview.calendars, only_missed=preview.only_missed
+async def _chosen(preview: BackfillPreview, past: PastTimes) -> BackfillChoice:
+    return await asyncio.to_thread(
+        choose,
+        preview.trigger,
+        preview.nominals,
+        past,
+        preview.calendars,
+        only_missed=preview.only_missed,
     )
 
 

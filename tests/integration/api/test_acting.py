@@ -1,4 +1,4 @@
-"""What people do by HTTP with what waits for them: tasks and dead letters."""
+"""What people do by HTTP with what waits for them: tasks, dead letters, times of the past."""
 
 import asyncio
 import json
@@ -212,3 +212,57 @@ def test_a_dead_letter_is_retried_once_or_discarded(
     assert (done.status_code, done.json()["outcome"]) == (200, "discarded")
     assert api.client.post(f"{other}/discard", json={"reason": "again"}).status_code == 409
     assert api.client.post(f"{other}/retry").status_code == 409
+
+
+def test_times_of_the_past_are_run_once(api: Api, tokens: Headers):
+    path = "/v1/subscriptions/act-review/backfill"
+    assert (
+        api.client.post("/v1/subscriptions/act-review/pause").status_code == 200
+    )  # all is decided
+    for body in (
+        {},
+        {"since": "soon"},
+        {"since": "2999-01-01T00:00:00Z"},
+        {"since": "2025-03-03T00:00:00Z", "until": "2025-03-01T00:00:00Z"},
+        {"since": "1d", "maxParallel": 0},
+        {"since": "1d", "other": 1},
+    ):
+        assert api.client.post(path, json=body).status_code == 400, body
+    asked = {"since": "2025-03-01T00:00:00Z", "until": "2025-03-04T00:00:00Z"}
+    named = api.client.post(path, json={**asked, "trigger": "nothing"})
+    assert (named.status_code, named.json()["code"]) == (404, "not_found")
+    for who, status in (("actreader", 403), ("actstranger", 404)):
+        for more in ("", "/cancel"):
+            refused = api.client.post(f"{path}{more}", json=asked, headers=tokens[who])
+            assert refused.status_code == status
+    due = [f"2025-03-0{day}T06:00:00.000Z" for day in (1, 2, 3)]
+    planned = api.client.post(f"{path}?dryRun=true", json=asked).json()
+    assert (planned["kind"], planned["firings"], planned["leftAlone"]) == ("Backfill", due, [])
+    started = api.client.post(path, json=asked, headers=tokens["actoperator"])
+    assert started.status_code == 202
+    view = started.json()
+    assert (view["subscription"], view["trigger"], view["added"]) == ("act-review", "daily", 3)
+    assert (view["progress"]["total"], view["progress"]["held"]) == (3, 3)
+    again = api.client.post(path, json=asked).json()
+    assert (again["added"], again["progress"]["total"]) == (0, 3)
+    cancelled = api.client.post(f"{path}/cancel", headers=tokens["actoperator"])
+    assert cancelled.json() == {"subscription": "act-review", "cancelled": 3}
+    assert api.client.post(f"{path}/cancel", json={"trigger": "daily"}).json()["cancelled"] == 0
+    too_many = {"since": "1970-01-01T00:00:00Z"}
+    refused = api.client.post(path, json=too_many)
+    assert (refused.status_code, refused.json()["code"]) == (409, "refused")
+    done = [entry for entry in audited(api, "subscription/act-review") if entry[2] == "done"]
+    assert ("token/actoperator", "backfill", "done") in done
+    assert ("token/actoperator", "cancel backfill", "done") in done
+
+
+def test_the_status_says_what_needs_attention(api: Api, api_settings: Settings, tokens: Headers):
+    run = failed_run(api_settings, "status", "act-other")
+    shown = api.client.get("/v1/status", headers=tokens["actreader"]).json()
+    assert (shown["kind"], shown["workerLoops"]) == ("Status", [])
+    assert shown["deadLetters"]["bySubscription"]["act-other"] == 1
+    refused = api.client.get("/v1/status", headers=tokens["actoperator"])
+    assert (refused.status_code, refused.json()["code"]) == (403, "not_allowed")
+    assert api.client.post(f"/v1/deadletters/{run}/discard", json={"reason": "a test"}).is_success
+    after = api.client.get("/v1/status").json()
+    assert "act-other" not in after["deadLetters"]["bySubscription"]

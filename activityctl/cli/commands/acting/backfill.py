@@ -25,7 +25,6 @@ from activityctl.cli.render.backfill_text import (
     print_end,
     print_notes,
     print_preview,
-    result_view,
 )
 from activityctl.cli.render.output import check_format, print_json
 from activityctl.cli.session import Session, now
@@ -42,6 +41,7 @@ from activityctl.operations.runs.backfill import (
     progress_of,
     start_backfill,
 )
+from activityctl.operations.runs.backfill_view import result_view
 from activityctl.wiring import Ports
 
 _ASK_ABOVE: Final = 100

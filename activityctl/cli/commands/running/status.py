@@ -9,17 +9,7 @@ import typer
 
 from activityctl.cli.options import output_option
 from activityctl.cli.render.output import check_format, print_json
-from activityctl.cli.render.overview import (
-    auto_paused_view,
-    events_view,
-    firings_view,
-    letters_view,
-    print_overview,
-    runs_view,
-    schedules_view,
-    stuck_view,
-    troubles_view,
-)
+from activityctl.cli.render.overview import print_overview
 from activityctl.cli.render.status_text import component_view, print_components, print_sync
 from activityctl.cli.session import Session
 from activityctl.daemon.local.health_checks import check_health
@@ -33,8 +23,8 @@ from activityctl.daemon.local.sync_status import SyncStatus, read_sync
 from activityctl.daemon.real_servers import check_servers
 from activityctl.domain.values.json_form import API_VERSION, View, format_timestamp
 from activityctl.errors import ActivityctlError, RefusedError, UnreachableError
-from activityctl.operations.looking.chains import chain_view
 from activityctl.operations.looking.overview import Overview, overview
+from activityctl.operations.looking.overview_view import overview_view
 
 if TYPE_CHECKING:
     from activityctl.operations.looking.overview import Overview
@@ -130,15 +120,7 @@ def _view(
         "kind": "Status",
         "components": [component_view(part) for part in components],
         "sync": None if sync is None else _sync_view(sync),
-        "schedules": None if overview is None else schedules_view(overview),
-        "runs": None if overview is None else runs_view(overview),
-        "firings": None if overview is None else firings_view(overview),
-        "events": None if overview is None else events_view(overview),
-        "deadLetters": None if overview is None else letters_view(overview),
-        "stuckRuns": None if overview is None else stuck_view(overview),
-        "workerLoops": None if overview is None else troubles_view(overview),
-        "chains": None if overview is None else [chain_view(chain) for chain in overview.chains],
-        "autoPaused": None if overview is None else auto_paused_view(overview),
+        **overview_view(overview),
     }
 
 

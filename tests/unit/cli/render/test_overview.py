@@ -5,15 +5,15 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from activityctl.cli.render.overview import (
-    firings_view,
-    print_overview,
-    stuck_view,
-    troubles_view,
-)
+from activityctl.cli.render.overview import print_overview
 from activityctl.domain.runs.metrics_snapshot import MetricsSnapshot
 from activityctl.domain.runs.worker import LoopTrouble
 from activityctl.operations.looking.overview import Overview, WorkerTrouble
+from activityctl.operations.looking.overview_view import (
+    firings_view,
+    stuck_view,
+    troubles_view,
+)
 from activityctl.ports import FailingFirings, StuckSummary
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
