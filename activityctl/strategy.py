@@ -1,4 +1,4 @@
-"""What a strategy written in Python imports: `Context`, `Skip`, `StrategyError`.
+"""What a strategy written in Python imports: `Context`, `Executable`, `Skip`, `StrategyError`.
 
 A strategy is a class without arguments and with a coroutine `execute(context, request)`. Its
 package lists it as an entry point of the group `activityctl.strategies`, or a definition names
@@ -6,6 +6,7 @@ it as `module:Class`. See the guide: `activityctl guide tasks-code-and-python`.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 JsonValue = Any
@@ -26,6 +27,23 @@ class StrategyError(Exception):
         self.code = code
 
 
+@dataclass(frozen=True, slots=True)
+class Executable:
+    """Return it to have this call made for the account of the subscription.
+
+    The task needs `executorAddress`, `plugin`, `policy` and `relay`. See the guide.
+    """
+
+    to: str
+    data: str | bytes = "0x"
+    value: str | int = 0
+    """In wei."""
+    call_type: int = 0
+    """0 is a call, 1 a delegate call."""
+    executor_signature: str = "0x"
+    """The executor's own EIP-712 signature; leave it out if the task has `autosign`."""
+
+
 class Context(Protocol):
     """One attempt of one task, for its strategy."""
 
@@ -43,6 +61,8 @@ class Context(Protocol):
     params: Mapping[str, JsonValue]
     state: Mapping[str, JsonValue]
     """What the last run that succeeded has kept, by `state` of the definition."""
+    account: Mapping[str, JsonValue] | None
+    """The on-chain account of the subscription, if the task has `executorAddress`."""
     event: Mapping[str, JsonValue] | None
     """The event that started the run, or None."""
     context: Mapping[str, JsonValue]
@@ -68,5 +88,5 @@ class Executor(Protocol):
     """The form of a strategy."""
 
     async def execute(self, context: Context, request: JsonValue) -> JsonValue:
-        """Return the response as JSON."""
+        """Return the response as JSON, or an Executable."""
         ...

@@ -12,7 +12,7 @@ from activityctl.domain.chain.hook_outcome import HookError
 from activityctl.domain.chain.policy import Refusal
 from activityctl.domain.runs.signing import SigningRefusedError
 from activityctl.errors import ActivityctlError, NotFoundError, TaskError, UnreachableError
-from activityctl.executors.webhook_body import WebhookBody
+from activityctl.executors.relayed_body import RelayedBody
 from activityctl.ports import (
     CallRefusedError,
     ChainNode,
@@ -59,7 +59,7 @@ class ExecutorSignatures:
         self._chains = chains
         self._signer = signer
 
-    async def checked(self, body: WebhookBody, params: HookParams, task: "ExecutableTask") -> str:
+    async def checked(self, body: RelayedBody, params: HookParams, task: "ExecutableTask") -> str:
         """Return the executor's signature of the task, which is its own, for this nonce.
 
         Raises SignatureRefusedError if it is not, and TaskError for what another attempt may mend.

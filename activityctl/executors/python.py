@@ -3,19 +3,15 @@
 import asyncio
 import json
 import os
-import re
 import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Annotated, Any, ClassVar, Final, cast, get_args
+from typing import Any, ClassVar, Final, cast, get_args
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import BaseModel
 
 from activityctl.domain.values.log import Level
-from activityctl.domain.values.model import Manifest
-from activityctl.domain.values.secret_ref import SecretText
-from activityctl.domain.values.text import LITERAL_SCHEMA
 from activityctl.domain.values.untrusted import parse_storable_json, storable
 from activityctl.errors import TaskError, UnreachableError
 from activityctl.executors.capture import Capture
@@ -27,9 +23,16 @@ from activityctl.executors.process import (
     TaskProcess,
     exit_reason,
 )
+from activityctl.executors.python_body import PythonBody
 from activityctl.executors.starter import Starter
+from activityctl.executors.strategies.asked import (
+    AskedStrategy,
+    StrategyAnswer,
+    asked_outcome,
+)
 from activityctl.executors.strategies.messages import MAX_LOGGED, MessageReader
 from activityctl.executors.surroundings import make_folder, remove_folder
+from activityctl.executors.trigger_steps import TriggerSteps
 from activityctl.ports import ExecutorOutcome, JsonValue, RunStore, TaskCall
 
 GRACE_SECONDS: Final = 5.0
@@ -39,35 +42,7 @@ _PROBE_SECONDS: Final = 30.0
 _HAS_SECONDS: Final = 60.0
 _LACKS_SECONDS: Final = 5.0
 """How long it is remembered that a strategy is here, or is not."""
-_NAME: Final = re.compile(r"[A-Za-z][\w.-]*(:[A-Za-z_][\w.]*)?")
 _INHERITED: Final = ("PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
-
-
-def _strategy(name: str) -> str:
-    if not _NAME.fullmatch(name):
-        raise ValueError("should be the name of a strategy, or module:Class")
-    return name
-
-
-class PythonBody(Manifest):
-    """Runs a strategy: a class written in Python that is installed on the worker."""
-
-    strategy: Annotated[str, AfterValidator(_strategy)] = Field(
-        description="The name of an entry point in the group activityctl.strategies, or "
-        "module:Class.",
-        examples=["my_package.strategies:Rebalance"],
-        json_schema_extra=LITERAL_SCHEMA,
-    )
-    request: JsonValue = Field(
-        default=None,
-        description="What the strategy gets as its request.",
-        examples=[{"portfolio": "${ params.portfolio }"}],
-    )
-    secrets: dict[str, SecretText] = Field(
-        default={},
-        description="Values for context.secrets, by name.",
-        examples=[{"apiKey": {"secretRef": "exchange-key"}}],
-    )
 
 
 class PythonExecutor:
@@ -75,7 +50,7 @@ class PythonExecutor:
 
     So a strategy may block, crash or use much memory without harm to the worker, and a newly
     installed version is used at once. Output: `response`, `durationMs`; of a failed attempt also
-    `traceback` and `printed`.
+    `traceback` and `printed`. A call that the strategy wants is carried out by `steps`.
     """
 
     kind: ClassVar[str] = "python"
@@ -84,10 +59,16 @@ class PythonExecutor:
     stop_seconds: ClassVar[float] = GRACE_SECONDS + DEATH_SECONDS + DRAIN_SECONDS
 
     def __init__(
-        self, runs: RunStore, *, any_class: bool, base_environment: Mapping[str, str]
+        self,
+        runs: RunStore,
+        *,
+        any_class: bool,
+        base_environment: Mapping[str, str],
+        steps: TriggerSteps,
     ) -> None:
         """`any_class` allows `module:Class`; without it only entry points are allowed."""
         self._runs = runs
+        self._steps = steps
         self._any_class = any_class
         own = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         self._environment = {**base_environment, **own, "PYTHONUNBUFFERED": "1"}
@@ -115,27 +96,47 @@ class PythonExecutor:
         """Run the strategy. Raises TaskError if it fails."""
         if reason := self._refusal(body.strategy):
             raise TaskError(reason, code="not_allowed", retryable=False)
+        if body.executor_address is not None:
+            strategy = AskedStrategy(self.ask, body, self._steps.clock)
+            return await asked_outcome(self._steps, strategy, body.executor_address, call)
+        answer = await self.ask(body, call, call.timeout_seconds)
+        if answer.task is not None:
+            message = (
+                "the strategy returned an Executable, but the task makes no calls: add "
+                "executorAddress, plugin, policy and relay to it"
+            )
+            raise TaskError(message, code="bad_output", retryable=False)
+        return answer.outcome
+
+    async def ask(
+        self,
+        body: PythonBody,
+        call: TaskCall,
+        seconds: float,
+        account: Mapping[str, JsonValue] | None = None,
+    ) -> StrategyAnswer:
+        """Run the strategy once and return what it answers. Raises TaskError if it fails."""
         started = time.monotonic()
         request = {
             "strategy": body.strategy,
             "request": body.request,
-            "context": await self._context(body, call),
+            "context": {**await self._context(body, call), "account": account},
         }
         reader, printed = MessageReader(call.progress), Capture()
         printed.mask, printed.heard = call.mask, call.progress
         logging = asyncio.ensure_future(_write_log(reader, call))
         try:
-            async with asyncio.timeout(call.timeout_seconds):
+            async with asyncio.timeout(seconds):
                 end = await self._run(request, call.task_id, str(call.attempt), (reader, printed))
         except TimeoutError:
-            message = f"the strategy did not end within {call.timeout_seconds:g} s"
+            message = f"the strategy did not end within {seconds:g} s"
             output = _output({}, printed, started)
             raise TaskError(message, code="timeout", output=output) from None
         finally:
             reader.entries.put_nowait(None)
             with suppress(asyncio.CancelledError):
                 await logging
-        return await _outcome(reader, end, printed, started, call)
+        return await _answer(reader, end, printed, started, call)
 
     async def close(self) -> None:
         """End the program that starts processes."""
@@ -239,9 +240,9 @@ def _storable(facts: Mapping[str, Any]) -> dict[str, JsonValue]:
     return dict(found)
 
 
-async def _outcome(
+async def _answer(
     reader: MessageReader, end: str, printed: Capture, started: float, call: TaskCall
-) -> ExecutorOutcome:
+) -> StrategyAnswer:
     """Return what the answer says; `end` is how the process ended."""
     answer = reader.answer
     if answer is None and reader.is_too_long:
@@ -251,7 +252,8 @@ async def _outcome(
         answer = {"code": "crashed", "error": error}
     output = _output(answer, printed, started)
     if "skipped" in answer:
-        return ExecutorOutcome(output, skipped=storable(str(answer["skipped"])))
+        outcome = ExecutorOutcome(output, skipped=storable(str(answer["skipped"])))
+        return StrategyAnswer(outcome)
     if "code" in answer:
         message = storable(str(answer["error"]))
         if answer.get("traceback"):
@@ -260,15 +262,21 @@ async def _outcome(
         may_retry = bool(answer.get("retryable", True))
         code = str(answer["code"])
         raise TaskError(message, code=code, retryable=may_retry, output=output)
-    text = json.dumps(answer["response"], ensure_ascii=False)
+    found = _checked(answer.get("task", answer.get("response")))
+    if "task" in answer:
+        return StrategyAnswer(ExecutorOutcome(output), found)
+    return StrategyAnswer(ExecutorOutcome({"response": found, "durationMs": output["durationMs"]}))
+
+
+def _checked(value: JsonValue) -> JsonValue:
+    text = json.dumps(value, ensure_ascii=False)
     if len(text.encode("utf-8", "replace")) > MAX_RESPONSE_BYTES:
         raise TaskError(_TOO_LARGE, code="bad_output", retryable=False)
     try:
-        response = parse_storable_json(text)
+        return parse_storable_json(text)
     except ValueError as failure:
         message = f"the response is not JSON that can be stored: {failure}"
         raise TaskError(message, code="bad_output", retryable=False) from failure
-    return ExecutorOutcome({"response": response, "durationMs": output["durationMs"]})
 
 
 def _output(answer: Mapping[str, Any], printed: Capture, started: float) -> dict[str, JsonValue]:

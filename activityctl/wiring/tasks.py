@@ -62,8 +62,18 @@ async def open_executors(
     from activityctl.executors.relays.passage import RelayPorts
     from activityctl.executors.relays.relayer import Relayer
     from activityctl.executors.sql import SqlExecutor
+    from activityctl.executors.trigger_steps import TriggerSteps
     from activityctl.executors.webhook import WebhookExecutor
 
+    hooks = hook_client(settings)
+    signer = open_signer(settings, patience=_SIGNER_SECONDS)
+    steps = TriggerSteps(
+        ports.runs,
+        ports.hooks,
+        ports.spends,
+        ExecutorSignatures(chains, signer),
+        relay=Relayer(RelayPorts(chains, signer, ports.relays), hooks),
+    )
     built: dict[str, Executor] = {name: kind() for name, kind in added_task_kinds().items()}
     built["ai"] = AiExecutor(_model_transport(settings))
     built["code"] = CodeExecutor()
@@ -82,20 +92,10 @@ async def open_executors(
         ports.runs,
         any_class=settings.allow_commands,
         base_environment=settings.task_environment,
+        steps=steps,
     )
     built["sql"] = SqlExecutor(DatabaseClient())
-    hooks = hook_client(settings)
-    signer = open_signer(settings, patience=_SIGNER_SECONDS)
-    relayer = Relayer(RelayPorts(chains, signer, ports.relays), hooks)
-    built["webhook"] = WebhookExecutor(
-        hooks,
-        ports.runs,
-        ports.hooks,
-        keys,
-        ports.spends,
-        ExecutorSignatures(chains, signer),
-        relay=relayer,
-    )
+    built["webhook"] = WebhookExecutor(hooks, keys, steps)
     try:
         yield built
     finally:

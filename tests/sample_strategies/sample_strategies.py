@@ -5,9 +5,10 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
-from activityctl.strategy import Context, Skip, StrategyError
+from activityctl.strategy import Context, Executable, Skip, StrategyError
 
 
 class Greet:
@@ -91,3 +92,17 @@ class Plain:
 
     def execute(self, _context: Context, _request: Any) -> Any:
         return 1
+
+
+class Calls:
+    """Notes that it ran, and wants a call done for the account, if asked to."""
+
+    async def execute(self, context: Context, request: Any) -> Any:
+        with Path(request["notes"]).open("a") as notes:  # noqa: ASYNC230 - a short line
+            notes.write(f"{context.account and context.account['subAccountAddress']}\n")
+        if reason := request.get("skip"):
+            raise Skip(reason)
+        if (call := request.get("call")) is None:
+            return {"looked": True}
+        data = bytes.fromhex(call.pop("bytes")) if "bytes" in call else "0x"
+        return Executable(**{"data": data, **call})

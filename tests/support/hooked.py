@@ -6,7 +6,7 @@ from activityctl.domain.chain.hook_outcome import HookError
 from activityctl.domain.chain.hook_response import ExecutableTask
 from activityctl.domain.chain.policy import Refusal
 from activityctl.executors.executor_signatures import HookParams, SignatureRefusedError
-from activityctl.executors.webhook_body import WebhookBody
+from activityctl.executors.relayed_body import RelayedBody
 
 
 @dataclass
@@ -15,7 +15,7 @@ class Signed:
 
     refusal: SignatureRefusedError | None = None
 
-    async def checked(self, body: WebhookBody, params: HookParams, task: ExecutableTask) -> str:
+    async def checked(self, body: RelayedBody, params: HookParams, task: ExecutableTask) -> str:
         assert (params.chain_id, params.executor) == (8453, body.executor_address)
         if self.refusal is not None:
             raise self.refusal

@@ -71,7 +71,13 @@ class Triggers:
 
     async def apply(self, account: Mapping[str, Any] | None = None, **fields: Any) -> None:
         """Apply the definition, whose task has these fields, and its subscription."""
-        task = {"name": "lend", "webhook": {**BODY, **fields}}
+        await self.apply_task({"webhook": {**BODY, **fields}}, account)
+
+    async def apply_task(
+        self, body: Mapping[str, Any], account: Mapping[str, Any] | None = None
+    ) -> None:
+        """Apply the definition with this task of any kind, and its subscription."""
+        task = {"name": "lend", **body}
         named = {"metadata": {"name": NAME}}
         document = {**named, "spec": {"tasks": [task]}}
         definition = ActivityDefinition.model_validate_json(json.dumps(document))
@@ -89,6 +95,21 @@ class Triggers:
         self, key: str, call: Executable, nonce: int = 0, signature: str | None = None
     ) -> str:
         """Keep a trigger that the executor has answered with this call; return its key."""
+        task = await self.begun(key)
+        run_id, now = task.run_id, task.created_at
+        mine = await self.ports.catalog.find_subscription(NAME)
+        hook = HookRow(task.id, mine.id, run_id, request_id(task.id, now), {}, now)
+        await self.ports.hooks.begin(hook)
+        given = signed(call, nonce) if signature is None else signature
+        response = {
+            "skip": False,
+            "task": {"executable": call.as_json(), "executorSignature": given},
+        }
+        await self.ports.hooks.answered(task.id, json.dumps(response), None, now)
+        return task.id
+
+    async def begun(self, key: str, kind: str = "webhook") -> TaskInstance:
+        """Return the task of a new run."""
         mine = await self.ports.catalog.find_subscription(NAME)
         now = datetime.now(UTC)
         firing = FiringRequest(mine.id, "manual", key, now)
@@ -113,21 +134,13 @@ class Triggers:
             name="lend",
             index=0,
             phase="main",
-            kind="webhook",
+            kind=kind,
             status=TaskStatus.RUNNING,
             created_at=now,
         )
         change = RunChange(run, create=(task,))
         assert await self.ports.runs.open(f"run/{mine.id}/manual/{key}", change)
-        hook = HookRow(task.id, mine.id, run.id, request_id(task.id, now), {}, now)
-        await self.ports.hooks.begin(hook)
-        given = signed(call, nonce) if signature is None else signature
-        response = {
-            "skip": False,
-            "task": {"executable": call.as_json(), "executorSignature": given},
-        }
-        await self.ports.hooks.answered(task.id, json.dumps(response), None, now)
-        return task.id
+        return task
 
 
 def context(nonce: int = 0, **fields: Any) -> ExecutionContext:

@@ -17,23 +17,14 @@ VERBATIM: Final[Mapping[str, frozenset[str]]] = {
     "code": frozenset({"javascript", "python"}),
 }
 """By kind, the fields that are passed on as they stand."""
+_CALLS: Final = frozenset(
+    {"autosign", "executorAddress", "fields", "plugin", "policy", "registryID", "relay"}
+)
 WRITTEN_OUT: Final[Mapping[str, frozenset[str]]] = {
     "code": frozenset(),
-    "python": frozenset({"strategy"}),
+    "python": frozenset({"strategy", *_CALLS}),
     "sql": frozenset({"connection", "statement", "statements"}),
-    "webhook": frozenset(
-        {
-            "autosign",
-            "baseURL",
-            "executorAddress",
-            "fields",
-            "hmacKey",
-            "plugin",
-            "policy",
-            "registryID",
-            "relay",
-        }
-    ),
+    "webhook": frozenset({"baseURL", "hmacKey", *_CALLS}),
 }
 """By kind, the fields in whose texts there may be no expression."""
 _CHOSEN: Final = "write out the fields: a value must not choose what runs"

@@ -157,7 +157,7 @@ def judge(
     if policy is None or not policy.definitions:
         return _refused(
             "the definition has no policy, and without one nothing is relayed: add policy with "
-            "targets to its webhook task"
+            "targets to its task"
         )
     try:
         spends = spends_of(executable)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from activityctl.domain.chain.keys import KeyKind
+from activityctl.domain.manifests.calling_tasks import calling_body
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.task_tree import all_templates
 
@@ -17,12 +18,11 @@ class NeededKey:
 
 
 def keys_of(spec: DefinitionSpec) -> set[NeededKey]:
-    """Return the keys that the webhook tasks of a definition name."""
-    bodies = (task.body for task in all_templates(spec.all_tasks) if "webhook" in task.kinds)
+    """Return the keys that the tasks of a definition name that make calls."""
+    bodies = (calling_body(task) for task in all_templates(spec.all_tasks))
     return {
         NeededKey(name, kind)
         for body in bodies
-        if isinstance(body, Mapping)
         for kind, name in _named(body)
         if isinstance(name, str)
     }

@@ -16,12 +16,12 @@ from activityctl.domain.chain.policy_fields import (
     limit_cap,
     selector_of,
 )
+from activityctl.domain.manifests.calling_tasks import calling_body, calling_kind
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.task_template import TaskTemplate
 from activityctl.domain.manifests.task_tree import all_templates
 from activityctl.domain.values.finding import Finding, Path
 
-WEBHOOK: Final = "webhook"
 _POLICY: Final = "policy"
 _NUMBERS: Final[Mapping[str, str]] = {
     "max_value": "maxValue",
@@ -33,8 +33,7 @@ _NO_TARGET: Final = "has no effect: targets does not have this address"
 
 def policy_of(task: TaskTemplate) -> ExecutionPolicy | None:
     """Return the policy of a task's executions; None if it has none, or one that is not valid."""
-    body = (task.model_extra or {}).get(WEBHOOK)
-    written = body.get(_POLICY) if isinstance(body, dict) else None
+    written = calling_body(task).get(_POLICY)
     if written is None:
         return None
     try:
@@ -45,15 +44,15 @@ def policy_of(task: TaskTemplate) -> ExecutionPolicy | None:
 
 def check_execution_policy(task: TaskTemplate) -> Iterator[Finding]:
     """Yield what has no effect, or is missing, in the policy of a task."""
-    policy = policy_of(task)
+    policy, kind = policy_of(task), calling_kind(task) or ""
     if policy is None:
-        body = (task.model_extra or {}).get(WEBHOOK)
-        if isinstance(body, dict) and "plugin" in body and body.get(_POLICY) is None:
+        body = calling_body(task)
+        if "plugin" in body and body.get(_POLICY) is None:
             reason = "has no effect without policy: add policy with targets"
-            yield Finding((WEBHOOK, "plugin"), reason, at_key=True)
+            yield Finding((kind, "plugin"), reason, at_key=True)
         return
     for finding in (*_check_windows(policy), *_check_targets(policy)):
-        yield finding.under(WEBHOOK, _POLICY)
+        yield finding.under(kind, _POLICY)
 
 
 def check_narrowing(account: Account, definition: DefinitionSpec) -> Iterator[Finding]:

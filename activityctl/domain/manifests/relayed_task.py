@@ -1,8 +1,6 @@
-"""What a `webhook` task of a definition says about its calls, read from the definition itself."""
+"""What a task of a definition says about its calls, read from the definition itself."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
@@ -10,8 +8,8 @@ from pydantic.alias_generators import to_camel
 from activityctl.domain.chain.amounts import WholeUnits
 from activityctl.domain.chain.field_set import FieldSet
 from activityctl.domain.chain.policy_fields import ExecutionPolicy
+from activityctl.domain.manifests.calling_tasks import calling_body
 from activityctl.domain.manifests.definition import DefinitionSpec
-from activityctl.domain.manifests.execution_checks import WEBHOOK
 from activityctl.domain.manifests.task_tree import template_path, templates_by_path
 from activityctl.domain.values.ids import canonical_json
 
@@ -48,13 +46,9 @@ class RelayedTask:
 
 
 def relayed_task(spec: DefinitionSpec, task: str) -> RelayedTask | None:
-    """Return what the template of a task says; None if there is no such webhook task."""
+    """Return what the template of a task says; None if no such task makes calls."""
     template = templates_by_path(spec).get(template_path(task))
-    if template is None or WEBHOOK not in template.kinds:
-        return None
-    body: Any = template.body
-    if not isinstance(body, Mapping):
-        return None
+    body = {} if template is None else calling_body(template)
     try:
         read = _Body.model_validate_json(canonical_json(dict(body)))
     except ValidationError:

@@ -210,7 +210,7 @@ def _answer(facts: SigningFacts) -> tuple["Executable", str]:
 
 def _task(facts: SigningFacts) -> RelayedTask:
     if facts.frozen is None or facts.in_force is None:
-        raise _forged("the definition has no such webhook task")
+        raise _forged("the definition has no such task that makes calls")
     return facts.frozen
 
 

@@ -39,12 +39,14 @@ SAFE_KINDS: Final[Mapping[str, Callable[[JsonValue], bool]]] = {
     "http": _is_safe_call,
     "emit": lambda _: True,
     "ai": lambda _: True,
+    "python": lambda body: isinstance(body, Mapping) and body.get("relay") is not None,
     "webhook": lambda _: True,
 }
 """The kinds of tasks that may be safe to repeat, each with the test of its rendered body.
 
 An event of `emit` has the same id in each attempt, so it is stored once. A question to a model
-changes nothing. A `webhook` goes on where it was, with the same request id.
+changes nothing. A `webhook`, and a `python` with `relay`, go on where they were, with the same
+request id.
 """
 
 
@@ -57,8 +59,8 @@ class RetryPolicy(Manifest):
         le=1_000,
         description="The maximum number of attempts, the first included. Default: "
         f"{DEFAULT_ATTEMPTS} with any other field of `retry`, and for tasks that are safe to "
-        "repeat (`ai`, `emit`, `webhook`, and `http` with GET, HEAD, OPTIONS, PUT or DELETE); "
-        "otherwise 1.",
+        "repeat (`ai`, `emit`, `webhook`, `python` with `relay`, and `http` with GET, HEAD, "
+        "OPTIONS, PUT or DELETE); otherwise 1.",
         examples=[5],
     )
     initial_interval: Duration = Field(

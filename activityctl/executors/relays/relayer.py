@@ -49,7 +49,7 @@ class Relayer:
         if request.terms is None:
             return failed(
                 HookError.RELAYER_MISSING,
-                "the task has no relayer: add plugin and relay to its webhook",
+                "the task has no relayer: add plugin and relay to it",
             )
         try:
             nodes = await self._ports.chains.nodes(request.chain_id)

@@ -1,4 +1,4 @@
-"""How the body of a `webhook` task says that its calls are sent."""
+"""How the body of a task says that its calls are sent."""
 
 from urllib.parse import urlsplit
 
@@ -7,7 +7,7 @@ from activityctl.domain.chain.execution_policy import execution_policy
 from activityctl.domain.chain.hexadecimal import checksum_address
 from activityctl.domain.chain.hook_outcome import HookError, HookOutcome, failed
 from activityctl.domain.chain.relaying import RelayTerms, ServiceTerms
-from activityctl.executors.webhook_body import WebhookBody
+from activityctl.executors.relayed_body import RelayedBody
 from activityctl.ports import RelayRequest, TaskCall
 
 
@@ -27,7 +27,7 @@ class NoRelay:
         )
 
 
-def relay_terms(body: WebhookBody, account: Account) -> RelayTerms | None:
+def relay_terms(body: RelayedBody, account: Account) -> RelayTerms | None:
     """Return how our relayers send the calls; None if they do not."""
     relay, plugin = body.relay, body.plugin
     if relay is None or plugin is None or relay.relayers is None:
@@ -44,7 +44,7 @@ def relay_terms(body: WebhookBody, account: Account) -> RelayTerms | None:
     )
 
 
-async def service_terms(body: WebhookBody, call: TaskCall) -> ServiceTerms | None:
+async def service_terms(body: RelayedBody, call: TaskCall) -> ServiceTerms | None:
     """Return the service that sends the calls, with its secret; None if there is none."""
     if body.relay is None or body.relay.service is None:
         return None

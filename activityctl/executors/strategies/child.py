@@ -15,7 +15,7 @@ from importlib.metadata import entry_points
 from types import SimpleNamespace
 from typing import Any, Final
 
-from activityctl.strategy import Skip, StrategyError
+from activityctl.strategy import Executable, Skip, StrategyError
 
 GROUP: Final = "activityctl.strategies"
 _MOST_LOGGED: Final = 8_000
@@ -103,6 +103,20 @@ async def _run(strategy: Any, context: AttemptContext, request: Any) -> Any:
     return await task
 
 
+def _task(executable: Executable) -> dict[str, Any]:
+    """Return the call as the response of an executor has it; the worker checks it."""
+    data = executable.data
+    return {
+        "executable": {
+            "callType": executable.call_type,
+            "to": executable.to,
+            "value": str(executable.value),
+            "data": f"0x{data.hex()}" if isinstance(data, bytes) else data,
+        },
+        "executorSignature": executable.executor_signature,
+    }
+
+
 def _answer(  # noqa: PLR0911 - one answer for each end
     request: dict[str, Any], messages: _Messages
 ) -> dict[str, Any]:
@@ -112,6 +126,8 @@ def _answer(  # noqa: PLR0911 - one answer for each end
             return {"response": None}
         context = AttemptContext(messages, request["context"])
         response = asyncio.run(_run(strategy, context, request["request"]))
+        if isinstance(response, Executable):
+            return {"task": _task(response)}
         return {"response": json.loads(json.dumps(response, allow_nan=False))}
     except MissingStrategyError as error:
         return {"code": "strategy_missing", "error": str(error), "retryable": True}

@@ -16,6 +16,7 @@ from activityctl.errors import TaskError
 from activityctl.executors.python import PythonExecutor
 from activityctl.ports import ExecutorOutcome, TaskCall
 from activityctl.steps.execute import parse_body
+from support.calling import no_calls
 from support.commands import ENVIRONMENT, a_call, failing, nothing_left_behind
 
 MakeRun = Callable[..., Awaitable[Run]]
@@ -27,7 +28,9 @@ class Bench:
     """Runs strategies of the sample package for one run."""
 
     def __init__(self, ports: wiring.Ports, run: Run) -> None:
-        self.executor = PythonExecutor(ports.runs, any_class=True, base_environment=ENVIRONMENT)
+        self.executor = PythonExecutor(
+            ports.runs, any_class=True, base_environment=ENVIRONMENT, steps=no_calls(ports)
+        )
         self.run = run
         self.logged: Logged = []
         self.heartbeats = 0
@@ -193,7 +196,9 @@ async def test_a_class_without_the_coroutine_is_refused(bench: Bench):
 
 
 async def test_any_class_needs_the_setting(ports: wiring.Ports, bench: Bench):
-    executor = PythonExecutor(ports.runs, any_class=False, base_environment=ENVIRONMENT)
+    executor = PythonExecutor(
+        ports.runs, any_class=False, base_environment=ENVIRONMENT, steps=no_calls(ports)
+    )
     body = parse_body(executor, {"strategy": "sample_strategies:Greet"})
     with pytest.raises(TaskError, match="ACTIVITYCTL_ALLOW_COMMANDS") as caught:
         await executor.execute(body, bench.call(5.0))

@@ -12,8 +12,7 @@ from keyring.backends import fail
 
 from activityctl import wiring
 from activityctl.adapters.keystore.key_stores import KeyStores
-from activityctl.domain.chain.hook_outcome import HookError, HookOutcome, OutcomeKind
-from activityctl.domain.chain.hook_payloads import empty_relay_response
+from activityctl.domain.chain.hook_outcome import HookError
 from activityctl.domain.chain.keys import KeyKind
 from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.run import Run
@@ -21,9 +20,11 @@ from activityctl.domain.values.log import Cursor, LogFilter
 from activityctl.errors import TaskError
 from activityctl.executors.executor_signatures import SignatureRefusedError
 from activityctl.executors.hook_client import HookClient
+from activityctl.executors.trigger_steps import TriggerSteps
 from activityctl.executors.webhook import WebhookExecutor
-from activityctl.ports import ExecutorOutcome, RelayRequest, TaskCall
+from activityctl.ports import ExecutorOutcome, TaskCall
 from activityctl.steps.execute import parse_body
+from support.calling import Cut, LostWorkerError, Sent
 from support.hooked import Signed
 from support.http_server import LOOPBACK
 from support.node_executor import NodeExecutor, node_executor
@@ -40,51 +41,6 @@ BODY = {
 }
 FIRST = "ed2cff7120f726311a0eb048c2d3af3ef3a411cc93bcf82883bc8988638dcae7"
 MakeRun = Callable[..., Awaitable[Run]]
-
-
-class LostWorkerError(Exception):
-    """The worker is killed here."""
-
-
-@dataclass
-class Sent:
-    """A relay that has sent everything; it remembers what it was asked."""
-
-    requests: list[RelayRequest] = field(default_factory=list)
-    begun: bool = False
-
-    async def has_begun(self, hook_key: str) -> bool:
-        del hook_key
-        return self.begun
-
-    async def execute(self, request: RelayRequest) -> HookOutcome:
-        self.requests.append(request)
-        response = {**empty_relay_response(), "outputTransactionHash": "0x" + "ab" * 32}
-        return HookOutcome(
-            OutcomeKind.EXECUTED, relay_response=response, transaction_hash="0x" + "ab" * 32
-        )
-
-
-@dataclass
-class Cut:
-    """A ledger whose worker dies right after, or right before, one of its calls, once."""
-
-    ledger: Any
-    where: str
-    is_after: bool = True
-
-    def __getattr__(self, name: str) -> Any:
-        inner = getattr(self.ledger, name)
-        if name != self.where:
-            return inner
-
-        async def call(*arguments: Any) -> Any:
-            self.where = ""
-            if self.is_after:
-                await inner(*arguments)
-            raise LostWorkerError
-
-        return call
 
 
 @pytest.fixture(scope="module")
@@ -139,16 +95,15 @@ class Task:
         call = TaskCall(self.run.id, "task-1", "tell", 0, self.attempts, self.key, 10.0, silent)
         client = HookClient(allow_http=True, allowed_networks=LOOPBACK)
         ledger = self.ledger or self.ports.hooks
-        executor = WebhookExecutor(
-            client,
+        steps = TriggerSteps(
             self.ports.runs,
             ledger,
-            self.keys,
             self.ports.spends,
             self.signatures,
             relay=self.relay,
             clock=self.now,
         )
+        executor = WebhookExecutor(client, self.keys, steps)
         try:
             body = parse_body(executor, {**BODY, "baseURL": self.url, **self.fields})
             return await executor.execute(body, call)

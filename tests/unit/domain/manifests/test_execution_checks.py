@@ -56,6 +56,34 @@ FULL = {
 }
 
 
+def test_a_python_task_that_makes_calls_is_checked_as_a_webhook_is():
+    def found(body: dict[str, Any], account: dict[str, Any] | None = None) -> list[str]:
+        tasks = [{"name": "a", "python": {"strategy": "s", **body}}]
+        spec = DefinitionSpec.model_validate_json(json.dumps({"tasks": tasks}))
+        subscription = {"activity": "digest", **({} if account is None else {"account": account})}
+        mine = SubscriptionSpec.model_validate_json(json.dumps(subscription))
+        findings = [*check_definition(spec, known_kinds()), *check_subscription(mine, spec)]
+        return [f"{'.'.join(map(str, each.path))}: {each.reason}" for each in findings]
+
+    calls = {"executorAddress": VAULT, "plugin": OTHER, "policy": FULL}
+    account = {"chainId": 1, "subAccountAddress": VAULT}
+    assert found({}) == []
+    assert found({**calls, "relay": {"relayers": ["r"]}}, account) == []
+    narrowed = {**account, "policy": {"targets": [OTHER]}}
+    for body, owner, wanted in (
+        (calls, None, "account is missing, which task a of digest needs"),
+        ({**calls, "policy": None}, account, "python.plugin: has no effect without policy"),
+        ({**calls, "policy": {"targets": []}}, account, "python.policy.targets: is empty"),
+        (calls, narrowed, "account.policy.targets.0: allows nothing more"),
+        ({"plugin": OTHER}, None, "has plugin, and no executorAddress that makes calls"),
+        ({"registryID": "r"}, None, "has registryID, and no executorAddress"),
+        ({"fields": "audited-7"}, None, "has fields, and no executorAddress"),
+        ({"executorAddress": VAULT, "relay": {"relayers": ["r"]}}, account, "no plugin to send"),
+        ({**calls, "plugin": "${ params.p }"}, account, "a value must not choose what runs"),
+    ):
+        assert any(wanted in reason for reason in found(body, owner)), wanted
+
+
 def test_a_full_policy_and_one_that_narrows_it_have_no_findings():
     assert in_policy(FULL) == []
     assert in_account({"policy": FULL, "tokenLimits": {TOKEN: "0.5"}}, FULL) == []

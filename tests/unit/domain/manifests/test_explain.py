@@ -140,8 +140,9 @@ def test_an_explanation_has_all_facts_of_the_schema():
         "path": "def.spec.tasks[0].retry.maxAttempts",
         "type": "integer 1 to 1000",
         "description": "The maximum number of attempts, the first included. Default: 3 with any "
-        "other field of `retry`, and for tasks that are safe to repeat (`ai`, `emit`, and `http` "
-        "with GET, HEAD, OPTIONS, PUT or DELETE); otherwise 1.",
+        "other field of `retry`, and for tasks that are safe to repeat (`ai`, `emit`, "
+        "`webhook`, `python` with `relay`, and `http` with GET, HEAD, OPTIONS, PUT or DELETE); "
+        "otherwise 1.",
         "required": False,
         "default": None,
         "allowed": [],

@@ -73,6 +73,8 @@ def test_the_jitter_of_an_attempt_is_always_the_same_and_spreads_a_thousand_task
         ({}, "http", None, 1),
         ({}, "emit", {}, 3),
         ({}, "command", {}, 1),
+        ({}, "python", {"strategy": "s", "executorAddress": "0x", "relay": None}, 1),
+        ({}, "python", {"strategy": "s", "relay": {"relayers": ["r"]}}, 3),
         ({"backoff": 1}, "command", {}, 3),
         ({"maxAttempts": 1}, "http", {"method": "GET"}, 1),
         ({"maxAttempts": 7, "jitter": 0}, "command", {}, 7),

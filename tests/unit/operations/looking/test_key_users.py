@@ -35,6 +35,15 @@ def test_the_keys_of_all_tasks_are_found():
     ]
 
 
+def test_the_keys_of_a_strategy_that_makes_calls_are_found():
+    body = {"strategy": "s", "autosign": "me", "relay": {"relayers": ["r-1"]}}
+    calls = {**body, "executorAddress": "0x" + 40 * "0"}
+    tasks = [{"name": "a", "python": calls}, {"name": "b", "python": {"strategy": "s"}}]
+    spec = DefinitionSpec.model_validate_json(json.dumps({"tasks": tasks}))
+    found = users_of_keys({"a": spec})
+    assert [(key.name, key.kind.value) for key in found] == [("me", "executor"), ("r-1", "relayer")]
+
+
 def test_a_plan_names_the_keys_that_this_machine_does_not_have():
     users = users_of_keys({"a": spec("one", "two"), "b": spec("three")})
     known = [
