@@ -1,5 +1,6 @@
 """The HTTP application: what every request passes, the paths, and what they share."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -82,6 +83,7 @@ def build_app(settings: Settings, options: ApiOptions | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.intake = Intake()
+    app.state.changes = asyncio.Lock()
     app.state.rates = Rates(chosen.rate, chosen.burst, time.monotonic)
     app.state.identity = Identity(settings.home if settings.uses_local_daemon else None)
     app.include_router(health.router)

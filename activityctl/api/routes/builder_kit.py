@@ -90,10 +90,12 @@ async def _register(request: Request, caller: Known) -> Response:
         now = await ports.workers.server_time()
         origin = Origin(command="register", actor=caller.name)
         keys = _ServerKeys(request, caller)
-        with wiring.evaluating():
-            made = await register_executor(
-                asked, ports.catalog, keys, wiring.known_kinds(), lambda: now, origin=origin
-            )
+        # One at a time: each holds a connection while it waits for the lock of the catalog.
+        async with request.app.state.changes:
+            with wiring.evaluating():
+                made = await register_executor(
+                    asked, ports.catalog, keys, wiring.known_kinds(), lambda: now, origin=origin
+                )
     headers = {"Location": f"/v1/definitions/{made.name}", "Cache-Control": "no-store"}
     return json_response(made.view, 201, headers)
 

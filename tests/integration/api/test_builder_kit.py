@@ -120,6 +120,38 @@ def test_many_at_once_register_one_executor(api: Api):
     assert sorted(found) == [201, *[409] * 5]
 
 
+def test_others_are_served_while_registrations_wait_for_an_apply(
+    api: Api, api_settings: Settings, tokens: dict[str, dict[str, str]]
+):
+    found: list[int] = []
+    threads = [
+        threading.Thread(
+            target=lambda url=f"https://waits-{number}.example": found.append(
+                register(api, a_request(url)).status_code
+            )
+        )
+        for number in range(12)  # more than the server has connections to Postgres
+    ]
+
+    async def apply_for_long() -> None:
+        async with wiring.open_ports(api_settings) as ports, ports.catalog.changing():
+            for thread in threads:
+                thread.start()
+            async with asyncio.timeout(60):
+                while len(api.app.state.changes._waiters or ()) < len(threads) - 1:
+                    await asyncio.sleep(0.02)
+            answer = await asyncio.to_thread(
+                api.client.get, "/v1/subscriptions", headers=tokens["reader"]
+            )
+            assert answer.status_code == 200
+            assert found == [], "they wait for the apply"
+
+    asyncio.run(apply_for_long())
+    for thread in threads:
+        thread.join(60)
+    assert found == [201] * len(threads)
+
+
 def test_what_is_wrong_or_not_allowed_registers_nothing(
     api: Api, api_settings: Settings, tokens: dict[str, dict[str, str]]
 ):
