@@ -93,6 +93,11 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     ),
     "logs": ("looking.logs", "Looking", "Print or follow the log of subscriptions or a run."),
     "next": ("looking.next", "Looking", "Show when a subscription fires next, and what it skips."),
+    "simulate": (
+        "looking.simulate",
+        "Looking",
+        "Show what a trigger of an executor would do, without doing it.",
+    ),
     "metrics": (
         "looking.metrics",
         "Looking",

@@ -57,6 +57,7 @@ from activityctl.wiring.tasks import (
     open_executors,
     open_sources,
     open_spans,
+    simulate,
     unguarded_hook_client,
 )
 
@@ -104,6 +105,7 @@ __all__ = [
     "server_context",
     "signer_socket",
     "signer_token",
+    "simulate",
     "split_address",
     "take_backup",
     "unguarded_hook_client",

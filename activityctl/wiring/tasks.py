@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from activityctl.domain.cel.evaluator import evaluating_with
+from activityctl.domain.chain.simulation import Simulated
 from activityctl.ports import (
     Chains,
     ContextSource,
@@ -17,6 +18,7 @@ from activityctl.ports import (
 )
 from activityctl.settings import Settings
 from activityctl.wiring.ports import Ports
+from activityctl.wiring.secrets import open_keys
 from activityctl.wiring.signer import open_signer
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from activityctl.domain.manifests.checks import Kinds
     from activityctl.executors.hook_client import HookClient
     from activityctl.executors.http_client import HttpClient
+    from activityctl.operations.looking.simulated_trigger import SimulatedCase
 
 _LOG = logging.getLogger(__name__)
 Executors = Mapping[str, Executor]
@@ -175,6 +178,36 @@ def unguarded_hook_client() -> HookSender:
 
     everywhere = (ip_network("0.0.0.0/0"), ip_network("::/0"))
     return HookClient(allow_http=True, allowed_networks=everywhere)
+
+
+async def simulate(
+    settings: Settings,
+    ports: Ports,
+    case: "SimulatedCase",
+    chains: Chains | None,
+    *,
+    response: bytes | None = None,
+    ask_seconds: float | None = None,
+) -> Simulated:
+    """Return what a trigger would do; without `chains` none is asked.
+
+    With `ask_seconds` the executor is asked for real, wherever it is, and has so long to answer.
+    Else `response` is its answer, if there is one.
+    """
+    from activityctl.executors.simulated_task import simulated_task
+    from activityctl.executors.simulation import Simulation
+
+    task = await simulated_task(
+        ports.hooks, case.owner, (case.task, case.body), case.trigger, open_keys(settings)
+    )
+    simulation = Simulation(task, ports.spends, chains)
+    if ask_seconds is None:
+        return await simulation.judged(response)
+    sender = unguarded_hook_client()
+    try:
+        return await simulation.asked(sender, ask_seconds)
+    finally:
+        await sender.close()
 
 
 def _model_transport(settings: Settings) -> "httpx.AsyncBaseTransport":

@@ -62,6 +62,9 @@ def test_a_transfer_on_a_chain_starts_a_run_that_can_be_explained(shell, chain):
         shell("wait", f"run/{runs[0]['id']}")
         (run,) = shell.json("get", "runs", "--subscription", "on-chain")["items"]
         assert (run["trigger"], run["status"]) == ("transfer", "succeeded")
+        blocks = ("--from-block", "0", "--to-block", str(chain.height))
+        logs = shell.json("simulate", "on-chain", *blocks)["items"]
+        assert [each["fires"] for each in logs] == [False, True]
         task = shell.json("describe", "run", run["id"])["tasks"][0]
         assert task["output"] == {"amount": "6"}
         listed = shell.json("get", "events", "--type", "chain.log")["items"]

@@ -67,6 +67,38 @@ def kill_worker_after_broadcast(shell, chain, sender):
     assert chain.receipt(waiting["hash"])["status"] == "0x1"
 
 
+def simulate(shell, node, plugin):
+    """Ask the executor in a simulation: the call would succeed, and nothing happens."""
+    height = plugin.chain.height
+    found = json.loads(shell("simulate", "local-account", "--ask", "-o", "json").stdout)
+    assert {check["verdict"] for check in found["checks"]} == {"passed"}
+    names = [check["name"] for check in found["checks"]]
+    assert names == ["response", "policy", "executor signature", "transaction"]
+    (seen,) = node.seen()
+    assert json.loads(seen["body"]) == found["request"]
+    assert found["request"]["trigger"]["type"] == "INTERVAL"
+    assert found["transaction"]["to"] == plugin.address
+    assert found["transaction"]["gas"] > 21_000
+    shown = shell("simulate", "local-account", "--offline").stdout
+    assert "skipped  transaction: there is no call to judge" in shown
+    assert len(node.seen()) == 1
+    assert (plugin.total, plugin.chain.height) == (0, height)
+    assert not shell.json("get", "runs", "--subscription", "local-account")["items"]
+
+
+def trigger_and_simulate_again(shell):
+    """Trigger a run; a simulation with its answer says that the signature was used."""
+    run = json.loads(shell("trigger", "local-account", "--wait", "-o", "json").stdout)["id"]
+    entries = json.loads(shell("logs", "local-account", "-o", "json").stdout)["items"]
+    (entry,) = [entry for entry in entries if entry["message"] == "trigger"]
+    (shell.folder / "answer.json").write_text(json.dumps(entry["metadata"]["response"]), "utf-8")
+    past = ("--run", run, "--response", "answer.json")
+    again = shell("simulate", "local-account", *past, code=1).stdout
+    assert entry["metadata"]["requestID"] in again
+    assert "passed   policy: allows" in again
+    assert "signature is not valid" in again
+
+
 def test_a_call_of_an_executor_in_node_is_carried_out_on_a_chain(shell, chain):
     plugin = Plugin(chain)
     data = call_data("add(uint256)", 7)
@@ -91,7 +123,8 @@ def test_a_call_of_an_executor_in_node_is_carried_out_on_a_chain(shell, chain):
         assert "local-relayer@31337: low balance" in check["found"]
         assert check["hint"] == f"send more of the currency of chain 31337 to {sender}"
         chain.call("anvil_setBalance", sender, hex(10**18))
-        shell("trigger", "local-account", "--wait")
+        simulate(shell, node, plugin)
+        trigger_and_simulate_again(shell)
         # The same signature again is for a nonce that was used.
         refused = shell("trigger", "local-account", "--wait", code=1).stdout
         assert "signature is not valid" in refused
@@ -101,7 +134,8 @@ def test_a_call_of_an_executor_in_node_is_carried_out_on_a_chain(shell, chain):
         assert plugin.total == 14
         kill_worker_after_broadcast(shell, chain, sender)
         assert plugin.total == 21
-        executed = [json.loads(each["body"]) for each in node.seen()][1::2]
+        told = [each for each in node.seen() if each["path"].endswith("/executed")]
+        executed = [json.loads(each["body"]) for each in told]
         (relayer,) = shell.json("get", "relayers", "local-relayer")["items"]
     left = int(relayer.pop("balanceWei"))
     assert 0 < left < 10**18

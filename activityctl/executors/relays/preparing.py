@@ -3,26 +3,17 @@
 from collections.abc import Sequence
 
 from activityctl.domain.chain.amounts import native_amount
-from activityctl.domain.chain.fees import Fees, first_fees, gas_limit
-from activityctl.domain.chain.hook_outcome import HookError, HookOutcome, failed
+from activityctl.domain.chain.fees import Fees, first_fees
+from activityctl.domain.chain.hook_outcome import HookError
 from activityctl.domain.chain.keys import KeyKind
-from activityctl.domain.chain.node_answer import AnswerFault
 from activityctl.domain.chain.plugin import execution_call
 from activityctl.domain.chain.relaying import Candidate, RelayTransaction, choose_relayer
-from activityctl.domain.chain.revert_reason import revert_reason
 from activityctl.domain.runs.signing import SigningRefusedError
-from activityctl.errors import ActivityctlError, ConflictError, NotFoundError
+from activityctl.errors import ConflictError, NotFoundError
 from activityctl.executors.relays import node_calls
 from activityctl.executors.relays.passage import NotYetError, Passage
-from activityctl.ports import CallRefusedError, SenderFacts, TransactionDraft
-
-
-class RefusedError(ActivityctlError):
-    """The call is not sent, now or later."""
-
-    def __init__(self, error: HookError, message: str) -> None:
-        super().__init__(message)
-        self.outcome: HookOutcome = failed(error, message)
+from activityctl.executors.relays.trial import RefusedError, try_call
+from activityctl.ports import SenderFacts, TransactionDraft
 
 
 class Preparing:
@@ -100,26 +91,8 @@ class Preparing:
 
     async def _gas(self, sender: Candidate, data: bytes) -> int:
         """Simulate the call, and return the limit of gas for it."""
-        plugin = self._terms.plugin
-        call = {"from": sender.address, "to": plugin, "data": "0x" + data.hex()}
-        try:
-            await self._nodes.use(lambda node: node.call("eth_call", call, "latest"))
-            estimate = await self._nodes.use(
-                lambda node: node_calls.read_number(node, "eth_estimateGas", call)
-            )
-        except CallRefusedError as error:
-            if error.fault is not AnswerFault.REVERTED:
-                raise
-            reason = revert_reason(error.data, error.message)
-            message = f"the simulated call was refused: {reason}"
-            raise RefusedError(HookError.SIMULATION_REVERTED, message) from None
-        gas, most = gas_limit(estimate), self._terms.max_gas
-        if most is None or gas <= most:
-            return gas
-        if estimate <= most:
-            return most
-        message = f"the call needs {estimate:,} gas; maxGas of the policy is {most:,}"
-        raise RefusedError(HookError.GAS_CAP, message)
+        call = {"from": sender.address, "to": self._terms.plugin, "data": "0x" + data.hex()}
+        return await try_call(self._nodes, call, self._terms.max_gas)
 
     async def _fees(self) -> Fees:
         market = await self._nodes.use(node_calls.read_market)

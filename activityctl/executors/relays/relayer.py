@@ -12,8 +12,9 @@ from typing import Final
 from activityctl.domain.chain.hook_outcome import HookError, HookOutcome, failed
 from activityctl.errors import NotFoundError, TaskError, UnreachableError
 from activityctl.executors.relays.passage import NotYetError, Passage, RelayPorts
-from activityctl.executors.relays.preparing import Preparing, RefusedError
+from activityctl.executors.relays.preparing import Preparing
 from activityctl.executors.relays.service import ServiceRelay
+from activityctl.executors.relays.trial import RefusedError
 from activityctl.ports import CallRefusedError, HookSender, RelayRequest
 
 _POLL_SECONDS: Final = 2.0

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from activityctl import wiring
 from activityctl.cli.completion import key_names
 from activityctl.cli.options import TextOrJson
+from activityctl.cli.render.check_text import print_check, verdict_counts
 from activityctl.cli.render.help_page import CommandGroup
-from activityctl.cli.render.output import check_format, print_json, styled
+from activityctl.cli.render.output import check_format, print_json
 from activityctl.cli.session import Session, now
 from activityctl.domain.chain.account import Account
 from activityctl.domain.chain.conformance import Check
@@ -20,7 +21,6 @@ from activityctl.domain.chain.hook_signatures import SignatureProfile
 from activityctl.domain.chain.keys import KeyKind
 from activityctl.domain.values.finding import findings_of
 from activityctl.domain.values.time_range import parse_seconds
-from activityctl.domain.values.untrusted import escape_controls
 from activityctl.errors import UsageError
 from activityctl.operations.kit.register import Registered, read_config, register_executor
 from activityctl.operations.looking.executor_check import ExecutorCheck, ExecutorService
@@ -28,7 +28,6 @@ from activityctl.wiring import Ports
 
 _ACCOUNT = "0x8a17fe295bf517fbc148f565e5d6a2fe4f930cba"
 _EXECUTOR = "0xd1f745f0d14918a2c1e31153f2492891e4526ea4"
-_MARKS = {"passed": "succeeded", "failed": "failed", "warning": "warning", "skipped": "skipped"}
 
 executor = CommandGroup(
     help="""Register executors of on-chain accounts, and try out their services.
@@ -143,7 +142,7 @@ def check_executor(
         parse_seconds(timeout),
     )
     checks = asyncio.run(_run(session, tested, is_shown=shape == "text"))
-    counts = {verdict: sum(each.verdict == verdict for each in checks) for verdict in _MARKS}
+    counts = verdict_counts(checks)
     if shape == "json":
         items = [each.as_json() for each in checks]
         print_json(session.out, {"url": tested.url, "checks": items, "summary": counts})
@@ -161,22 +160,10 @@ async def _run(session: Session, tested: ExecutorService, *, is_shown: bool) -> 
         async for check in ExecutorCheck(sender, tested).checks():
             done.append(check)
             if is_shown:
-                _print(session, check)
+                print_check(session.out, check)
     finally:
         await sender.close()
     return done
-
-
-def _print(session: Session, check: Check) -> None:
-    from rich.text import Text
-
-    mark = styled(_MARKS[check.verdict])
-    line = Text.assemble((f"{check.verdict:<8}", mark.style), f" {check.name}: ")
-    took = "" if check.duration_ms is None else f" ({check.duration_ms} ms)"
-    line.append(escape_controls(f"{check.message}{took}"))
-    session.out.print(line)
-    if check.hint is not None:
-        session.out.print(Text(f"         hint: {escape_controls(check.hint)}", style="dim"))
 
 
 def _account(chain_id: int, address: str) -> Account:
