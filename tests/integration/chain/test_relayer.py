@@ -94,7 +94,7 @@ async def test_a_call_is_carried_out_and_told_with_every_field(bench: Bench):
         "to": bench.plugin.address,
         "callData": kept.data,
         "requestedAt": int(kept.signed_at.timestamp()),
-        "timeout": 60,
+        "timeout": 120,
         "signer": bench.sender(),
         "chainID": "31337",
         "useSafeGasEstimate": False,
