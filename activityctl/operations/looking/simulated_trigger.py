@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from activityctl.domain.chain.hook_payloads import request_id
 from activityctl.domain.chain.simulation import SimulatedTrigger
+from activityctl.domain.manifests.calling_tasks import WEBHOOK
 from activityctl.domain.manifests.definition import DefinitionSpec, TriggerTemplate
-from activityctl.domain.manifests.execution_checks import WEBHOOK
 from activityctl.domain.manifests.param_defaults import fill_defaults
 from activityctl.domain.manifests.subscription import Subscription, effective_triggers
 from activityctl.domain.manifests.task_tree import template_path, templates_by_path
