@@ -6,6 +6,8 @@ import re
 import signal
 import time
 
+import pytest
+
 from activityctl.daemon.local.state import read_state
 from activityctl.domain.chain.executable import Executable
 from support.node_executor import node_executor
@@ -15,7 +17,7 @@ ACCOUNT = "0x8a17fe295bf517fbc148f565e5d6a2fe4f930cba"
 MANIFEST = """
 apiVersion: activityctl/v1
 kind: ActivityDefinition
-metadata: {{name: on-local-chain}}
+metadata: {{name: relayed-on-a-chain}}
 spec:
   triggers: [{{name: tick, interval: {{every: 24h}}}}]
   tasks:
@@ -32,9 +34,9 @@ spec:
 ---
 apiVersion: activityctl/v1
 kind: Subscription
-metadata: {{name: local-account}}
+metadata: {{name: relayed-account}}
 spec:
-  activity: on-local-chain
+  activity: relayed-on-a-chain
   account:
     chainId: 31337
     subAccountAddress: "{account}"
@@ -51,7 +53,7 @@ def kill_worker_after_broadcast(shell, chain, sender):
     chain.call("evm_setAutomine", False)
     try:
         before = nonce("latest")
-        run = shell("trigger", "local-account", "--no-wait", "-o", "name").stdout.strip()
+        run = shell("trigger", "relayed-account", "--no-wait", "-o", "name").stdout.strip()
         deadline = time.monotonic() + 90
         while nonce("pending") == before:
             assert time.monotonic() < deadline
@@ -70,7 +72,7 @@ def kill_worker_after_broadcast(shell, chain, sender):
 def simulate(shell, node, plugin):
     """Ask the executor in a simulation: the call would succeed, and nothing happens."""
     height = plugin.chain.height
-    found = json.loads(shell("simulate", "local-account", "--ask", "-o", "json").stdout)
+    found = json.loads(shell("simulate", "relayed-account", "--ask", "-o", "json").stdout)
     assert {check["verdict"] for check in found["checks"]} == {"passed"}
     names = [check["name"] for check in found["checks"]]
     assert names == ["response", "policy", "executor signature", "transaction"]
@@ -79,27 +81,35 @@ def simulate(shell, node, plugin):
     assert found["request"]["trigger"]["type"] == "INTERVAL"
     assert found["transaction"]["to"] == plugin.address
     assert found["transaction"]["gas"] > 21_000
-    shown = shell("simulate", "local-account", "--offline").stdout
+    shown = shell("simulate", "relayed-account", "--offline").stdout
     assert "skipped  transaction: there is no call to judge" in shown
     assert len(node.seen()) == 1
     assert (plugin.total, plugin.chain.height) == (0, height)
-    assert not shell.json("get", "runs", "--subscription", "local-account")["items"]
+    assert not shell.json("get", "runs", "--subscription", "relayed-account")["items"]
 
 
 def trigger_and_simulate_again(shell):
     """Trigger a run; a simulation with its answer says that the signature was used."""
-    run = json.loads(shell("trigger", "local-account", "--wait", "-o", "json").stdout)["id"]
-    entries = json.loads(shell("logs", "local-account", "-o", "json").stdout)["items"]
+    run = json.loads(shell("trigger", "relayed-account", "--wait", "-o", "json").stdout)["id"]
+    entries = json.loads(shell("logs", "relayed-account", "-o", "json").stdout)["items"]
     (entry,) = [entry for entry in entries if entry["message"] == "trigger"]
     (shell.folder / "answer.json").write_text(json.dumps(entry["metadata"]["response"]), "utf-8")
     past = ("--run", run, "--response", "answer.json")
-    again = shell("simulate", "local-account", *past, code=1).stdout
+    again = shell("simulate", "relayed-account", *past, code=1).stdout
     assert entry["metadata"]["requestID"] in again
     assert "passed   policy: allows" in again
     assert "signature is not valid" in again
 
 
-def test_a_call_of_an_executor_in_node_is_carried_out_on_a_chain(shell, chain):
+@pytest.fixture
+def known_chain(shell, chain):
+    """The local chain's address on this machine, until the end of the test."""
+    yield lambda: shell("secrets", "set", "chain-31337", stdin=chain.url)
+    shell("delete", "subscription", "relayed-account", "--yes", code=None)
+    shell("secrets", "remove", "chain-31337", "--yes", code=None)
+
+
+def test_a_call_of_an_executor_in_node_is_carried_out_on_a_chain(shell, chain, known_chain):
     plugin = Plugin(chain)
     data = call_data("add(uint256)", 7)
     call = Executable(0, plugin.address, 0, bytes.fromhex(data[2:]))
@@ -117,7 +127,7 @@ def test_a_call_of_an_executor_in_node_is_carried_out_on_a_chain(shell, chain):
         apply(plugin.signed(call, ACCOUNT))
         created = shell("keys", "create", "local-relayer", "--kind", "relayer").stdout
         (sender,) = re.findall("0x[0-9a-fA-F]{40}", created)
-        shell("secrets", "set", "chain-31337", stdin=chain.url)
+        known_chain()
         checks = json.loads(shell("doctor", "-o", "json", code=None).stdout)["checks"]
         (check,) = [check for check in checks if check["name"] == "relayers"]
         assert "local-relayer@31337: low balance" in check["found"]
@@ -126,11 +136,11 @@ def test_a_call_of_an_executor_in_node_is_carried_out_on_a_chain(shell, chain):
         simulate(shell, node, plugin)
         trigger_and_simulate_again(shell)
         # The same signature again is for a nonce that was used.
-        refused = shell("trigger", "local-account", "--wait", code=1).stdout
+        refused = shell("trigger", "relayed-account", "--wait", code=1).stdout
         assert "signature is not valid" in refused
-        shell("keys", "import", "signer", "--kind", "executor", stdin=EXECUTOR_KEY.hex())
-        apply("0x", "autosign: signer")
-        shell("trigger", "local-account", "--wait")
+        shell("keys", "import", "relayed-signer", "--kind", "executor", stdin=EXECUTOR_KEY.hex())
+        apply("0x", "autosign: relayed-signer")
+        shell("trigger", "relayed-account", "--wait")
         assert plugin.total == 14
         kill_worker_after_broadcast(shell, chain, sender)
         assert plugin.total == 21
@@ -149,7 +159,7 @@ def test_a_call_of_an_executor_in_node_is_carried_out_on_a_chain(shell, chain):
         "nonce": 3,
         "chainNonce": 3,
         "pending": 0,
-        "usedBy": ["definition/on-local-chain"],
+        "usedBy": ["definition/relayed-on-a-chain"],
         "problem": None,
     }
     good, bad, signed, late = (each["successful"] for each in executed)
@@ -159,7 +169,7 @@ def test_a_call_of_an_executor_in_node_is_carried_out_on_a_chain(shell, chain):
     receipt = chain.receipt(hashes[0])
     assert (receipt["from"], receipt["status"]) == (sender.lower(), "0x1")
     assert response["metadata"]["request"]["to"] == plugin.address
-    entries = json.loads(shell("logs", "local-account", "-o", "json").stdout)["items"]
+    entries = json.loads(shell("logs", "relayed-account", "-o", "json").stdout)["items"]
     told = [entry for entry in entries if entry["message"] == "trigger"]
     assert [entry["outputTxHash"] for entry in told] == [
         hashes[0],

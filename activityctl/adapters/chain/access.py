@@ -11,7 +11,7 @@ from activityctl.domain.chain.rpc_url import read_urls, secret_name
 from activityctl.errors import InvalidInputError
 from activityctl.ports import ChainNodes, SecretReader
 
-_READ_EVERY: Final = 30.0
+READ_EVERY: Final = 1.0
 """Seconds after which the secret is read again, in case it was changed."""
 
 
@@ -41,7 +41,7 @@ class SecretChains:
     async def nodes(self, chain_id: int) -> ChainNodes:
         """Return the nodes of the chain."""
         opened, now = self._opened.get(chain_id), self._clock()
-        if opened is not None and now - opened.read_at < _READ_EVERY:
+        if opened is not None and now - opened.read_at < READ_EVERY:
             return opened.nodes
         urls = await self._urls(chain_id)
         if opened is not None and opened.urls == urls:
