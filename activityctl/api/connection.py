@@ -72,6 +72,7 @@ class _BoundedProtocol(H11Protocol):
     _deadline: asyncio.TimerHandle | None = None
     _write_deadline: asyncio.TimerHandle | None = None
 
+    # uvicorn writes a narrower type than the class that it extends
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, in place of an idle one if there are too many."""
         super().connection_made(transport)

@@ -58,7 +58,7 @@ class Gate:
         try:
             self._check(scope, headers)
             await self._app(scope, receive, answer)
-        except Exception as error:
+        except Exception as error:  # each is answered; a bug is logged
             problem = _own_error(error, request_id)
             if has_begun:
                 raise  # the connection is cut, so that nobody takes a part for the whole
@@ -136,4 +136,4 @@ def _network(scope: Scope) -> str:
         address = ip_address(host)
     except ValueError:
         return str(host)
-    return str(address) if address.version == 4 else str(int(address) >> 64)  # noqa: PLR2004
+    return str(address) if address.version == 4 else str(int(address) >> 64)  # noqa: PLR2004  # IPv4

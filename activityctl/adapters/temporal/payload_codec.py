@@ -89,7 +89,7 @@ class _Encrypted(EncodingPayloadConverter):
         """Return None: another converter writes the value."""
         return None
 
-    def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:  # noqa: ARG002
+    def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:  # noqa: ARG002  # the SDK passes it
         """Raise UnreadablePayloadError with the id of the key."""
         key = payload.metadata.get(_KEY_ID, b"").decode("ascii", "replace")
         raise UnreadablePayloadError(

@@ -107,7 +107,7 @@ async def _logs(nodes: ChainNodes, trigger: ChainTrigger, first: int, last: int)
         answer = await node.call("eth_getLogs", query)
         try:
             if not isinstance(answer, list):
-                raise ValueError("the answer is no list")  # noqa: TRY004, TRY301
+                raise ValueError("the answer is no list")  # noqa: TRY004, TRY301  # as what is below
             return sorted(map(read_log, answer), key=lambda log: log.place)
         except ValueError as error:
             raise NodeFaultError(f"eth_getLogs: {error}") from None
