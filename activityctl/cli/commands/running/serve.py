@@ -36,7 +36,7 @@ def serve(
     ] = 500,
     log_format: LogFormat = None,
 ) -> None:
-    """Serve the HTTP API: events, health, metrics.
+    """Serve the HTTP API: events and web hooks, objects, runs and logs, health and metrics.
 
     activityctl serve --port 7070
 
