@@ -52,7 +52,7 @@ async def test_a_limit_says_who_uses_it_and_what_waits(
         ports.audit,
         chains=ports.chains,
     )
-    crm, spare = await views.listed("limits", Selection(limit=None))
+    crm, spare = (await views.page("limits", None, Selection(limit=None))).views
     assert (crm["name"], crm["concurrency"], crm["rate"], crm["per"]) == ("crm", 1, None, None)
     assert (crm["atWork"], crm["waiting"], crm["usedBy"]) == (1, 1, ["definition/pushing"])
     assert crm["nextAt"] is not None

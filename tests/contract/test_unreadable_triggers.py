@@ -93,7 +93,10 @@ async def test_lists_and_explanations_show_the_unreadable_trigger(ports: Ports) 
         ports.audit,
         chains=ports.chains,
     )
-    views = {view["name"]: view for view in await object_views.listed("subscriptions", Selection())}
+    views = {
+        view["name"]: view
+        for view in (await object_views.page("subscriptions", None, Selection())).views
+    }
     assert views["broken"]["unreadableTriggers"] == [{"trigger": "paid", "reason": FAULT}]
     assert views["whole"]["unreadableTriggers"] == []
     (named,) = await object_views.named("subscriptions", "broken", Selection())

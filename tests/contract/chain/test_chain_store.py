@@ -112,7 +112,7 @@ async def test_chains_are_listed_with_nodes_readings_and_filters(
     )
     assert await ports.chains.advance(begun, replace(begun, number=104, hash="0xa"), [], [])
     await ports.chains.note(7, 110, None, [NodeState("one.example"), NodeState("two", "slow")])
-    (view,) = await views.listed("chains", Selection(limit=None))
+    (view,) = (await views.page("chains", None, Selection(limit=None))).views
     mine = await ports.catalog.find_subscription("mine")
     assert view["filters"] == [
         {
@@ -140,7 +140,7 @@ async def test_chains_are_listed_with_nodes_readings_and_filters(
     read = "read up to block 104, 4 blocks to go"
     assert note == f"trigger t fires by logs of chain 7, after 2 confirmations; {read}"
     await ports.chains.note(7, None, "no node answers", [])
-    (view,) = await views.listed("chains", Selection(limit=None))
+    (view,) = (await views.page("chains", None, Selection(limit=None))).views
     assert (view["error"], view["head"]) == ("no node answers", 110)
     assert view["failingSince"] is not None
     (note,) = await chain_notes(ports.chains, mine.id)
