@@ -150,6 +150,10 @@ class ConflictError(ActivityctlError):
     exit_code = 5
 
 
+class OutdatedPlanError(ConflictError):
+    """Live objects have changed since a plan was made, so it was not carried out."""
+
+
 class AmbiguousError(ConflictError):
     """The beginning of an id means several objects; the message names the first of them.
 

@@ -19,12 +19,21 @@ def json_response(
 def tagged_response(request: Request, view: object) -> Response:
     """Return the answer with its ETag; 304 without a body if the client has the same already."""
     answer = json_response(view)
-    tag = f'"{hashlib.sha256(bytes(answer.body)).hexdigest()[:32]}"'
+    tag = f'"{_tag(bytes(answer.body))}"'
     known = [part.strip().removeprefix("W/") for part in _known(request).split(",")]
     if tag in known or "*" in known:
         return Response(status_code=304, headers={"ETag": tag})
     answer.headers["ETag"] = tag
     return answer
+
+
+def tag_of(view: object) -> str:
+    """Return the ETag of the answer with this JSON, without quotes."""
+    return _tag(bytes(json_response(view).body))
+
+
+def _tag(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()[:32]
 
 
 def _known(request: Request) -> str:

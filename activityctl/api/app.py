@@ -21,9 +21,11 @@ from activityctl.api.refusals import MethodNotAllowedError, NoSuchPathError
 from activityctl.api.routes import (
     backfills,
     builder_kit,
+    catalog,
     events,
     health,
     logs,
+    manifests,
     objects,
     runs,
     sources,
@@ -42,11 +44,13 @@ _AREAS: Final = (
     events,
     status,
     builder_kit,
+    manifests,
     subscriptions,
     backfills,
     runs,
     tasks,
     logs,
+    catalog,
     objects,
 )
 """What needs a token. The lists come last: their paths would also fit those of the others."""
@@ -84,6 +88,7 @@ def build_app(settings: Settings, options: ApiOptions | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.intake = Intake()
     app.state.changes = asyncio.Lock()
+    app.state.loading = asyncio.Lock()
     app.state.rates = Rates(chosen.rate, chosen.burst, time.monotonic)
     app.state.identity = Identity(settings.home if settings.uses_local_daemon else None)
     app.include_router(health.router)

@@ -1,6 +1,6 @@
 """Reads JSON bodies strictly into models, and refuses what does not fit with the field's name."""
 
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from fastapi import Request
 from pydantic import ValidationError
@@ -11,6 +11,8 @@ from activityctl.errors import InvalidInputError
 
 Model = TypeVar("Model", bound=Manifest)
 _NAME = "body"
+LONGEST_WAIT: Final = 60
+"""How many seconds a request may wait for something."""
 
 
 async def read_object(request: Request) -> dict[str, Any]:

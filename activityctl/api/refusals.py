@@ -59,6 +59,13 @@ class MethodNotAllowedError(HttpRefusedError):
     status = 405
 
 
+class PreconditionFailedError(HttpRefusedError):
+    """The object, or the plan, is not the one that If-Match names."""
+
+    code = "precondition_failed"
+    status = 412
+
+
 class SlowRequestError(HttpRefusedError):
     """The body did not arrive in time."""
 

@@ -72,6 +72,27 @@ class Sight:
                 hint=f"activityctl tokens create NAME --scope operate:subscription={owner.name}",
             )
 
+    def require_applies(self) -> None:
+        """Raise NotAllowedError if the caller may not change manifests."""
+        if not self.caller.may_apply(None):
+            raise NotAllowedError(
+                "this token may not change every object",
+                hint="activityctl tokens create NAME --scope apply",
+            )
+
+    def require_validates(self) -> None:
+        """Raise NotAllowedError if the caller has nothing to do with manifests."""
+        if not (self.caller.reads_all or self.caller.may_apply_something):
+            raise NotAllowedError(
+                "this token may neither read nor apply manifests",
+                hint="activityctl tokens create NAME --scope apply",
+            )
+
+    def require_plans(self) -> None:
+        """Raise NotAllowedError if the caller may not see what manifests would change."""
+        if not self.caller.reads_all:
+            self.require_applies()
+
     def require_all(self, kind: str) -> None:
         """Raise NotAllowedError if the caller may not read everything."""
         if kind == "audit" and not self.caller.is_admin:

@@ -1,7 +1,7 @@
 """Load and apply manifests, for the commands that do so."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from activityctl import wiring
@@ -10,14 +10,12 @@ from activityctl.cli.server_time import server_clock
 from activityctl.cli.session import Session
 from activityctl.cli.told_waits import told_wait
 from activityctl.domain.gitops.manifest_set import ManifestSet
-from activityctl.domain.gitops.needed_keys import users_of_keys
 from activityctl.domain.gitops.plan import Wanted
 from activityctl.operations.gitops.apply import Applied
 from activityctl.operations.gitops.apply import apply as apply_manifests
+from activityctl.operations.gitops.credentials import with_credentials as add_credentials
 from activityctl.operations.gitops.load import load_manifests
 from activityctl.operations.gitops.plan import Planned
-from activityctl.operations.looking.key_users import key_views
-from activityctl.operations.looking.secret_users import secret_views, users_in_files
 from activityctl.wiring import Ports
 
 
@@ -51,13 +49,9 @@ def unread_objects(
 
 def with_credentials(session: Session, manifests: ManifestSet, planned: Planned) -> Planned:
     """Return the plan with the secrets and keys that the manifests need, and which are here."""
-    users = users_in_files(manifests, planned.present)
     known = {secret.name for secret in wiring.open_secrets(session.settings).known()}
-    specs = {name: manifest.spec for name, manifest in manifests.definitions.items()}
-    key_users = users_of_keys(specs)
-    keys = key_views(key_users, wiring.open_keys(session.settings).known()) if key_users else []
-    view = {**planned.view, "secrets": secret_views(users, known), "keys": keys}
-    return replace(planned, view=view)
+    keys = wiring.open_keys(session.settings)
+    return add_credentials(planned, manifests, known, keys.known)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from activityctl.wiring.files import (
     parse_json,
     read_event_data,
     read_saved_request,
+    sent_manifests,
 )
 from activityctl.wiring.issuers import open_token_verifier
 from activityctl.wiring.local_token import make_local_token, read_local_token
@@ -102,6 +103,7 @@ __all__ = [
     "read_local_token",
     "read_saved_request",
     "read_secret",
+    "sent_manifests",
     "server_context",
     "signer_socket",
     "signer_token",

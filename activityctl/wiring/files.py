@@ -1,6 +1,6 @@
 """Reads what people write: manifests, events and JSON, from files and options."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
@@ -24,11 +24,24 @@ def manifest_source() -> ManifestSource:
     return YamlManifests()
 
 
-def parse_json(text: str, name: str, *, example: str) -> JsonValue:
-    """Return the value of strict JSON; errors start with the name, such as that of an option."""
-    from activityctl.adapters.manifests.strict_json import parse_named
+def sent_manifests(
+    files: Sequence[tuple[str, bytes]],
+    icals: Mapping[str, bytes],
+    unread: Mapping[tuple[str, str], str],
+) -> ManifestSource:
+    """Return the reader of manifests that a client has sent; it reads nothing of the disk."""
+    from activityctl.adapters.manifests.sent_files import SentManifests
 
-    return parse_named(text, name, example=example)
+    return SentManifests(files, icals, unread)
+
+
+def parse_json(
+    text: bytes | str, name: str, *, example: str, max_bytes: int | None = None
+) -> JsonValue:
+    """Return the value of strict JSON; errors start with the name, such as that of an option."""
+    from activityctl.adapters.manifests.strict_json import MAX_BYTES, parse_named
+
+    return parse_named(text, name, example=example, max_bytes=max_bytes or MAX_BYTES)
 
 
 def open_events(path: str) -> "AbstractContextManager[EventSource]":

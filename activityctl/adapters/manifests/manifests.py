@@ -2,13 +2,13 @@
 
 import json
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from activityctl.adapters.manifests.files import FOLDERS_SEARCHED, read_files
+from activityctl.adapters.manifests.files import FOLDERS_SEARCHED, SourceFile, read_files
 from activityctl.adapters.manifests.strict_yaml import YamlDocument, parse_documents
 from activityctl.domain.gitops.manifest_set import Locate, ManifestSet
 from activityctl.domain.manifests.calendar import DayCalendar
@@ -29,6 +29,11 @@ KINDS: Final[Mapping[str, type[BaseModel]]] = {
 }
 _MARK: Final = API_VERSION.encode()
 """What every manifest contains. A search in many files parses only those that have it."""
+ReadReferenced = Callable[[str, str], bytes]
+"""Returns the content of the file that a manifest, by its file's name, refers to by a path.
+
+Raises ValueError with the reason if the file cannot be read.
+"""
 _TOP: Final = ("apiVersion", "kind", "metadata", "spec")
 
 
@@ -38,16 +43,7 @@ class YamlManifests:
     def read(self, paths: Sequence[str], *, recursive: bool) -> tuple[ManifestSet, list[Problem]]:
         """Return the manifests that match their schema, and every problem of all files."""
         files, problems = read_files(paths, recursive=recursive, stdin=sys.stdin.buffer)
-        collected = _Collected(problems)
-        for file in files:
-            documents, syntax_problems = parse_documents(file.content, file.name)
-            collected.problems += syntax_problems
-            if not documents and not syntax_problems:
-                reason = "no manifest in this file"
-                collected.problems.append(Problem(file.name, 0, 0, "", reason, is_empty=True))
-            for document in documents:
-                collected.add(document)
-        return collected.manifests(), collected.problems
+        return collect_manifests(files, problems, _read_from_disk)
 
     def names_below(self, paths: Sequence[str]) -> dict[tuple[str, str], str]:
         """Return the file of each object in the folders and their subfolders, by kind and name.
@@ -68,11 +64,38 @@ class YamlManifests:
         return found
 
 
+def collect_manifests(
+    files: Iterable[SourceFile], problems: Sequence[Problem], read_referenced: ReadReferenced
+) -> tuple[ManifestSet, list[Problem]]:
+    """Return the manifests of the files that match their schema, and all problems.
+
+    `problems` are those that were found before. `read_referenced` reads the files that manifests
+    refer to.
+    """
+    collected = _Collected(problems, read_referenced)
+    for file in files:
+        documents, syntax_problems = parse_documents(file.content, file.name)
+        collected.problems += syntax_problems
+        if not documents and not syntax_problems:
+            reason = "no manifest in this file"
+            collected.problems.append(Problem(file.name, 0, 0, "", reason, is_empty=True))
+        for document in documents:
+            collected.add(document)
+    return collected.manifests(), collected.problems
+
+
+def _read_from_disk(manifest: str, path: str) -> bytes:
+    from activityctl.adapters.manifests.referenced_files import read_referenced_file
+
+    return read_referenced_file(manifest, path)
+
+
 class _Collected:
     """Collects manifests by kind and name, and the problems."""
 
-    def __init__(self, problems: list[Problem]) -> None:
-        self.problems = problems
+    def __init__(self, problems: Sequence[Problem], read_referenced: ReadReferenced) -> None:
+        self.problems = list(problems)
+        self._read_referenced = read_referenced
         self._found: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
         self._locate: dict[tuple[str, str], Locate] = {}
         self._positions: dict[tuple[str, str], Problem] = {}
@@ -89,7 +112,7 @@ class _Collected:
             ]
             model = None
         if isinstance(model, DayCalendar):
-            findings, model = _with_ical_days(model, document.file)
+            findings, model = _with_ical_days(model, document.file, self._read_referenced)
         self.problems += [locate(finding) for finding in findings]
         if model is None:
             self._add_partial(document, locate)
@@ -180,16 +203,17 @@ def _is_near(path: Path, refused: Collection[Path]) -> bool:
     )
 
 
-def _with_ical_days(calendar: DayCalendar, file: str) -> tuple[list[Finding], DayCalendar | None]:
+def _with_ical_days(
+    calendar: DayCalendar, file: str, read_referenced: ReadReferenced
+) -> tuple[list[Finding], DayCalendar | None]:
     """Return the calendar with the days of its iCalendar file, if it refers to one."""
     path = calendar.spec.ical
     if path is None:
         return [], calendar
     from activityctl.adapters.manifests.ical import read_days
-    from activityctl.adapters.manifests.referenced_files import read_referenced_file
 
     try:
-        content = read_referenced_file(file, path)
+        content = read_referenced(file, path)
     except ValueError as error:
         return [Finding(("spec", "ical"), str(error))], None
     try:

@@ -27,13 +27,19 @@ def read_referenced_file(manifest: str, path: str) -> bytes:
         raise ValueError(
             "a manifest from standard input has no folder to read from; list the days in it"
         )
-    parts = PurePosixPath(path).parts
-    if not parts or path.startswith(("/", "~")) or ".." in parts or "\0" in path:
-        raise ValueError("should be a path in the folder of this manifest or below it, without ..")
+    parts = parts_below(path)
     try:
         return _read(Path(manifest).parent, parts)
     except OSError as error:
         raise ValueError(f"{path}: {reason_of(error)}") from None
+
+
+def parts_below(path: str) -> tuple[str, ...]:
+    """Return the parts of a path that stays in its folder; ValueError for any other path."""
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith(("/", "~")) or ".." in parts or "\0" in path:
+        raise ValueError("should be a path in the folder of this manifest or below it, without ..")
+    return parts
 
 
 def _read(folder: Path, parts: tuple[str, ...]) -> bytes:

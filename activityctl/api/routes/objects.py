@@ -8,12 +8,12 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from activityctl.api.answers import tagged_response
 from activityctl.api.identity import Known
+from activityctl.api.object_tags import object_view
 from activityctl.api.refusals import NoSuchPathError
 from activityctl.api.sight import Sight, absent
-from activityctl.domain.values.json_form import API_VERSION, View, list_view
+from activityctl.domain.values.json_form import list_view
 from activityctl.domain.values.selection import Selection, parse_labels
 from activityctl.domain.values.time_range import parse_time_range
-from activityctl.operations.looking.describe import describe
 from activityctl.operations.looking.kinds import KINDS, Kind, known_kind, singular
 from activityctl.operations.looking.read_ports import object_views
 from activityctl.wiring import Ports
@@ -102,8 +102,7 @@ async def _one(request: Request, kind: KnownKind, name: str, caller: Known) -> R
     ports: Ports = request.app.state.ports
     sight = Sight(ports, caller)
     reference = await _seen(sight, kind, name)
-    found: View = await describe(ports, kind, reference)
-    return tagged_response(request, {"apiVersion": API_VERSION, "kind": singular(kind), **found})
+    return tagged_response(request, await object_view(ports, kind, reference))
 
 
 async def _seen(sight: Sight, kind: Kind, name: str) -> str:

@@ -11,8 +11,8 @@ from activityctl import wiring
 from activityctl.api.answers import json_response
 from activityctl.api.auditing import recorded
 from activityctl.api.identity import Known
-from activityctl.api.inputs import body_of, read_body
-from activityctl.api.routes.waiting import LONGEST, WaitSeconds, ended, ended_or_queued
+from activityctl.api.inputs import LONGEST_WAIT, body_of, read_body
+from activityctl.api.routes.waiting import WaitSeconds, ended, ended_or_queued
 from activityctl.api.sight import Sight
 from activityctl.domain.runs.json_form import run_view
 from activityctl.domain.runs.replay_request import ContextOf, ReplayOptions, ReplayRequest
@@ -64,7 +64,7 @@ async def _wait(
     request: Request,
     run_id: str,
     caller: Known,
-    timeout: Annotated[float, Query(ge=0, le=LONGEST)] = 30,  # noqa: ASYNC109  # its name
+    timeout: Annotated[float, Query(ge=0, le=LONGEST_WAIT)] = 30,  # noqa: ASYNC109  # its name
 ) -> Response:
     run, _ = await Sight(request.app.state.ports, caller).run(run_id)
     return json_response(await ended(request, run.id, timeout))

@@ -7,16 +7,16 @@ from fastapi import Query, Request, Response
 
 from activityctl import wiring
 from activityctl.api.answers import json_response
+from activityctl.api.inputs import LONGEST_WAIT
 from activityctl.domain.runs.json_form import run_view
 from activityctl.domain.values.json_form import View
 from activityctl.errors import ActivityctlError
 from activityctl.operations.runs.wait import wait_for_run
 from activityctl.settings import Settings
 
-LONGEST: Final = 60
 _SECONDS_TO_CONNECT: Final = 2.0
 WaitSeconds = Annotated[
-    float, Query(ge=0, le=LONGEST, description="wait so many seconds for the end of the run")
+    float, Query(ge=0, le=LONGEST_WAIT, description="wait so many seconds for the end of the run")
 ]
 
 

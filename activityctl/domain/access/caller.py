@@ -33,9 +33,17 @@ class Caller:
         """Return whether an event of this type and source may be stored."""
         return self._may(Action.EMIT, {"type": [event_type], "source": [source]})
 
-    def may_apply(self, apply_set: str) -> bool:
-        """Return whether the objects of an apply set may be changed."""
-        return self._may(Action.APPLY, {"set": [apply_set]})
+    @property
+    def may_apply_something(self) -> bool:
+        """Whether the objects of some apply sets may be changed."""
+        return self.is_admin or any(scope.action is Action.APPLY for scope in self.scopes)
+
+    def may_apply(self, apply_set: str | None) -> bool:
+        """Return whether the objects of an apply set may be changed; None: those in no set.
+
+        A scope with a pattern, also with `set=*`, allows no object that is in no set.
+        """
+        return self._may(Action.APPLY, {"set": [] if apply_set is None else [apply_set]})
 
     def may_operate(self, subscription: str, labels: Mapping[str, str]) -> bool:
         """Return whether the runs of a subscription may be triggered, cancelled and so on."""

@@ -9,12 +9,12 @@ from typing import Final
 from activityctl.domain.gitops.fingerprint import fingerprint
 from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin
 from activityctl.domain.gitops.manifest_set import ManifestSet
-from activityctl.domain.gitops.plan import Plan, Wanted
+from activityctl.domain.gitops.plan import Plan, Present, Wanted
 from activityctl.domain.gitops.planning import plan_changes
 from activityctl.domain.gitops.renames import with_renames
 from activityctl.domain.gitops.set_checks import check_against
 from activityctl.domain.values.sync_errors import is_refusal
-from activityctl.errors import ConflictError
+from activityctl.errors import OutdatedPlanError
 from activityctl.ports import Catalog, ScheduleRegister, Workers
 
 _POLL: Final = 0.05
@@ -64,13 +64,9 @@ async def apply(  # noqa: PLR0913  # ports, and how to wait for them
     with the number of schedules that are not yet updated.
     Raises InvalidManifestsError or ConflictError before anything is changed.
     """
-    async with catalog.changing():
-        wanted = wanted or manifests.wanted
-        present = with_renames(wanted, await catalog.present())
-        check_against(manifests, present, wanted)
-        plan = plan_changes(wanted, present)
-        on_write()
-        await catalog.write(plan, clock(), origin)
+    plan = await store(
+        manifests, wanted or manifests.wanted, catalog, clock, origin, on_write=on_write
+    )
     return await wait_for_schedules(
         plan,
         register,
@@ -79,6 +75,31 @@ async def apply(  # noqa: PLR0913  # ports, and how to wait for them
         on_pending=on_pending,
         wait_without_worker=wait_without_worker,
     )
+
+
+async def store(
+    manifests: ManifestSet,
+    wanted: Wanted,
+    catalog: Catalog,
+    clock: Callable[[], datetime],
+    origin: Origin,
+    *,
+    made_against: str | None = None,
+    on_write: Callable[[], None] = lambda: None,
+) -> Plan:
+    """Store what the manifests want, all or nothing, and return the plan that was carried out.
+
+    `made_against` is the fingerprint of a reviewed plan: OutdatedPlanError if it does not fit any
+    more. Raises InvalidManifestsError or ConflictError before anything is changed.
+    """
+    async with catalog.changing():
+        present = with_renames(wanted, await catalog.present())
+        check_against(manifests, present, wanted)
+        plan = plan_changes(wanted, present)
+        _require_fresh(plan, present, made_against)
+        on_write()
+        await catalog.write(plan, clock(), origin)
+    return plan
 
 
 async def apply_saved(
@@ -90,19 +111,14 @@ async def apply_saved(
     *,
     on_write: Callable[[], None] = lambda: None,
 ) -> Plan:
-    """Carry out a saved plan; ConflictError when live objects have changed since it was made.
+    """Carry out a saved plan; OutdatedPlanError when live objects have changed since it was made.
 
     `on_write` is called just before the change is stored.
     """
     async with catalog.changing():
         present = with_renames(wanted, await catalog.present())
         plan = plan_changes(wanted, present)
-        if fingerprint(plan, present) != made_against:
-            raise ConflictError(
-                "the plan is out of date: live objects have changed since it was made; "
-                "nothing was changed",
-                hint="make and review a new one: activityctl plan -f ... --out FILE",
-            )
+        _require_fresh(plan, present, made_against)
         on_write()
         await catalog.write(plan, now, origin)
     return plan
@@ -136,6 +152,15 @@ async def wait_for_schedules(
             unanswered = _error_texts(unsynced, refusals=False)
             return Applied(plan, len(unsynced), alive, refused, unanswered)
         await asyncio.sleep(min(_POLL * (1 + len(unsynced) / _FEW), _LONGEST_POLL))
+
+
+def _require_fresh(plan: Plan, present: Present, made_against: str | None) -> None:
+    if made_against is not None and fingerprint(plan, present) != made_against:
+        raise OutdatedPlanError(
+            "the plan is out of date: live objects have changed since it was made; "
+            "nothing was changed",
+            hint="make and review a new one: activityctl plan -f ... --out FILE",
+        )
 
 
 def _error_texts(unsynced: Sequence[tuple[str, str | None]], *, refusals: bool) -> tuple[str, ...]:

@@ -30,7 +30,13 @@ from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.values.finding import Finding
 from activityctl.domain.values.selection import Selection
-from activityctl.errors import ConflictError, InvalidManifestsError, NotFoundError, Problem
+from activityctl.errors import (
+    ConflictError,
+    InvalidManifestsError,
+    NotFoundError,
+    OutdatedPlanError,
+    Problem,
+)
 from activityctl.ports import Catalog, ListedSchedule, RunLists, ScheduleRegister
 
 _MOST: Final = 10_000
@@ -242,14 +248,14 @@ async def delete(
 
     `on_write` is called just before the deletion is stored.
     Raises NotFoundError when there is no live object of that name, ConflictError for a
-    definition or calendar in use, or when the live objects no longer have the fingerprint
-    `made_against`.
+    definition or calendar in use, and OutdatedPlanError when the live objects no longer have
+    the fingerprint `made_against`.
     """
     async with catalog.changing():
         present = await catalog.present()
         plan = plan_deletion(kind, name, present)
         if made_against is not None and fingerprint(plan, present) != made_against:
-            raise ConflictError(
+            raise OutdatedPlanError(
                 f"{kind.lower()}/{name} has changed since the preview; nothing was deleted",
                 hint="run the command again",
             )

@@ -29,7 +29,7 @@ from activityctl.cli.options import (
     default_files,
 )
 from activityctl.cli.pending_schedules import report_pending, seconds_to_wait
-from activityctl.cli.render.apply_text import applied_view, print_changes
+from activityctl.cli.render.apply_text import print_changes
 from activityctl.cli.render.output import check_format, print_json
 from activityctl.cli.render.plan_text import print_plan
 from activityctl.cli.render.progress import (
@@ -46,6 +46,7 @@ from activityctl.domain.gitops.plan import Action, Wanted
 from activityctl.domain.values.plurals import count_noun
 from activityctl.errors import InvalidInputError, NotFoundError, UsageError, reason_of
 from activityctl.operations.gitops.apply import Applied, apply_saved, wait_for_schedules
+from activityctl.operations.gitops.json_form import applied_view
 from activityctl.operations.gitops.plan import Planned, plan_of_files, wanted_of
 from activityctl.operations.gitops.saved_plan import restore
 from activityctl.wiring import Ports

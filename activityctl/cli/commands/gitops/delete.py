@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -16,7 +16,7 @@ from activityctl.cli.options import (
     catalog_object,
 )
 from activityctl.cli.pending_schedules import report_pending, seconds_to_wait
-from activityctl.cli.render.apply_text import applied_view, print_changes
+from activityctl.cli.render.apply_text import print_changes
 from activityctl.cli.render.output import check_format, print_json
 from activityctl.cli.render.progress import (
     on_interrupt_say_recorded,
@@ -27,11 +27,11 @@ from activityctl.cli.server_time import server_clock
 from activityctl.cli.session import Session
 from activityctl.cli.told_waits import told_wait
 from activityctl.domain.gitops.applyset import shorten_list
-from activityctl.domain.runs.json_form import run_view
 from activityctl.domain.values.plurals import count_noun
 from activityctl.operations.gitops.apply import Applied, wait_for_schedules
 from activityctl.operations.gitops.history import Deletion, preview_deletion
 from activityctl.operations.gitops.history import delete as delete_object
+from activityctl.operations.gitops.json_form import deletion_view
 from activityctl.wiring import Ports
 
 
@@ -98,7 +98,7 @@ def delete(
         require_yes("deleting", "Delete it?")
     applied = session.with_ports(work)
     if shape == "json":
-        print_json(session.out, _view(preview, applied))
+        print_json(session.out, deletion_view(preview, applied))
     else:
         print_changes(session, applied.plan)
     report_pending(session, applied, wait=wait, is_shown=shape == "json")
@@ -124,16 +124,3 @@ def _lines(deletion: Deletion) -> Iterator[str]:
     if count := deletion.gathered_events:
         verb = "is" if count == 1 else "are"
         yield f"  - {count_noun(count, 'gathered event')} {verb} dropped"
-
-
-def _view(deletion: Deletion, applied: Applied) -> dict[str, Any]:
-    view = applied_view(applied)
-    deleted = [{"id": row.wanted.id, "trigger": row.wanted.trigger} for row in deletion.schedules]
-    return {
-        **view,
-        "kind": "DeleteResult",
-        "schedules": {"deleted": deleted, **view["schedules"]},
-        "openRuns": [run_view(run) for run in deletion.open_runs],
-        "waitingFirings": deletion.waiting_firings,
-        "gatheredEvents": deletion.gathered_events,
-    }

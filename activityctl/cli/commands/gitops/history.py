@@ -7,12 +7,11 @@ import typer
 from activityctl.cli.options import CatalogKind, ObjectName, TextOrJson, catalog_object
 from activityctl.cli.render.output import age, check_format, print_json, print_table
 from activityctl.cli.session import Session
-from activityctl.domain.bodies.secret_texts import mask_literals
-from activityctl.domain.gitops.history import PastChange, rolled_back_to
+from activityctl.domain.gitops.history import PastChange
 from activityctl.domain.gitops.plan import NAME_PATH, RENAMED_AWAY, STATE_CHANGED
-from activityctl.domain.manifests.document import masked_field_views
-from activityctl.domain.values.json_form import View, format_timestamp, list_view
+from activityctl.domain.values.json_form import View, list_view
 from activityctl.operations.gitops.history import history as read_history
+from activityctl.operations.gitops.json_form import change_views
 from activityctl.wiring import Ports
 
 
@@ -33,10 +32,7 @@ def history(
     async def read(ports: Ports) -> list[PastChange]:
         return await read_history(ports.catalog, wanted, found)
 
-    changes = session.with_ports(read)
-    views = [
-        {**_view(change), "rolledBackTo": rolled_back_to(change, changes)} for change in changes
-    ]
+    views = change_views(session.with_ports(read))
     if shape == "json":
         print_json(session.out, list_view(views))
         return
@@ -76,20 +72,3 @@ def _changed_field(view: View, field: View) -> str:
     if view["action"] == RENAMED_AWAY:
         return f"renamed to {field['new']}"
     return f"renamed from {field['old']}"
-
-
-def _view(change: PastChange) -> View:
-    return {
-        "number": change.number,
-        "kind": change.kind,
-        "name": change.name,
-        "action": change.action,
-        "at": format_timestamp(change.at),
-        "command": change.origin.command,
-        "actor": change.origin.actor,
-        "sourceCommit": change.origin.source_commit,
-        "applyset": change.applyset,
-        "fields": masked_field_views(change.fields),
-        "revision": change.revision_id,
-        "document": mask_literals(change.document),
-    }

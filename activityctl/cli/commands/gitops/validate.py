@@ -6,10 +6,10 @@ from activityctl import wiring
 from activityctl.cli.options import Files, Recursive, TextOrJson, default_files
 from activityctl.cli.render.output import check_format, print_json, styled
 from activityctl.cli.session import Session
-from activityctl.domain.values.json_form import API_VERSION, problem_view
 from activityctl.domain.values.plurals import count_noun
 from activityctl.domain.values.untrusted import escape_controls
 from activityctl.errors import InvalidManifestsError
+from activityctl.operations.gitops.json_form import validation_view
 from activityctl.operations.gitops.validate import Validation
 from activityctl.operations.gitops.validate import validate as validate_manifests
 
@@ -36,7 +36,7 @@ def validate(
             wiring.manifest_source(), paths, wiring.known_kinds(), recursive=recursive
         )
     if shape == "json":
-        print_json(session.out, _view(validation))
+        print_json(session.out, validation_view(validation))
     if validation.problems:
         raise InvalidManifestsError(validation.problems)
     if shape == "text":
@@ -57,23 +57,3 @@ def _print(session: Session, validation: Validation) -> None:
     if validation.secrets:
         needed = ", ".join(validation.secrets)
         session.err.print(f"secrets that they need: {escape_controls(needed)}")
-
-
-def _view(validation: Validation) -> dict[str, object]:
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "ValidateResult",
-        "objects": [
-            {
-                "kind": checked.kind,
-                "name": checked.name,
-                "file": checked.file,
-                "line": checked.line,
-                "valid": checked.is_valid,
-                "note": checked.note,
-            }
-            for checked in validation.objects
-        ],
-        "secrets": [{"name": name, "usedBy": of} for name, of in validation.secrets.items()],
-        "problems": [problem_view(problem) for problem in validation.problems],
-    }

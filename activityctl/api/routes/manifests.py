@@ -1,0 +1,238 @@
+"""Manifests: validate, plan and apply them, as the commands of these names do."""
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from activityctl import wiring
+from activityctl.api.answers import json_response
+from activityctl.api.applying import Waiting, audit_details, clock_of, outdated
+from activityctl.api.auditing import recorded
+from activityctl.api.identity import Known
+from activityctl.api.manifest_input import (
+    YAML,
+    ManifestFiles,
+    Options,
+    Sent,
+    checked,
+    sent_manifests,
+)
+from activityctl.api.object_tags import wanted_tag
+from activityctl.api.sight import Sight
+from activityctl.domain.gitops.history import Origin
+from activityctl.domain.gitops.manifest_set import ManifestSet
+from activityctl.domain.gitops.plan import Plan, Wanted
+from activityctl.domain.values.untrusted import escape_line
+from activityctl.errors import (
+    ActivityctlError,
+    InvalidManifestsError,
+    OutdatedPlanError,
+    UsageError,
+)
+from activityctl.operations.gitops.apply import store
+from activityctl.operations.gitops.credentials import with_credentials
+from activityctl.operations.gitops.json_form import applied_view, validation_view
+from activityctl.operations.gitops.load import load_manifests
+from activityctl.operations.gitops.plan import Planned, plan_of_files, wanted_of
+from activityctl.operations.gitops.saved_plan import SavedPlan, save
+from activityctl.operations.gitops.validate import validate
+from activityctl.ports import ManifestSource
+from activityctl.wiring import Ports
+
+router = APIRouter(prefix="/manifests", tags=["manifests"])
+_LOG = logging.getLogger(__name__)
+_TEXT: Final = """\
+apiVersion: activityctl/v1
+kind: Calendar
+metadata:
+  name: holidays
+spec:
+  days: ["2027-01-01"]
+"""
+Given = Annotated[Options, Depends()]
+DryRun = Annotated[bool, Query(alias="dryRun", description="store nothing, and return the plan")]
+
+
+def _body(*, saved: bool = False) -> dict[str, Any]:
+    """Return what OpenAPI says about the body."""
+    schema: dict[str, Any] = ManifestFiles.model_json_schema()
+    examples: dict[str, Any] = {
+        "files": {"value": {"files": [{"name": "holidays.yaml", "content": _TEXT}]}}
+    }
+    if saved:
+        plan = {"type": "object", "description": "The answer of `plan?save=true`."}
+        schema = {"anyOf": [schema, {**plan, "properties": {"kind": {"const": "SavedPlan"}}}]}
+    content = {
+        "application/json": {"schema": schema, "examples": examples},
+        YAML[0]: {"schema": {"type": "string"}, "example": _TEXT},
+    }
+    return {"requestBody": {"content": content, "required": True}}
+
+
+async def _validate(request: Request, caller: Known) -> Response:
+    Sight(request.app.state.ports, caller).require_validates()
+    async with sent_manifests(request) as sent:
+        validation = await checked(
+            request,
+            sent,
+            lambda source: validate(source, (), wiring.known_kinds(), recursive=True),
+        )
+    if validation.problems:
+        raise InvalidManifestsError(validation.problems)
+    return json_response(validation_view(validation))
+
+
+@router.post(
+    "/validate",
+    summary="Check manifests",
+    response_class=Response,
+    openapi_extra=_body(),
+)
+async def check(answer: Annotated[Response, Depends(_validate)]) -> Response:
+    """Check manifests by themselves, without the stored objects, as `validate` does.
+
+    400 if there are problems: `findings` lists all of them with file, line and column.
+    """
+    return answer
+
+
+async def _loaded(
+    request: Request, sent: Sent, given: Options, *, may_be_empty: bool
+) -> tuple[ManifestSet, Wanted]:
+    """Return the manifests, and what is wanted with them by the options or the saved plan."""
+
+    def load(source: ManifestSource) -> ManifestSet:
+        return load_manifests(
+            source, (), wiring.known_kinds(), recursive=True, may_be_empty=may_be_empty
+        )
+
+    manifests = await checked(request, sent, load)
+    options: dict[str, Any] = {
+        "applyset": given.applyset,
+        "prune": given.prune,
+        "take_over": given.take_over,
+        "allow_empty": given.allow_empty,
+    }
+    if sent.saved is not None:
+        if given.are_given:
+            raise UsageError("a saved plan has its own options", hint="send it without others")
+        options = {name: getattr(sent.saved.wanted, name) for name in options}
+    return manifests, wanted_of(manifests, **options, unread=sent.unread)
+
+
+async def _planned(request: Request, manifests: ManifestSet, wanted: Wanted) -> Planned:
+    """Return the plan, with the secrets and keys that this machine has or lacks."""
+    ports: Ports = request.app.state.ports
+    now = await ports.workers.server_time()
+    planned = await plan_of_files(manifests, wanted, ports.catalog, ports.run_lists, lambda: now)
+    return await asyncio.to_thread(_with_credentials, request, planned, manifests)
+
+
+def _with_credentials(request: Request, planned: Planned, manifests: ManifestSet) -> Planned:
+    settings = request.app.state.settings
+    try:
+        secrets = {secret.name for secret in wiring.open_secrets(settings).known()}
+        return with_credentials(planned, manifests, secrets, wiring.open_keys(settings).known)
+    except ActivityctlError as error:  # a plan is of use without them
+        _LOG.error("secrets or keys cannot be listed: %s", escape_line(str(error)))
+        return planned
+
+
+async def _plan(
+    request: Request,
+    caller: Known,
+    given: Given,
+    *,
+    is_saved: Annotated[
+        bool, Query(alias="save", description="return a plan that `apply` takes as its body")
+    ] = False,
+) -> Response:
+    Sight(request.app.state.ports, caller).require_plans()
+    async with sent_manifests(request) as sent:
+        manifests, wanted = await _loaded(request, sent, given, may_be_empty=given.prune)
+        planned = await _planned(request, manifests, wanted)
+    tag = {"ETag": f'"{planned.fingerprint}"'}
+    if is_saved:
+        text = save(planned, wanted, given.source_commit)
+        return Response(text, 200, tag, media_type="application/json")
+    return json_response(planned.view, headers=tag)
+
+
+@router.post(
+    "/plan",
+    summary="Show what apply would change",
+    response_class=Response,
+    openapi_extra=_body(),
+)
+async def plan(answer: Annotated[Response, Depends(_plan)]) -> Response:
+    """Show what `apply` would change, as `plan -o json` does.
+
+    `apply` with the `ETag` of this answer in `If-Match` does only what was shown, else nothing.
+    """
+    return answer
+
+
+async def _apply(
+    request: Request, caller: Known, given: Given, waiting: Waiting, *, dry_run: DryRun = False
+) -> Response:
+    ports: Ports = request.app.state.ports
+    sight = Sight(ports, caller)
+    if dry_run:
+        sight.require_applies()
+        async with sent_manifests(request) as sent:
+            loaded = await _loaded(request, sent, given, may_be_empty=given.prune)
+            return json_response((await _planned(request, *loaded)).view)
+    async with recorded(request, caller, "apply") as details:
+        sight.require_applies()
+        async with sent_manifests(request) as sent:
+            manifests, wanted = await _loaded(request, sent, given, may_be_empty=given.allow_empty)
+            details["applyset"] = wanted.applyset
+            origin = given.origin(caller)
+            saved = sent.saved
+            if saved is not None and saved.knows_commit:
+                origin = replace(origin, source_commit=saved.source_commit)
+        done = await _store(request, manifests, wanted, origin, saved)
+        details.update(audit_details(done))
+    return json_response(applied_view(await waiting.for_plan(ports, done)))
+
+
+async def _store(
+    request: Request,
+    manifests: ManifestSet,
+    wanted: Wanted,
+    origin: Origin,
+    saved: SavedPlan | None,
+) -> Plan:
+    """Store what is wanted, if the plan that was reviewed still fits: a saved one, or If-Match."""
+    ports: Ports = request.app.state.ports
+    made_against = wanted_tag(request) if saved is None else saved.fingerprint
+    clock = await clock_of(ports)
+    try:
+        # One at a time: each holds a connection while it waits for the lock of the catalog.
+        async with request.app.state.changes:
+            return await store(
+                manifests, wanted, ports.catalog, clock, origin, made_against=made_against
+            )
+    except OutdatedPlanError as error:
+        if saved is None:
+            raise outdated(error) from error
+        raise
+
+
+@router.post(
+    "/apply",
+    summary="Apply manifests",
+    response_class=Response,
+    openapi_extra=_body(saved=True),
+)
+async def apply(answer: Annotated[Response, Depends(_apply)]) -> Response:
+    """Change the stored objects to match the manifests, all or none, as `apply` does.
+
+    The answer comes after the commit. With `?wait=SECONDS`, it comes once Temporal has the
+    schedules; `schedules` says how many it does not have yet, and why. A repeat changes nothing.
+    With `?dryRun=true`, nothing is stored, and the answer is the plan.
+    """
+    return answer
