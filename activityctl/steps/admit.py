@@ -97,6 +97,8 @@ class AdmitStep:
         self._look_up_context.tracing = tracing or Tracing(runs, clock)
         self._logbook = logbook
         self._lookups = RunningAttempts(self._is_wanted)
+        self.has_attributes: Callable[[], bool] = lambda: False
+        """Returns whether Temporal has search attributes for names."""
         self._give_up = GiveUp(runs, RecordStep(runs, clock, self._decide), clock)
         self._tries = Tries()
         self.read_ahead = ReadAhead()
@@ -200,7 +202,12 @@ class AdmitStep:
         if firing.subscription or looks_up:
             return orders
         names = (facts.subscription.name, facts.revision.definition)
-        return replace(orders, subscription=names[0], definition=names[1])
+        return replace(
+            orders,
+            subscription=names[0],
+            definition=names[1],
+            has_attributes=self.has_attributes(),
+        )
 
     async def _admit_recorded(
         self, firing: FiringRef, facts: AdmissionInput, *, has_run: bool, looks_up: bool

@@ -33,6 +33,7 @@ from activityctl.wiring.secrets import open_keys, open_secrets, read_hosts, read
 from activityctl.wiring.servers import (
     build_histories,
     build_schedule_client,
+    build_search_attributes,
     build_starter,
     connect_temporal,
     database_url,
@@ -68,6 +69,7 @@ __all__ = [
     "build_evaluators",
     "build_histories",
     "build_schedule_client",
+    "build_search_attributes",
     "build_starter",
     "connect_temporal",
     "database_url",

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from temporalio.client import Client
     from temporalio.converter import PayloadCodec
 
+    from activityctl.adapters.temporal.search_attributes import SearchAttributes
+
 _API_KEY = "TEMPORAL_API_KEY"
 
 
@@ -124,11 +126,18 @@ async def unprotected_connections(settings: Settings) -> dict[str, str]:
     return found
 
 
-def build_starter(client: "Client") -> RunStarter:
+def build_starter(client: "Client", attributes: "SearchAttributes | None" = None) -> RunStarter:
     """Return the adapter that starts and cancels runs in Temporal."""
     from activityctl.adapters.temporal.starter import TemporalRunStarter
 
-    return TemporalRunStarter(client)
+    return TemporalRunStarter(client, attributes)
+
+
+def build_search_attributes(client: "Client") -> "SearchAttributes":
+    """Return what knows the search attributes of the server; it has not looked yet."""
+    from activityctl.adapters.temporal.search_attributes import SearchAttributes
+
+    return SearchAttributes(client)
 
 
 def build_schedule_client(client: "Client") -> ScheduleClient:

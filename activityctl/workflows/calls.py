@@ -69,6 +69,8 @@ class Orders:
     """The name of the subscription; only from `admit`, and if the firing does not have it."""
     definition: str = ""
     """Likewise."""
+    has_attributes: bool = False
+    """Whether Temporal has search attributes for these names."""
     done: list[str] = field(default_factory=list)
     """The ids of the tasks that the call of `execute` has carried out after its own; see
     `domain.runs.chains`."""

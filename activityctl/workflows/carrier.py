@@ -62,6 +62,8 @@ class RunCarrier:
         self._tell = tell
         self.firing = firing
         """With the names of its subscription and definition, once they are known."""
+        self.has_attributes = False
+        """Whether Temporal has search attributes for names that came with the admission."""
         self._steps = steps
         self._may_renew = may_renew
         self._ordered: set[str] = set()
@@ -122,6 +124,7 @@ class RunCarrier:
         if orders.subscription:
             names = (orders.subscription, orders.definition)
             self.firing = replace(self.firing, subscription=names[0], definition=names[1])
+            self.has_attributes = orders.has_attributes
         self._deadline = workflow.now() + timedelta(seconds=orders.deadline_seconds)
         if orders.lifts_deadline:
             self._deadline = None

@@ -55,6 +55,11 @@ class RunActivityWorkflow:
         if named.subscription and not self._has_names:
             self._has_names = True
             workflow.upsert_memo(titles.memo([named]) or {})
+            if self._carrier.has_attributes:
+                pairs = titles.attributes([named])
+                workflow.upsert_search_attributes(
+                    [pair.key.value_set(pair.value) for pair in pairs]
+                )
         workflow.set_current_details(titles.details([(named, titles.state_of(self._carrier))]))
 
     @workflow.signal(name=CANCEL_RUN)

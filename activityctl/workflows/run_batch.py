@@ -6,6 +6,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
+    from activityctl.domain.runs.run import FAILURES
     from activityctl.domain.timing.firing import FiringRef
     from activityctl.workflows import titles
     from activityctl.workflows.calls import StopOrder
@@ -19,6 +20,8 @@ with workflow.unsafe.imports_passed_through():
     from activityctl.workflows.local_steps import LocalSteps
 
 BATCH_WORKFLOW_NAME = "RunBatch"
+TELLS_FAILURES = "batch-tells-failures"
+"""The patch since which a batch with a failed run ends as failed."""
 
 
 @workflow.defn(name=BATCH_WORKFLOW_NAME)
@@ -42,7 +45,7 @@ class RunBatchWorkflow:
     async def run(self, firings: list[FiringRef]) -> list[str]:  # noqa: ARG002  # in __init__
         """Run all firings to the end and return how each has ended, as far as it is known.
 
-        A run that fails is no failure of the workflow: the others have not failed.
+        If a run has failed, so does the workflow, once all have ended; the error tells of each.
         """
         self._steps.keep_order()
         self._carrying = {
@@ -63,7 +66,14 @@ class RunBatchWorkflow:
             message = f"{len(failures)} of {len(results)} runs did not finish"
             raise ApplicationError(message, non_retryable=True) from failures[0]
         ends = [(run_id, carrier.ended_as) for run_id, carrier in self._carriers.items()]
-        return [titles.end_of(run_id, ended_as) for run_id, ended_as in ends if ended_as]
+        told = [titles.end_of(run_id, ended_as) for run_id, ended_as in ends if ended_as]
+        failed = [
+            titles.end_of(run_id, ended_as) for run_id, ended_as in ends if ended_as in FAILURES
+        ]
+        if failed and workflow.patched(TELLS_FAILURES):
+            message = titles.failed_runs(failed, len(ends))
+            raise ApplicationError(message, told, type="failed", non_retryable=True)
+        return told
 
     def _tell_temporal(self) -> None:
         """Show the names and the states of the runs."""

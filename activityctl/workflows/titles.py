@@ -4,12 +4,19 @@ Only names, times, ids and states: a reason of a run may quote secret data, so i
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from temporalio import workflow
+from temporalio.common import SearchAttributeKey, SearchAttributePair
 
 with workflow.unsafe.imports_passed_through():
     from activityctl.domain.timing.firing import FiringRef, firing_key
+
+
+_SUBSCRIPTION: Final = SearchAttributeKey.for_keyword_list("ActivityctlSubscription")
+_DEFINITION: Final = SearchAttributeKey.for_keyword_list("ActivityctlDefinition")
+ATTRIBUTES: Final = (_SUBSCRIPTION, _DEFINITION)
+"""What Temporal's page can be searched by. Lists, because runs may share a workflow."""
 
 
 class Carried(Protocol):
@@ -47,6 +54,20 @@ def memo(firings: Sequence[FiringRef]) -> Mapping[str, str | list[str]] | None:
     }
 
 
+def attributes(firings: Sequence[FiringRef]) -> list[SearchAttributePair[Sequence[str]]]:
+    """Return the names as search attributes; none if they are not known yet.
+
+    The names of a full batch are far shorter than the 2 kB that a server takes.
+    """
+    if not all(firing.subscription for firing in firings):
+        return []
+    names = (
+        sorted({firing.subscription for firing in firings}),
+        sorted({firing.definition for firing in firings}),
+    )
+    return [SearchAttributePair(key, found) for key, found in zip(ATTRIBUTES, names, strict=True)]
+
+
 def details(runs: Sequence[tuple[FiringRef, str]]) -> str:
     """Return Markdown with a line for each run and its state."""
     return "\n".join(_line(firing, state) for firing, state in runs)
@@ -62,6 +83,11 @@ def state_of(carried: Carried) -> str:
 def end_of(run_id: str, status: str) -> str:
     """Return how a run ended, and the command that says why."""
     return f"{status}; {describing(run_id)}"
+
+
+def failed_runs(failed: Sequence[str], count: int) -> str:
+    """Return how many runs of a workflow failed, and a line for each of them."""
+    return "\n".join([f"{len(failed)} of {count} runs failed", *failed])
 
 
 def _line(firing: FiringRef, state: str) -> str:

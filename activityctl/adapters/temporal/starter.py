@@ -1,15 +1,17 @@
 """Starts the workflows of runs, and cancels runs."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
-from temporalio.common import WorkflowIDReusePolicy
+from temporalio.common import TypedSearchAttributes, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from activityctl.adapters.temporal.rpc_errors import RpcFailure, error_of, meaning_of
+from activityctl.adapters.temporal.search_attributes import SearchAttributes
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.workflows import titles
 from activityctl.workflows.calls import TASK_QUEUE
@@ -22,13 +24,16 @@ _OPEN: Final = (
     f"ExecutionStatus = 'Running' AND WorkflowType IN ('{WORKFLOW_NAME}', '{BATCH_WORKFLOW_NAME}')"
 )
 _PAGE: Final = 1000
+_OF_THE_REQUEST: Final = frozenset({RpcFailure.REFUSED, RpcFailure.DENIED})
 
 
 class TemporalRunStarter:
     """The RunStarter port. With a worker's client, workflows start in that worker at once."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, attributes: SearchAttributes | None = None) -> None:
+        """Without `attributes`, workflows get no search attributes."""
         self._client = client
+        self._attributes = attributes or SearchAttributes(client)
 
     async def start(self, *firings: FiringRef) -> None:
         """Start the one workflow that all firings name; succeed if it is open already.
@@ -36,6 +41,27 @@ class TemporalRunStarter:
         A closed one is started again: its run may not have begun, because a stranger used the id
         first. If the run has ended, the new workflow ends at its admission.
         """
+        has_attributes = self._attributes.are_used
+        try:
+            if not has_attributes or not await self._start_with_attributes(firings):
+                await self._start(firings, TypedSearchAttributes.empty)
+                if has_attributes:  # they were the reason
+                    self._attributes.refuse()
+        except RPCError as error:
+            raise error_of(error, "Temporal could not start a run") from error
+
+    async def _start_with_attributes(self, firings: Sequence[FiringRef]) -> bool:
+        """Return False if the server refuses it: somebody may have removed the attributes."""
+        try:
+            await self._start(firings, TypedSearchAttributes(titles.attributes(firings)))
+        except RPCError as error:
+            if meaning_of(error) not in _OF_THE_REQUEST:
+                raise
+            return False
+        return True
+
+    async def _start(self, firings: Sequence[FiringRef], attributes: TypedSearchAttributes) -> None:
+        """Start the workflow; raises RPCError."""
         first, *others = firings
         workflow: Any = RunBatchWorkflow.run if others else RunActivityWorkflow.run
         try:
@@ -48,12 +74,11 @@ class TemporalRunStarter:
                 request_eager_start=True,
                 static_summary=titles.summary(firings),
                 memo=titles.memo(firings),
+                search_attributes=attributes,
                 rpc_timeout=_RPC_TIMEOUT,
             )
         except WorkflowAlreadyStartedError:
             return
-        except RPCError as error:
-            raise error_of(error, "Temporal could not start a run") from error
 
     async def cancel(self, run_id: str, workflow_id: str) -> bool:
         """Ask the workflow to cancel only this run; return False when no such workflow is open.

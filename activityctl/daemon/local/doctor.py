@@ -8,18 +8,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import psutil
 
 from activityctl import wiring
-from activityctl.daemon.local import judgements
+from activityctl.daemon.local import judgements, temporal_checks
 from activityctl.daemon.local.check import Check
 from activityctl.daemon.local.machine_checks import machine_checks
 from activityctl.daemon.local.state import lock_is_held
 from activityctl.daemon.local.supervised_process import log_path
+from activityctl.daemon.local.temporal_checks import SEARCH, Compare
 from activityctl.domain.chain.keys import KeyKind
-from activityctl.domain.gitops.drift import StoredSchedule
 from activityctl.domain.tasks.strategy_wait import STRATEGY_WAIT
 from activityctl.domain.values.plurals import count_noun
 from activityctl.domain.values.selection import Selection
@@ -28,35 +28,17 @@ from activityctl.operations.looking.key_users import key_views, live_key_users
 from activityctl.operations.looking.overview import auto_paused
 from activityctl.operations.looking.relayers import relayer_views
 from activityctl.operations.looking.secret_users import live_users
-from activityctl.operations.runs.recover import Recovered
 from activityctl.settings import Settings
 from activityctl.version import VERSION
 
 if TYPE_CHECKING:
-    from temporalio.client import Client
+    pass
 
 _CHECK_SECONDS: Final = 9.0
 _TASKS_LOOKED_AT: Final = 1_000
 _SLOW_SECONDS: Final = 0.1
 """A round trip to Postgres that takes longer is told."""
 _SILENCE: Final = "no answer in time"
-
-
-class Compared(Protocol):
-    """In what Temporal differs from Postgres."""
-
-    @property
-    def lost(self) -> Recovered:
-        """The runs and firings that Temporal does not know."""
-        ...
-
-    @property
-    def schedules(self) -> Sequence[StoredSchedule]:
-        """The schedules that it does not have, or has otherwise."""
-        ...
-
-
-Compare = Callable[[wiring.Ports, "Client"], Awaitable[Compared]]
 
 
 async def run_checks(settings: Settings, compare: Compare) -> list[Check]:
@@ -76,8 +58,9 @@ async def run_checks(settings: Settings, compare: Compare) -> list[Check]:
             _guarded(settings, "schema", lambda: _schema(settings)),
             _guarded(settings, "worker", lambda: _worker(settings, shared)),
             _guarded(settings, "runs", lambda: _runs(shared)),
-            _guarded(settings, "temporal", lambda: _temporal(settings)),
-            _guarded(settings, "recovery", lambda: _recovery(settings, compare)),
+            _guarded(settings, "temporal", lambda: temporal_checks.version(settings)),
+            _guarded(settings, SEARCH, lambda: temporal_checks.search_attributes(settings)),
+            _guarded(settings, "recovery", lambda: temporal_checks.recovery(settings, compare)),
             _guarded(settings, "restore", lambda: _restore(shared)),
             _guarded(settings, "transport", lambda: _transport(settings)),
             _guarded(settings, "commands", lambda: _commands(shared)),
@@ -329,34 +312,6 @@ def _is_of_root(pid: int) -> bool:
     with suppress(psutil.Error):
         return psutil.Process(pid).uids().effective == 0
     return False
-
-
-async def _temporal(settings: Settings) -> Check:
-    from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
-
-    client = await wiring.connect_temporal(settings)
-    info = await client.workflow_service.get_system_info(GetSystemInfoRequest())
-    found = f"version {info.server_version} answers at {settings.temporal_address}"
-    return Check("temporal", "ok", found)
-
-
-async def _recovery(settings: Settings, compare: Compare) -> Check:
-    """Compare the open runs and the schedules with Temporal, which its own check asks."""
-    client = await wiring.connect_temporal(settings)
-    async with wiring.open_ports(settings) as ports:
-        compared = await compare(ports, client)
-    lost = compared.lost
-    if lost.is_empty and not compared.schedules:
-        return Check("recovery", "ok", "Temporal knows every open run, and has each schedule")
-    if compared.schedules:
-        differ = count_noun(len(compared.schedules), "schedule differs", "schedules differ")
-        found = f"{differ} in Temporal from what was applied"
-        if lost.is_empty:
-            return Check("recovery", "failed", found, "activityctl recover")
-    runs = count_noun(len(lost.runs), "open run has", "open runs have")
-    firings = count_noun(len(lost.firings), "started firing has", "started firings have")
-    found = f"{runs} no workflow in Temporal, {firings} no run"
-    return Check("recovery", "failed", found, "activityctl recover")
 
 
 def _now() -> datetime:

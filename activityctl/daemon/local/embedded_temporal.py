@@ -25,6 +25,8 @@ NAME: Final = "temporal"
 NAMESPACE: Final = "default"
 DATABASE_FILE: Final = "temporal.db"
 PRAGMAS: Final = ("journal_mode=WAL", "synchronous=NORMAL")
+SEARCH_ATTRIBUTES: Final = ("ActivityctlSubscription", "ActivityctlDefinition")
+"""Those of `workflows.titles`, which is not imported here because it needs the SDK."""
 DYNAMIC_CONFIG: Final = {
     # The default is 20 polls per second and shard: a single task waits 50 ms at each step.
     "history.transferProcessorMaxPollRPS": "1000",
@@ -135,6 +137,8 @@ def _options(ports: Mapping[str, int], host: str) -> list[str]:
     # Relative to the home, in which the server runs: it takes `?`, `#` and `%` of a path for URL.
     options += ["--db-filename", DATABASE_FILE]
     options += ["--log-level", "warn", "--log-format", "text", "--color", "never"]
+    for name in SEARCH_ATTRIBUTES:
+        options += ["--search-attribute", f"{name}=KeywordList"]
     for pragma in PRAGMAS:
         options += ["--sqlite-pragma", pragma]
     hosts = {"frontend.httpAllowedHosts": json.dumps([host])}

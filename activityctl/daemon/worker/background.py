@@ -51,6 +51,7 @@ _STUCK_EVERY: Final = 2.0
 _LATE_EVERY: Final = 5.0
 _NOTICES_EVERY: Final = 2.0
 _SCHEMA_EVERY: Final = 30.0
+_LOOK_AT_ATTRIBUTES_EVERY: Final = 60.0
 _LISTEN_AGAIN_AFTER: Final = 0.5
 _BEAT_EVERY: Final = BEAT_EVERY.total_seconds()
 
@@ -144,6 +145,11 @@ class BackgroundLoops:
         """Add the loop that reads the logs of chains."""
         watcher = ChainWatcher(self._ports.chains, chains)
         self.loops = (*self.loops, Loop("chains", watcher.watch, _SAFETY_POLL))
+
+    def look_at_search_attributes(self, look: Callable[[], Awaitable[None]]) -> None:
+        """Add the loop that asks Temporal for the search attributes that it has."""
+        every = _LOOK_AT_ATTRIBUTES_EVERY
+        self.loops = (*self.loops, Loop("search-attributes", look, every))
 
     async def run(self, loop: Loop) -> None:
         """Run one of the loops until it is cancelled."""

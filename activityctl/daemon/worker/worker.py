@@ -15,6 +15,7 @@ from temporalio.worker import Interceptor, Worker
 
 from activityctl import wiring
 from activityctl.adapters.postgres.schema.version import require_schema
+from activityctl.adapters.temporal.search_attributes import SearchAttributes
 from activityctl.adapters.temporal.watching_runner import WatchingRunner
 from activityctl.daemon.log import hide_secret
 from activityctl.daemon.protection import COMMANDS_AS_ROOT, runs_as_root
@@ -85,10 +86,7 @@ async def _work(
         await wait_for_restore(ports.restores)
         await _retry_while_unreachable(lambda: require_schema(url))
         client = await _retry_while_unreachable(lambda: wiring.connect_temporal(settings))
-        for name, problem in (await wiring.unprotected_connections(settings)).items():
-            _LOG.warning("the connection to %s is not safe: %s", name, problem)
-        if settings.allow_commands and runs_as_root():
-            _LOG.warning(COMMANDS_AS_ROOT)
+        await _warn(settings)
         secrets = wiring.open_secrets(settings, on_read=hide_secret)
         chains = await stack.enter_async_context(wiring.open_chains(settings, secrets))
         executors = await stack.enter_async_context(
@@ -131,7 +129,8 @@ async def _work(
         )
         recorder.stop_here = execute.stop
         stack.push_async_callback(execute.close)
-        temporal = (wiring.build_starter(client), wiring.build_schedule_client(client))
+        attributes = await _search_attributes(client, admit)
+        temporal = (wiring.build_starter(client, attributes), wiring.build_schedule_client(client))
         await _retry_while_unreachable(lambda: settle_restore(ports, temporal, clock))
         loops = BackgroundLoops(
             settings,
@@ -144,6 +143,7 @@ async def _work(
         )
         loops.end_for_restore = stopping.ask_for_restore
         loops.watch_chains(chains)
+        loops.look_at_search_attributes(attributes.look)
         settle = SettleStep(ports.runs, recorder, clock, decide)
         activities: list[Callable[..., Any]] = [
             admit.admit,
@@ -172,6 +172,22 @@ async def _work(
             "the database is restored from a backup, so this worker has ended",
             hint="start it again: it waits until the restore is done",
         )
+
+
+async def _warn(settings: Settings) -> None:
+    """Log what is dangerous in the settings."""
+    for name, problem in (await wiring.unprotected_connections(settings)).items():
+        _LOG.warning("the connection to %s is not safe: %s", name, problem)
+    if settings.allow_commands and runs_as_root():
+        _LOG.warning(COMMANDS_AS_ROOT)
+
+
+async def _search_attributes(client: Client, admit: AdmitStep) -> SearchAttributes:
+    """Return what knows which search attributes the server has now."""
+    attributes = wiring.build_search_attributes(client)
+    await attributes.look()
+    admit.has_attributes = lambda: attributes.are_used
+    return attributes
 
 
 def _open_tracing(

@@ -5,10 +5,17 @@ from typing import Any
 
 import pytest
 from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus
+from temporalio.common import SearchAttributeKey
+from temporalio.exceptions import ApplicationError
 
+from activityctl.adapters.temporal import search_attributes
+from activityctl.daemon.local import temporal_checks
+from activityctl.daemon.worker import background
 from activityctl.domain.runs.run import RunStatus
 from activityctl.settings import Settings
+from activityctl.workflows import titles
 from support.engine import NAME, Engine, shell
+from support.worker import working
 
 
 @pytest.fixture
@@ -31,6 +38,11 @@ async def shown(
     return await handle.describe(), result
 
 
+def names_of(page: WorkflowExecutionDescription) -> tuple[object, ...]:
+    """Return what Temporal's page finds the workflow by."""
+    return tuple(page.typed_search_attributes.get(key) for key in titles.ATTRIBUTES)
+
+
 @pytest.mark.usefixtures("worker")
 async def test_a_run_shows_its_name_the_command_and_how_it_ended(
     engine: Engine, temporal: Client
@@ -47,6 +59,7 @@ async def test_a_run_shows_its_name_the_command_and_how_it_ended(
         "definition": NAME,
         "describe": f"activityctl describe run {run.id}",
     }
+    assert names_of(page) == ([NAME], [NAME])
     # The ledger is as it was: one run with this key, one attempt, one dead letter.
     assert [task.attempts for task in (await engine.tasks(run.id)).values()] == [1]
     async with asyncio.timeout(60):
@@ -56,6 +69,7 @@ async def test_a_run_shows_its_name_the_command_and_how_it_ended(
     # Of a schedule's workflow, the names are known when the run is admitted.
     page, error = await shown(engine, temporal, clock_run.id)
     assert page.status is WorkflowExecutionStatus.FAILED
+    assert names_of(page) == ([NAME], [NAME])
     assert (await page.memo())["describe"] == f"activityctl describe run {clock_run.id}"
     assert (await page.memo())["subscription"] == NAME
     history = str(await temporal.get_workflow_handle(page.id).fetch_history())
@@ -64,7 +78,7 @@ async def test_a_run_shows_its_name_the_command_and_how_it_ended(
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_batch_is_completed_and_says_how_each_run_ended(
+async def test_a_batch_fails_with_one_of_its_runs_and_says_how_each_ended(
     engine: Engine, temporal: Client
 ) -> None:
     body = {"argv": ["sh", "-c", 'test "$0" != manual/3', "${ trigger.firingKey }"]}
@@ -76,8 +90,55 @@ async def test_a_batch_is_completed_and_says_how_each_run_ended(
     for run_id, status in zip(runs, ends, strict=True):
         page, result = await shown(engine, temporal, run_id)
         if page.id.startswith("batch/"):
-            assert page.status is WorkflowExecutionStatus.COMPLETED
-            assert f"{status}; activityctl describe run {run_id}" in result
-            assert await page.static_summary() == f"{len(result)} runs of {NAME}"
+            has_failed = isinstance(result, ApplicationError)
+            ends = result.details[0] if has_failed else result
+            assert f"{status}; activityctl describe run {run_id}" in ends
+            assert await page.static_summary() == f"{len(ends)} runs of {NAME}"
+            assert (page.status is WorkflowExecutionStatus.FAILED) == has_failed
             told.append(run_id)
+            if status is RunStatus.FAILED:
+                assert str(result).splitlines() == [
+                    f"failed: 1 of {len(ends)} runs failed",
+                    f"failed; activityctl describe run {run_id}",
+                ]
+            assert names_of(page) == ([NAME], [NAME])
     assert told
+
+
+async def test_runs_do_without_search_attributes_that_were_removed(
+    engine: Engine, temporal: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker believes in two that the server does not have, until it looks again."""
+    shown_by_doctor = await temporal_checks.search_attributes(settings)
+    assert shown_by_doctor.state == "ok"
+    absent = tuple(SearchAttributeKey.for_keyword_list(name) for name in ("Gone", "GoneToo"))
+    monkeypatch.setattr(titles, "ATTRIBUTES", absent)
+    monkeypatch.setattr(search_attributes, "ATTRIBUTES", absent)
+    shown_by_doctor = await temporal_checks.search_attributes(settings)
+    assert shown_by_doctor.state == "warning"
+    assert "it lacks Gone and GoneToo" in shown_by_doctor.found
+    assert (shown_by_doctor.hint or "").endswith(
+        "--namespace default --name Gone --type KeywordList --name GoneToo --type KeywordList"
+    )
+
+    asks = asyncio.Event()
+    look = search_attributes.SearchAttributes.look
+
+    async def believe(attributes: search_attributes.SearchAttributes) -> None:
+        attributes.are_used = True
+        if asks.is_set():
+            await look(attributes)
+
+    monkeypatch.setattr(search_attributes.SearchAttributes, "look", believe)
+    monkeypatch.setattr(background, "_LOOK_AT_ATTRIBUTES_EVERY", 0.5)
+    async with working(settings):
+        tick = {"name": "tick", "interval": {"every": "1s"}}
+        run = await engine.run({"triggers": [tick], "tasks": [shell("true")]})
+        assert run.status is RunStatus.SUCCEEDED
+        async with asyncio.timeout(60):
+            while not (clocked := [each for each in await engine.runs() if each.trigger == "tick"]):
+                await asyncio.sleep(0.1)
+        asks.set()
+        assert (await engine.ended(clocked[-1].id, 120)).status is RunStatus.SUCCEEDED
+    page, _ = await shown(engine, temporal, run.id)
+    assert names_of(page) == (None, None)
