@@ -22,6 +22,8 @@ PROFILE_KEYS: Final = frozenset(
         "temporal_former_payload_key_ref",
         "temporal_payload_key_ref",
         "temporal_ui",
+        "api_certificate",
+        "api_private_key",
         "api_url",
         "allow_commands",
         "allow_http",
@@ -40,6 +42,7 @@ PROFILE_KEYS: Final = frozenset(
         "signer_address",
         "signer_certificate",
         "signer_token_ref",
+        "trusted_proxies",
     }
 )
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")

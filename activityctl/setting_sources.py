@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from activityctl.config_file import PROFILE_KEYS
@@ -48,7 +49,7 @@ def setting_sources(
         source = sourced.get(key, UNSET)[1]
         if isinstance(value, Secret):
             value = masked_url(value.value)
-        if isinstance(value, SecretReference):
+        if isinstance(value, SecretReference | Path):
             value = str(value)
         if isinstance(value, tuple):
             value = [str(item) for item in value]

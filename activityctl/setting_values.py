@@ -91,6 +91,12 @@ def networks(name: str, sourced: Sourced) -> tuple[Network, ...]:
         raise UsageError(f"{name} ({source}): {error}", hint=_CIDRS) from error
 
 
+def file(name: str, sourced: Sourced) -> Path | None:
+    """Return the absolute path of a file that need not exist."""
+    value, _ = sourced.get(name, UNSET)
+    return Path(str(value)).expanduser().absolute() if value else None
+
+
 def folders(name: str, sourced: Sourced) -> tuple[Path, ...]:
     """Return absolute paths, which a variable separates by `:`; UsageError for anything else."""
     value, source = sourced.get(name, ((), UNSET[1]))

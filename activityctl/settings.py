@@ -28,6 +28,7 @@ from activityctl.setting_values import (
     Sourced,
     boolean,
     choice,
+    file,
     folders,
     networks,
     positive,
@@ -96,6 +97,11 @@ class Settings:
     """The key from before a rotation, which only decrypts."""
     api_url: str | None = None
     """The URL of the daemon's HTTP API. An http task may give only a path of it."""
+    api_certificate: Path | None = None
+    """The certificate of the HTTP API, in PEM form. None: `serve` speaks HTTP."""
+    api_private_key: Path | None = None
+    trusted_proxies: tuple[Network, ...] = ()
+    """The proxies that are believed who the client of the HTTP API is."""
     own_ports: frozenset[int] = frozenset()
     """The ports of the local daemon, which no task may call."""
     temporal_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -216,6 +222,9 @@ def load_settings(
         temporal_payload_key_ref=_reference("temporal_payload_key_ref", sourced, env),
         temporal_former_payload_key_ref=_reference("temporal_former_payload_key_ref", sourced, env),
         api_url=merged.get("api_url"),
+        api_certificate=file("api_certificate", sourced),
+        api_private_key=file("api_private_key", sourced),
+        trusted_proxies=networks("trusted_proxies", sourced),
         own_ports=_own_ports(home),
         temporal_environment={
             key: value

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Final
 
 from fastapi import Depends, FastAPI, Request, Response
@@ -70,6 +71,8 @@ class ApiOptions:
     """Requests a second of each token, and of each address."""
     burst: int = 1_000
     """Requests at once after a pause."""
+    proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    """The proxies that say who the client is."""
 
 
 def build_app(settings: Settings, options: ApiOptions | None = None) -> FastAPI:
@@ -99,7 +102,7 @@ def build_app(settings: Settings, options: ApiOptions | None = None) -> FastAPI:
     app.add_exception_handler(ActivityctlError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_wrong_parameter)
     gate_rates = Rates(chosen.rate, chosen.burst, time.monotonic)
-    app.add_middleware(Gate, hosts=chosen.hosts, rates=gate_rates)
+    app.add_middleware(Gate, hosts=chosen.hosts, rates=gate_rates, proxies=chosen.proxies)
     return app
 
 

@@ -6,14 +6,19 @@ with problem details for what is no HTTP.
 
 import asyncio
 import json
+import ssl
 import sys
 import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, ClassVar, Final
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from activityctl.api.handshake import Handshake
+from activityctl.api.places import Places
 from activityctl.api.problems import CONTENT_TYPE, problem_of
 from activityctl.api.refusals import HttpRefusedError
 
@@ -46,28 +51,37 @@ class _FullError(HttpRefusedError):
     retryable = True
 
 
-def bounded_protocol(
-    most: int, header_seconds: float = HEADER_SECONDS, write_seconds: float = WRITE_SECONDS
-) -> type[H11Protocol]:
-    """Return the class of one server's connections, of which there are `most` at once.
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long a client may take, in seconds."""
 
-    If there are more, those go first that have been without a request longest.
-    """
-    attributes = {
-        "most": most,
-        "header_seconds": header_seconds,
-        "write_seconds": write_seconds,
-        "waiting": {},
-    }
-    return type("BoundedProtocol", (_BoundedProtocol,), attributes)
+    header: float = HEADER_SECONDS
+    write: float = WRITE_SECONDS
+
+
+def connections(
+    places: Places, deadlines: Deadlines, context: ssl.SSLContext | None = None
+) -> Callable[..., asyncio.BaseProtocol]:
+    """Return what makes one server's connections; with a context, they are encrypted."""
+    attributes = {"places": places, "deadlines": deadlines, "handshake": None}
+    plain = type("BoundedProtocol", (_BoundedProtocol,), attributes)
+    if context is None:
+        return plain
+
+    def encrypted(**given: Any) -> Handshake:
+        inner = plain(**given)
+        handshake = Handshake(inner, context, places, deadlines.header)
+        inner.handshake = handshake
+        return handshake
+
+    return encrypted
 
 
 class _BoundedProtocol(H11Protocol):
-    most: ClassVar[int]
-    header_seconds: ClassVar[float]
-    write_seconds: ClassVar[float]
-    waiting: "ClassVar[dict[_BoundedProtocol, None]]"
-    """The connections on which no request is at work, in the order in which they came to be so."""
+    places: ClassVar[Places]
+    deadlines: ClassVar[Deadlines]
+    handshake: Handshake | None
+    """What decrypts for this connection."""
 
     _deadline: asyncio.TimerHandle | None = None
     _write_deadline: asyncio.TimerHandle | None = None
@@ -76,7 +90,9 @@ class _BoundedProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, in place of an idle one if there are too many."""
         super().connection_made(transport)
-        if len(self.connections) > self.most and not self._make_room():
+        if self.handshake is not None:
+            self.places.leave(self.handshake)
+        if not self.places.take(self):
             self._refuse(_FullError("too many connections", retry_after=1))
             return
         self._look()
@@ -84,7 +100,7 @@ class _BoundedProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         super().connection_lost(exc)
-        self.waiting.pop(self, None)
+        self.places.leave(self)
         self._deadline = _cancel(self._deadline)
         self._write_deadline = _cancel(self._write_deadline)
 
@@ -103,7 +119,7 @@ class _BoundedProtocol(H11Protocol):
     def pause_writing(self) -> None:
         """Wait for the client to read, but not for ever."""
         super().pause_writing()
-        self._write_deadline = self.loop.call_later(self.write_seconds, self.transport.abort)
+        self._write_deadline = self.loop.call_later(self.deadlines.write, self.transport.abort)
 
     def resume_writing(self) -> None:
         """Go on: the client reads."""
@@ -126,31 +142,26 @@ class _BoundedProtocol(H11Protocol):
             return
         owes_body = self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY
         if self.conn.their_state is not h11.IDLE and not owes_body:
-            self.waiting.pop(self, None)
+            self.places.set_waiting(self, waits=False)
             self._deadline = _cancel(self._deadline)
             return
-        self.waiting.setdefault(self)
+        self.places.set_waiting(self, waits=True)
         if self._deadline is None and not (is_idle and not owes_body):
-            self._deadline = self.loop.call_later(self.header_seconds, self._time_out)
+            self._deadline = self.loop.call_later(self.deadlines.header, self._time_out)
 
     def _time_out(self) -> None:
         self._deadline = None
         if self.transport.is_closing():
             return
-        seconds = f"{self.header_seconds:g} seconds"
+        seconds = f"{self.deadlines.header:g} seconds"
         if self.conn.our_state is h11.IDLE and self.conn.trailing_data[0]:
             self._refuse(_SlowHeadersError(f"the headers did not arrive within {seconds}"))
         else:
             self.transport.close()
 
-    def _make_room(self) -> bool:
-        """Close the connection that has been without a request longest; return False if none is."""
-        for connection in list(self.waiting):
-            if connection is not self:
-                connection.transport.abort()
-                self.waiting.pop(connection, None)
-                return True
-        return False
+    def abort(self) -> None:
+        """Cut the connection now."""
+        self.transport.abort()
 
     def _body_is_short(self) -> bool:
         lengths = [value for name, value in self.headers or () if name == b"content-length"]

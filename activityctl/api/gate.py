@@ -4,11 +4,12 @@ import logging
 import re
 import uuid
 from collections.abc import Collection, Iterable
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from activityctl.api.forwarded import Client, Proxies
 from activityctl.api.problems import problem_response
 from activityctl.api.rates import Rates
 from activityctl.api.refusals import (
@@ -29,8 +30,16 @@ _FIXED_HEADERS: Final = [(b"x-content-type-options", b"nosniff")]
 class Gate:
     """Refuses what must not reach the routes, and turns every error into problem details."""
 
-    def __init__(self, app: ASGIApp, *, hosts: Collection[str], rates: Rates) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        hosts: Collection[str],
+        rates: Rates,
+        proxies: Collection[IPv4Network | IPv6Network] = (),
+    ) -> None:
         self._app = app
+        self._proxies = Proxies(tuple(proxies))
         self._hosts = LOOPBACK_HOSTS | {host.lower() for host in hosts}
         self._rates = rates
 
@@ -66,20 +75,38 @@ class Gate:
 
     def _check(self, scope: Scope, headers: Iterable[tuple[bytes, bytes]]) -> None:
         check_framing(scope["http_version"], headers)
-        host = self._check_host(headers)
-        check_origin(headers, host)
+        client = self._proxies.client((scope.get("client") or ("",))[0], headers)
+        if client is not None:
+            scope["client"] = (client.address, 0)
+            scope["scheme"] = client.scheme or scope["scheme"]
+        host = self._check_host(headers, client)
+        is_known = scope["scheme"] == "https" or (client is not None and client.scheme is not None)
+        check_origin(headers, host, scope["scheme"] if is_known else None)
         check_rate(self._rates, f"address {_network(scope)}")
 
-    def _check_host(self, headers: Iterable[tuple[bytes, bytes]]) -> str:
-        """Return the Host; a name of somebody else could be a web page's (DNS rebinding)."""
+    def _check_host(self, headers: Iterable[tuple[bytes, bytes]], client: Client | None) -> str:
+        """Return the host; a name of somebody else could be a web page's (DNS rebinding).
+
+        A proxy may say under which host it was asked. Both must be known: clients can send the
+        header of a proxy that does not write it.
+        """
         hosts = _values(headers, b"host")
-        found = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
-        if found is None or found[1].strip("[]").lower() not in self._hosts:
-            raise BadRequestError(
-                "this server does not answer for the host of this request",
-                hint="use the address it listens on, or start it with --allowed-host NAME",
-            )
-        return hosts[0].lower()
+        if len(hosts) != 1:
+            raise _foreign_host()
+        if client is not None and client.host is not None:
+            hosts.append(client.host)
+        for host in hosts:
+            found = _HOST.fullmatch(host)
+            if found is None or found[1].strip("[]").lower() not in self._hosts:
+                raise _foreign_host()
+        return hosts[-1].lower()
+
+
+def _foreign_host() -> BadRequestError:
+    return BadRequestError(
+        "this server does not answer for the host of this request",
+        hint="use the address it listens on, or start it with --allowed-host NAME",
+    )
 
 
 def check_framing(version: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
@@ -90,10 +117,14 @@ def check_framing(version: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
         raise BadRequestError("the length of the body is given in two ways")
 
 
-def check_origin(headers: Iterable[tuple[bytes, bytes]], host: str) -> None:
-    """Raise ForeignOriginError if the page of another site sends the request."""
+def check_origin(headers: Iterable[tuple[bytes, bytes]], host: str, scheme: str | None) -> None:
+    """Raise ForeignOriginError if the page of another site sends the request.
+
+    Without a scheme, it is not known whether a proxy speaks TLS for this server.
+    """
+    schemes = ("http", "https") if scheme is None else (scheme,)
     for origin in _values(headers, b"origin"):
-        if origin.lower().removeprefix("http://").removeprefix("https://") != host:
+        if origin.lower() not in {f"{one}://{host}" for one in schemes}:
             raise ForeignOriginError("pages of other sites may not use this server")
 
 

@@ -13,9 +13,13 @@ from activityctl.api.connection import (
     HEADER_BYTES,
     HEADER_SECONDS,
     WRITE_SECONDS,
-    bounded_protocol,
+    Deadlines,
+    connections,
 )
+from activityctl.api.places import Places
+from activityctl.api.renewing import LOOK_SECONDS, kept_new
 from activityctl.settings import Settings
+from activityctl.wiring import ServerCertificate
 
 _STOP_SECONDS: Final = 10
 """How long open requests may take after the signal to stop."""
@@ -33,15 +37,27 @@ class Limits:
     connections: int = _MOST_CONNECTIONS
     header_seconds: float = HEADER_SECONDS
     write_seconds: float = WRITE_SECONDS
+    look_seconds: float = LOOK_SECONDS
+    """How often the files of the certificate are looked at."""
 
 
 class _Server(uvicorn.Server):
     """Ends with exit code 0 on a signal; uvicorn would send it to itself again afterwards."""
 
+    places: Places
+    certificate: ServerCertificate | None = None
+    look_seconds: float = LOOK_SECONDS
+
+    async def main_loop(self) -> None:
+        """Serve until the end, with a certificate that is kept new."""
+        async with kept_new(self.certificate, self.look_seconds):
+            await super().main_loop()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the streams, which would last for ever, then finish the other requests."""
         app: Any = self.config.app
         app.state.streams.stop()
+        self.places.abort_handshakes()
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -50,15 +66,22 @@ class _Server(uvicorn.Server):
 
 
 def build_server(
-    settings: Settings, options: ApiOptions, limits: Limits | None = None
+    settings: Settings,
+    options: ApiOptions,
+    limits: Limits | None = None,
+    certificate: ServerCertificate | None = None,
 ) -> uvicorn.Server:
-    """Return a server, ready to serve on a listening socket."""
+    """Return a server, ready to serve on a listening socket; with a certificate, by TLS."""
     chosen = limits or Limits(connections=_most_connections())
+    places = Places(chosen.connections)
+    deadlines = Deadlines(chosen.header_seconds, chosen.write_seconds)
+    made: Any = connections(places, deadlines, certificate.context if certificate else None)
     config = uvicorn.Config(
         build_app(settings, options),
-        http=bounded_protocol(chosen.connections, chosen.header_seconds, chosen.write_seconds),
+        http=made,
         ws="none",
         lifespan="on",
+        loop="asyncio",
         log_level="error",
         access_log=False,
         server_header=False,
@@ -68,12 +91,21 @@ def build_server(
         timeout_graceful_shutdown=_STOP_SECONDS,
         h11_max_incomplete_event_size=HEADER_BYTES,
     )
-    return _Server(config)
+    server = _Server(config)
+    server.places = places
+    server.certificate = certificate
+    server.look_seconds = chosen.look_seconds
+    return server
 
 
-def serve_on(listener: socket.socket, settings: Settings, options: ApiOptions) -> None:
+def serve_on(
+    listener: socket.socket,
+    settings: Settings,
+    options: ApiOptions,
+    certificate: ServerCertificate | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT; open requests are finished first."""
-    build_server(settings, options).run(sockets=[listener])
+    build_server(settings, options, certificate=certificate).run(sockets=[listener])
 
 
 def _most_connections() -> int:

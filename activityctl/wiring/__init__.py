@@ -10,6 +10,7 @@ from activityctl.wiring.backups import (
     take_backup,
     verify_backup,
 )
+from activityctl.wiring.certificates import CertificateFiles, ServerCertificate
 from activityctl.wiring.chains import open_chains
 from activityctl.wiring.files import (
     manifest_source,
@@ -64,8 +65,10 @@ from activityctl.wiring.tasks import (
 )
 
 __all__ = [
+    "CertificateFiles",
     "Executors",
     "Ports",
+    "ServerCertificate",
     "build_evaluators",
     "build_histories",
     "build_schedule_client",

@@ -1,6 +1,7 @@
 """Opens the signer: in its own process, and from the worker over its socket."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from activityctl.errors import UsageError, reason_of
@@ -12,7 +13,7 @@ from activityctl.wiring.servers import read_secret
 
 if TYPE_CHECKING:
     import ssl
-    from pathlib import Path
+    from datetime import datetime
 
 _SHORTEST_TOKEN: Final = 32
 
@@ -80,19 +81,14 @@ def client_context(certificate: str | None) -> "ssl.SSLContext":
         raise UsageError(f"signer_certificate {certificate}: {reason_of(error)}") from error
 
 
-def server_context(certificate: str, key: str) -> "ssl.SSLContext":
-    """Return how a signer proves who it is."""
-    import ssl
+def server_context(certificate: str, key: str, now: "datetime") -> "ssl.SSLContext":
+    """Return how a signer proves who it is. Raises UsageError for files that cannot be used."""
+    from activityctl.wiring.certificates import CertificateFiles, ServerCertificate
 
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
-        raise UsageError(f"the certificate {certificate}: {reason_of(error)}") from error
-    return context
+    return ServerCertificate(CertificateFiles(Path(certificate), Path(key)), now).context
 
 
-def signer_socket(settings: Settings) -> "Path":
+def signer_socket(settings: Settings) -> Path:
     """Return the path of the socket of this home's signer."""
     from activityctl.adapters.signer.place import socket_path
 

@@ -74,21 +74,30 @@ def answer_on(connection: socket.socket) -> Answer:
 
 @contextmanager
 def running_api(
-    settings: Settings, options: ApiOptions | None = None, limits: Limits | None = None
+    settings: Settings,
+    options: ApiOptions | None = None,
+    limits: Limits | None = None,
+    certificate: wiring.ServerCertificate | None = None,
 ) -> Iterator[Api]:
-    """Serve the API of these settings; they must be those of a local daemon."""
+    """Serve the API of these settings; they must be those of a local daemon.
+
+    With a certificate, the client trusts whoever answers.
+    """
     wiring.make_local_token(settings.home)
     token = wiring.read_local_token(settings.home)
     assert token is not None
-    server = build_server(settings, options or ApiOptions(rate=100_000, burst=100_000), limits)
+    chosen = options or ApiOptions(rate=100_000, burst=100_000)
+    server = build_server(settings, chosen, limits, certificate)
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
     port = listener.getsockname()[1]
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:
         headers = {"Authorization": f"Bearer {token.value}"}
-        url = f"http://127.0.0.1:{port}"
-        with httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False) as client:
+        url = f"{'http' if certificate is None else 'https'}://127.0.0.1:{port}"
+        with httpx.Client(
+            base_url=url, headers=headers, timeout=60, trust_env=False, verify=certificate is None
+        ) as client:
             yield Api(port, token.value, client, server)
     finally:
         server.should_exit = True

@@ -63,7 +63,9 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path, environment)
 
 
+FILES = ("api_certificate", "issuers_file", "secrets_folder", "signer_certificate")
 GIVEN: dict[str, tuple[Any, str, Any]] = {
+    **dict.fromkeys((*FILES, "api_private_key"), ("/a", "/b", "/c")),
     "database_url": ("postgresql://a", "postgresql://b", "postgresql://c"),
     "database_password_ref": ("keyring:a/b", "env:B", "file:/c"),
     "temporal_address": ("a:1", "b:1", "c:1"),
@@ -74,6 +76,7 @@ GIVEN: dict[str, tuple[Any, str, Any]] = {
     "log_format": ("json", "text", "json"),
     "temporal_ui": ("http://a", "https://b/x", "http://c"),
     "api_url": ("http://a", "http://b", "http://c"),
+    "trusted_proxies": (["10.0.0.0/8"], "11.0.0.0/8", ["12.0.0.0/8"]),
     "allow_commands": (True, "false", True),
     "allow_http": (True, "0", True),
     "allowed_networks": (["10.0.0.0/8"], "11.0.0.0/8", ["12.0.0.0/8"]),
@@ -83,11 +86,8 @@ GIVEN: dict[str, tuple[Any, str, Any]] = {
     "event_retention": ("2d", "3h", "0"),
     "retention": ("runs=1d", "logs=2d", "runs=3d/10"),
     "secrets_store": ("keyring", "file", "auto"),
-    "secrets_folder": ("/a", "/b", "/c"),
     "secrets_key_file": ("/a", "fd:3", "/c"),
-    "issuers_file": ("/a", "/b", "/c"),
     "signer_address": ("a:1", "b:1", "c:1"),
-    "signer_certificate": ("/a", "/b", "/c"),
     "signer_token_ref": ("keyring:a/b", "env:B", "file:/c"),
     "secrets_hosts": ("a=a.example", "b=b.example", "c=c.example"),
 }
@@ -96,7 +96,7 @@ GIVEN: dict[str, tuple[Any, str, Any]] = {
 
 def shown(settings: Settings, key: str) -> Any:
     value = getattr(settings, key)
-    if isinstance(value, SecretReference):
+    if isinstance(value, SecretReference | Path):
         return str(value)
     return value.value if isinstance(value, Secret) else value
 
@@ -105,7 +105,7 @@ def expected(key: str, value: Any) -> Any:
     match key:
         case "allow_commands" | "allow_http":
             return value in {True, "true", "1"}
-        case "allowed_networks":
+        case "allowed_networks" | "trusted_proxies":
             return tuple(map(ip_network, [value] if isinstance(value, str) else value))
         case "allowed_folders" | "allowed_variables":
             parts = re.split("[:,] ?", value) if isinstance(value, str) else value

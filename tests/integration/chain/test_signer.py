@@ -8,6 +8,7 @@ import stat
 import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -345,7 +346,7 @@ async def test_a_signer_on_another_machine_is_reached_with_its_certificate_and_a
         return wiring.open_signer(load_settings({**given, **fields, "home": tmp_path}, {}))
 
     server = SignerServer(LocalSigner(signing.keys, signing.ports.signing))
-    context = wiring.server_context(str(certificate), str(key))
+    context = wiring.server_context(str(certificate), str(key), datetime.now(UTC))
     async with server.on_port(TlsPort("127.0.0.1", 0, good, context)) as port:
         await signing.triggers.apply()
         hook = await signing.triggers.answered("a", SIX)

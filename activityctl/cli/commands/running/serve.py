@@ -2,6 +2,9 @@
 
 import asyncio
 import socket
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,7 +12,8 @@ import typer
 from activityctl import wiring
 from activityctl.cli.options import LogFormat, log_format_of
 from activityctl.cli.session import Session
-from activityctl.errors import RefusedError, reason_of
+from activityctl.errors import RefusedError, UsageError, reason_of
+from activityctl.setting_values import networks
 from activityctl.settings import Settings
 
 
@@ -34,13 +38,33 @@ def serve(
             min=1, max=1_000_000, help="Requests a second of each token, and of each address."
         ),
     ] = 500,
+    certificate: Annotated[
+        Path | None,
+        typer.Option(help="Speak TLS, with this certificate in PEM form.", metavar="FILE"),
+    ] = None,
+    private_key: Annotated[
+        Path | None, typer.Option(help="The key of the certificate.", metavar="FILE")
+    ] = None,
+    behind_proxy: Annotated[
+        list[str],
+        typer.Option(
+            help="A proxy that is believed who the client is: its address, or a network as CIDR. "
+            "Repeatable.",
+            metavar="ADDRESS",
+        ),
+    ] = [],  # noqa: B006  # typer copies it
     log_format: LogFormat = None,
 ) -> None:
     """Serve the HTTP API: events and web hooks, objects, runs and logs, health and metrics.
 
+    A renewed certificate is used without a restart, at once after SIGHUP.
+
     activityctl serve --port 7070
 
-    activityctl serve --host 10.0.0.5 --allowed-host automations.example
+    activityctl serve --host 10.0.0.5 --allowed-host automations.example --certificate api.pem
+    --private-key api.key
+
+    activityctl serve --allowed-host automations.example --behind-proxy 127.0.0.1
     """
     from activityctl.api.app import ApiOptions
     from activityctl.api.server import serve_on
@@ -49,7 +73,8 @@ def serve(
     from activityctl.settings import known_secrets
 
     session: Session = context.obj
-    settings = session.settings
+    settings = _with_options(session.settings, certificate, private_key, behind_proxy)
+    own_certificate = _certificate(settings)
     asyncio.run(_check(settings))
     listener = _listener(host, port)
     configure_logging(known_secrets(session.flags), log_format_of(session, log_format))
@@ -58,9 +83,38 @@ def serve(
     protect_memory()
     forget_variables(secret_variables(settings))
     own, number = listener.getsockname()[:2]
-    session.err.print(f"listening at http://{f'[{own}]' if ':' in own else own}:{number}")
-    options = ApiOptions(hosts=(host, *allowed_host), rate=rate, burst=2 * rate)
-    serve_on(listener, settings, options)
+    scheme = "http" if own_certificate is None else "https"
+    session.err.print(f"listening at {scheme}://{f'[{own}]' if ':' in own else own}:{number}")
+    options = ApiOptions((host, *allowed_host), rate, 2 * rate, settings.trusted_proxies)
+    serve_on(listener, settings, options, own_certificate)
+
+
+def _with_options(
+    settings: Settings, certificate: Path | None, key: Path | None, proxies: list[str]
+) -> Settings:
+    """Return the settings, with the options in place of those that they set."""
+    return replace(
+        settings,
+        api_certificate=certificate or settings.api_certificate,
+        api_private_key=key or settings.api_private_key,
+        trusted_proxies=networks("--behind-proxy", {"--behind-proxy": (proxies, "flag")})
+        if proxies
+        else settings.trusted_proxies,
+    )
+
+
+def _certificate(settings: Settings) -> wiring.ServerCertificate | None:
+    """Return the certificate of the settings; UsageError if it cannot be used."""
+    certificate, key = settings.api_certificate, settings.api_private_key
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        missing = "--private-key" if key is None else "--certificate"
+        raise UsageError(
+            "TLS needs a certificate and its key",
+            hint=f"add {missing} FILE; one file with both can be named twice",
+        )
+    return wiring.ServerCertificate(wiring.CertificateFiles(certificate, key), datetime.now(UTC))
 
 
 async def _check(settings: Settings) -> None:

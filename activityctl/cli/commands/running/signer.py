@@ -1,6 +1,7 @@
 """`activityctl signer`: run the process that signs for the workers."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -62,4 +63,5 @@ def _port(settings: Settings, listen: str, certificate: str | None, key: str | N
         )
     host, number = wiring.split_address(listen)
     token = asyncio.run(wiring.signer_token(settings))
-    return TlsPort(host, number, token, wiring.server_context(certificate, key))
+    context = wiring.server_context(certificate, key, datetime.now(UTC))
+    return TlsPort(host, number, token, context)

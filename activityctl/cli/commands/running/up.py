@@ -199,6 +199,10 @@ def _foreground_command(home: Path, folder: Path | None, *, ui: bool) -> list[st
     return [*command, *_sync_option(folder), *(["--ui"] if ui else [])]
 
 
+_WITHOUT_TLS: Final = {"ACTIVITYCTL_API_CERTIFICATE": "", "ACTIVITYCTL_API_PRIVATE_KEY": ""}
+"""The API of the local daemon speaks HTTP, whatever the environment sets for `serve`."""
+
+
 def _sync_option(folder: Path | None) -> tuple[str, ...]:
     return () if folder is None else ("--sync", str(folder))
 
@@ -225,7 +229,13 @@ def _children(settings: Settings, folder: Path | None) -> list[ChildSpec]:
             ready=worker_is_alive,
             version=VERSION,
         ),
-        ChildSpec("api", (*python, "serve", "--port", "{port}"), listens=True, version=VERSION),
+        ChildSpec(
+            "api",
+            (*python, "serve", "--port", "{port}"),
+            listens=True,
+            version=VERSION,
+            environment=_WITHOUT_TLS,
+        ),
         ChildSpec(
             "signer",
             (*python, "signer"),

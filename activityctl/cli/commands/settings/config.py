@@ -135,6 +135,20 @@ def add(
     api_url: Annotated[
         str | None, typer.Option(help="The URL of the HTTP API.", metavar="URL")
     ] = None,
+    api_certificate: Annotated[
+        str | None,
+        typer.Option(help="The certificate of the HTTP API, in PEM form.", metavar="FILE"),
+    ] = None,
+    api_private_key: Annotated[
+        str | None, typer.Option(help="The key of that certificate.", metavar="FILE")
+    ] = None,
+    trusted_proxies: Annotated[
+        str | None,
+        typer.Option(
+            help="The proxies that say who the client of the HTTP API is, such as 10.0.0.5/32.",
+            metavar="CIDRS",
+        ),
+    ] = None,
     allow_commands: Annotated[
         bool | None, typer.Option(help="Whether a worker may run tasks of the kind command.")
     ] = None,
@@ -253,6 +267,9 @@ def add(
         "log_format": log_format,
         "temporal_ui": temporal_ui,
         "api_url": api_url,
+        "api_certificate": api_certificate,
+        "api_private_key": api_private_key,
+        "trusted_proxies": trusted_proxies.split(",") if trusted_proxies else None,
         "allow_commands": allow_commands,
         "allow_http": allow_http,
         "allowed_networks": allowed_networks.split(",") if allowed_networks else None,
