@@ -13,6 +13,7 @@ from activityctl.domain.manifests.subscription import (
 )
 from activityctl.domain.runs.run import RunStatus
 from activityctl.settings import Settings
+from activityctl.version import VERSION
 from support.engine import Engine, Spec, shell
 
 
@@ -165,4 +166,5 @@ async def test_temporal_gets_no_data_of_a_run(engine: Engine, settings: Settings
     history = await client.get_workflow_handle(workflow_id).fetch_history()
     seen = b"".join(event.SerializeToString() for event in history.events)
     assert run.id.encode() in seen
+    assert VERSION.encode() in seen  # as the build of its worker
     assert [word for word in words if word.encode() in seen] == []
