@@ -39,8 +39,17 @@ VARIANTS: dict[str, str] = {
     "has &&": "same type, filter: has(event.data.customer) && … == params.customer",
     "own <": "same type, filter: an interval of event.data.amount by numbers written out",
     "own filters": 'same type, filter: event.data.customer.startsWith("c<n>-")',
-    "no key": 'same type, filter: event.data.customer.contains("-<n>-"), which has no index key',
+    "contains": 'same type, filter: event.data.customer.contains("-<n>-")',
+    "any case": "same type, filter: event.data.customer.lowerAscii().contains(params.inside)",
+    "matches": 'same type, filter: event.data.customer.matches("^[a-z]+-<n>-$")',
+    "contains ||": "same type, filter: contains in one field or in another one",
+    "in list": "same type, filter: params.sku in event.data.tags",
+    "exists": "same type, filter: event.data.items.exists(i, i.sku == params.sku)",
+    "sum": "same type, filter: an interval of event.data.amount * 2.0 by numbers written out",
+    "remainder": "same type, filter: size(event.data.customer) + event.data.number == <n>",
+    "no table": "same type, filter: no two read the event in the same way",
 }
+INSIDE = {"contains", "any case", "matches", "contains ||", "no table"}
 NAME, SUM = "event.data.customer", "event.data.amount"
 FILTERS: dict[str, Callable[[int], str]] = {
     "filter ==": lambda _: f"{NAME} == params.customer",
@@ -52,7 +61,17 @@ FILTERS: dict[str, Callable[[int], str]] = {
     "has &&": lambda _: f"has({NAME}) && {NAME} == params.customer",
     "own <": lambda number: f"{SUM} >= {number} && {SUM} < {number + 1}",
     "own filters": lambda number: f'{NAME}.startsWith("c{number}-")',
-    "no key": lambda number: f'{NAME}.contains("-{number}-")',
+    "contains": lambda number: f'{NAME}.contains("-{number}-")',
+    "any case": lambda _: f"{NAME}.lowerAscii().contains(params.inside)",
+    "matches": lambda number: f'{NAME}.matches("^[a-z]+-{number}-$")',
+    "contains ||": lambda number: (
+        f'{NAME}.contains("-{number}-") || event.data.region.contains("r{number}.")'
+    ),
+    "in list": lambda _: "params.sku in event.data.tags",
+    "exists": lambda _: "event.data.items.exists(i, i.sku == params.sku)",
+    "sum": lambda number: f"{SUM} * 2.0 >= {2 * number}.0 && {SUM} * 2.0 < {2 * number + 2}.0",
+    "remainder": lambda number: f"size({NAME}) + event.data.number == {number}",
+    "no table": lambda number: f'{NAME} + "{number}" == "customer-{number}-{number}"',
 }
 
 
@@ -72,17 +91,16 @@ def listener_of(variant: str, number: int) -> Listener:
             body["filter"] = FILTERS[variant](number)
     name = f"c{number}"
     params = {"customer": name, "prefix": f"{name}-", "low": number, "high": number + 1}
+    params |= {"inside": f"-{number}-", "sku": f"sku-{number}"}
     return Listener(f"subscription-{number}", "trigger", EventTrigger.model_validate(body), params)
 
 
 def event(variant: str, serial: int, number: int) -> dict[str, Any]:
     """Return an event of about 600 bytes that matches the listener of that number."""
     kind = {"exact type": f"order.{number}", "type pattern": f"order.{number}.created"}
-    customer = {
-        "filter text": f"c{number}-x",
-        "own filters": f"c{number}-x",
-        "no key": f"customer-{number}-",
-    }
+    customer = f"c{number}-x" if variant in {"filter text", "own filters"} else f"c{number}"
+    if variant in INSIDE:
+        customer = f"customer-{number}-"
     return {
         "specversion": "1.0",
         "id": f"{serial:012}",
@@ -91,11 +109,16 @@ def event(variant: str, serial: int, number: int) -> dict[str, Any]:
         "subject": f"order-{serial}",
         "time": "2026-11-21T12:00:00Z",
         "data": {
-            "customer": customer.get(variant, f"c{number}"),
+            "customer": customer,
             "amount": number + 0.5,
+            "number": number - len(customer),
             "region": "eu",
+            "tags": ["new", f"sku-{number}", "large"],
             "address": {"street": "Long Street 12", "city": "Hamburg", "country": "DE"},
-            "items": [{"sku": f"sku-{line}", "count": line, "price": 9.5} for line in range(5)],
+            "items": [
+                {"sku": f"sku-{number if line == 3 else f'x{line}'}", "count": line, "price": 9.5}
+                for line in range(5)
+            ],
         },
     }
 

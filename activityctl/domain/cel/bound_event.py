@@ -6,7 +6,7 @@ from typing import Any, Final
 from activityctl.domain.cel.conversion import Size, to_cel
 from activityctl.domain.cel.evaluator import EvaluatesElsewhere
 from activityctl.domain.cel.field_path import FieldPath, is_exact_number, value_at
-from activityctl.domain.cel.program import environment
+from activityctl.domain.cel.program import Program, compiled, environment
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionError
 
@@ -24,14 +24,20 @@ class CelEvent:
         self._document = document
         self.activation = activation
         """The runtime's form of the event, with the fields that the conditions read."""
-        self._numbers: dict[FieldPath, float | None] = {}
+        self._numbers: dict[FieldPath | str, float | None] = {}
 
-    def number_at(self, path: FieldPath) -> float | None:
-        """Return the number at a path; None if it is no number or not exactly comparable."""
-        if path not in self._numbers:
-            value = value_at(self._document, path)
-            self._numbers[path] = value if is_exact_number(value) else None
-        return self._numbers[path]
+    def number_at(self, operand: FieldPath | str) -> float | None:
+        """Return the number at a path, or of an expression over the event.
+
+        None if it is no number or not exactly comparable.
+        """
+        if operand not in self._numbers:
+            if isinstance(operand, str):
+                value = expression_value(operand, self._document, otherwise=None)
+            else:
+                value = value_at(self._document, operand)
+            self._numbers[operand] = value if is_exact_number(value) else None
+        return self._numbers[operand]
 
 
 def to_cel_event(
@@ -50,6 +56,17 @@ def to_cel_event(
     if size.text > (_MAX_EVENT_FOR_PATTERNS if has_patterns else _MAX_EVENT):
         return None
     return CelEvent(event, environment().Activation({"event": converted}))
+
+
+def expression_value(source: str, document: Mapping[str, JsonValue], *, otherwise: object) -> Any:
+    """Return the value of an expression over the event; `otherwise` when it fails."""
+    program = compiled(source)
+    if not isinstance(program, Program):
+        return otherwise
+    try:
+        return program.evaluate({"event": document})
+    except ExpressionError:
+        return otherwise
 
 
 def merge_paths(into: dict[str, Any], paths: Mapping[str, Any]) -> None:

@@ -77,6 +77,11 @@ class Program:
     shape: Shape
     compiled: Any
 
+    @property
+    def tree(self) -> Node:
+        """The root of its tree."""
+        return _tree(self.source)
+
     def evaluate(self, scope: Mapping[str, Any]) -> JsonValue:
         """Return the value; raise ExpressionError or ExpressionBudgetError with the source."""
         try:
@@ -104,7 +109,7 @@ class Program:
 
     def _needs_evaluator(self, data: dict[str, Any], evaluator: Evaluator | None) -> bool:
         """Whether the evaluation may take long; raise ExpressionBudgetError if it is too long."""
-        nanoseconds = estimate(_tree(self.source), data)
+        nanoseconds = estimate(self.tree, data)
         if nanoseconds > (_MOST_NANOSECONDS if evaluator else _ALONE):
             seconds = nanoseconds / 1e9
             raise ExpressionBudgetError(

@@ -5,6 +5,7 @@ are left, prefilters rule out more. `matching` decides on the rest, so the resul
 when every listener is tried.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -12,18 +13,20 @@ from typing import Final
 from activityctl.domain.events.parts import ANY, Event, FilterPart, Part, PatternPart, pattern_parts
 from activityctl.domain.events.pattern import EventPattern
 from activityctl.domain.events.trigger import EventTrigger
-from activityctl.domain.routing.index_keys import IndexedField, key_conditions
+from activityctl.domain.routing.index_fields import EventKeys, IndexedField
+from activityctl.domain.routing.index_keys import Alternatives, key_conditions
 from activityctl.domain.routing.index_table import (
-    EventKeys,
     IndexRow,
     build_lookup_tables,
-    limit_combinations,
+    choose_conditions,
 )
-from activityctl.domain.routing.matching import Match, match_parts
+from activityctl.domain.routing.matching import KnownResults, Match, match_parts
 from activityctl.domain.values.ids import RevisionId
 from activityctl.domain.values.model import JsonValue
 
-_TYPE: Final = IndexedField(("type",), None, "short form")
+_TYPE: Final = IndexedField(("type",), "short form")
+_FEW: Final = 8
+"""Fewer listeners with the same expression over the event are found faster without its value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +79,10 @@ def match_listener(listener: Listener, event: Event) -> Match:
     return _match(listener, pattern_parts(listener.pattern), event)
 
 
-def _match(listener: Listener, parts: Sequence[Part], event: Event) -> Match:
-    result = match_parts(parts, listener.params, event)
+def _match(
+    listener: Listener, parts: Sequence[Part], event: Event, known: KnownResults | None = None
+) -> Match:
+    result = match_parts(parts, listener.params, event, known)
     if listener.fault is None or not result.matched:
         return result
     return Match(matched=False, reason=listener.fault, parts=result.parts)
@@ -92,15 +97,17 @@ class EventIndex:
             (pattern_parts(listener.pattern), listener.params) for listener in self._listeners
         ]
         by_type: dict[str | None, list[int]] = {}
+        found = [tuple(key_conditions(*row)) for row in self._rows]
+        rare = _rare_expressions(found)
         conditions_of = {}
-        for number, (parts, params) in enumerate(self._rows):
+        for number, (parts, _) in enumerate(self._rows):
             types = _exact_types(parts)
-            conditions = (
-                condition
-                for condition in key_conditions(parts, params)
-                if not types or condition.field != _TYPE
+            left_out = {_TYPE, *rare} if types else rare
+            conditions_of[number] = choose_conditions(
+                alternatives
+                for alternatives in found[number]
+                if left_out.isdisjoint(condition.field for condition in alternatives)
             )
-            conditions_of[number] = limit_combinations(conditions)
             for name in types or (None,):
                 by_type.setdefault(name, []).append(number)
         self._tables = {
@@ -118,9 +125,11 @@ class EventIndex:
     def matches(self, event: Event) -> list[Matched | FilterFailed]:
         """Return the listeners that match and those whose filter fails, in the order given."""
         found: list[Matched | FilterFailed] = []
-        for number in self._candidates(event):
+        candidates = self._candidates(event)
+        known = KnownResults(event) if len(candidates) > 1 else None
+        for number in candidates:
             listener = self._listeners[number]
-            match = _match(listener, self._rows[number][0], event)
+            match = _match(listener, self._rows[number][0], event, known)
             if match.matched:
                 found.append(Matched(listener))
             elif match.has_failed:
@@ -140,6 +149,18 @@ class EventIndex:
         keys = EventKeys(event)
         tables = (*self._tables.get(event.get("type"), ()), *self._tables.get(None, ()))
         return sorted({number for table in tables for number in table.candidates(keys)})
+
+
+def _rare_expressions(found: Sequence[Sequence[Alternatives]]) -> frozenset[IndexedField]:
+    """Return the fields that are expressions which few listeners have in common."""
+    counts = Counter(
+        condition.field
+        for conditions in found
+        for alternatives in conditions
+        for condition in alternatives
+        if condition.field.is_expression
+    )
+    return frozenset(field for field, count in counts.items() if count < _FEW)
 
 
 def _exact_types(parts: Sequence[Part]) -> tuple[str, ...]:

@@ -9,7 +9,11 @@ from typing import Any, Final, NamedTuple
 
 from activityctl.domain.cel.clauses import clause_of
 from activityctl.domain.cel.field_path import FieldPath, is_exact_number
-from activityctl.domain.routing.index_operand import constant_value, event_path
+from activityctl.domain.routing.index_operand import (
+    constant_value,
+    event_expression,
+    event_path,
+)
 from activityctl.domain.values.model import JsonValue
 
 _HOLDS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
@@ -22,9 +26,10 @@ _MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
 class Comparison(NamedTuple):
-    """The field that is compared, and the operator."""
+    """What of the event is compared, and the operator."""
 
-    path: FieldPath
+    operand: FieldPath | str
+    """The path of the field, or the text of an expression over the event."""
     sign: str
 
 
@@ -55,10 +60,10 @@ def _bounds(text: str, params: Mapping[str, JsonValue]) -> Iterator[tuple[Compar
         (clause.operator, left, right),
         (_MIRRORED[clause.operator], right, left),
     ):
-        if (path := event_path(field)) is not None:
+        if (operand := event_path(field) or event_expression(field)) is not None:
             number = constant_value(value, params)
             if is_exact_number(number):
-                yield Comparison(path, sign), number
+                yield Comparison(operand, sign), number
 
 
 def common_bounds(bounds: Sequence[Bounds]) -> dict[Comparison, float]:
@@ -72,13 +77,13 @@ def common_bounds(bounds: Sequence[Bounds]) -> dict[Comparison, float]:
     }
 
 
-def is_out_of_bounds(bounds: Bounds, number_at: Callable[[FieldPath], float | None]) -> bool:
+def is_out_of_bounds(bounds: Bounds, number_at: Callable[[FieldPath | str], float | None]) -> bool:
     """Return whether an event is outside of a bound.
 
     A field that is not a number is never outside, since its filter fails and that is reported.
     """
-    for (path, sign), number in bounds.items():
-        value = number_at(path)
+    for (operand, sign), number in bounds.items():
+        value = number_at(operand)
         if value is not None and not _HOLDS[sign](value, number):
             return True
     return False

@@ -6,156 +6,146 @@ pass. The tables are in `index_table.py`.
 
 import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from activityctl.domain.cel.clauses import clause_of
-from activityctl.domain.cel.field_path import MISSING, FieldPath, Missing, is_exact_number, value_at
-from activityctl.domain.events.parts import (
-    ANY,
-    Event,
-    FilterPart,
-    Part,
-    PatternPart,
-    ValuePart,
+from activityctl.domain.cel.field_path import MISSING, FieldPath
+from activityctl.domain.cel.program import Program, compiled
+from activityctl.domain.cel.tree import Call
+from activityctl.domain.events.parts import ANY, FilterPart, Part, PatternPart, ValuePart
+from activityctl.domain.routing.index_fields import UNINDEXABLE, IndexedField, scalar_key
+from activityctl.domain.routing.index_operand import (
+    constant_value,
+    event_expression,
+    event_path,
+    is_cheap,
 )
-from activityctl.domain.routing.index_operand import constant_value, event_path
+from activityctl.domain.routing.index_pattern import required_text
 from activityctl.domain.values.model import JsonValue
-
-MissingFieldRule = Literal["short form", "filter", "guarded filter"]
-"""What a missing field means, by who reads it.
-
-- `short form`: the event does not match.
-- `filter`: the filter fails.
-- `guarded filter`: a `has` of the same field guards the filter. If only the field is missing, the
-  event does not match. If its parent is missing too, the filter fails.
-"""
-
 
 _FIELD: Final = r"(?P<field>[\w.`-]+)"  # no spaces and slashes, so no comments
 _STARTS_OR_ENDS_WITH: Final = re.compile(
-    rf"{_FIELD}\.(?P<end>starts|ends)With\((?P<text>.*)\)", re.DOTALL
+    rf"{_FIELD}\.(?P<end>start|end)sWith\((?P<text>.*)\)", re.DOTALL
 )
+_CONTAINS: Final = re.compile(
+    r"(?P<field>.+)\.(?P<function>contains|matches)\((?P<text>.*)\)", re.DOTALL
+)
+_EXISTS: Final = re.compile(rf"{_FIELD}\.exists\(\s*(?P<item>\w+)\s*,(?P<test>.*)\)", re.DOTALL)
 _HAS: Final = re.compile(rf"has\({_FIELD}\)")
-
-
-class IndexedField(NamedTuple):
-    """A field of the event, or the beginning or end of its text."""
-
-    path: FieldPath
-    length: int | None
-    """How many characters at the beginning count; negative: at the end; None: the whole value."""
-    missing_rule: MissingFieldRule
+_MOST_ALTERNATIVES: Final = 8
+_LONGEST_ITEM: Final = 1024
+"""Characters of a value that an item of a list is compared with."""
 
 
 class KeyCondition(NamedTuple):
-    """The event's field must have one of these keys."""
+    """The event's field must have one of these keys; for `inside`, contain one of these texts."""
 
     field: IndexedField
     keys: frozenset[Hashable]
 
 
-UNINDEXABLE: Final = object()
-"""The key of lists, maps and large numbers. With it an event is tried on every listener."""
-
-
-MISSING_IN_MAP: Final = object()
-"""The key of a field that is missing while its parent map is present."""
+Alternatives: TypeAlias = tuple[KeyCondition, ...]
+"""Conditions on different fields of which one must hold."""
+_NOT_KNOWN: Final[Alternatives] = ()
 
 
 def key_conditions(
     parts: Sequence[Part], params: Mapping[str, JsonValue]
-) -> Iterator[KeyCondition]:
+) -> Iterator[Alternatives]:
     """Yield what the parts need, as far as keys can express it."""
     guarded = {path for part in parts if (path := _guarded_path(part)) is not None}
     for part in parts:
         match part:
             case PatternPart():
                 condition = _pattern_condition(part)
+                found = (condition,) if condition is not None else _NOT_KNOWN
             case ValuePart():
-                condition = _condition(IndexedField(part.path, None, "short form"), part.values)
+                found = (_condition(IndexedField(part.path, "short form"), part.values),)
             case FilterPart():
-                condition = _filter_condition(part.text, params)
-                if condition is not None and condition.field.path in guarded:
-                    condition = KeyCondition(
-                        condition.field._replace(missing_rule="guarded filter"), condition.keys
-                    )
-        if condition is not None:
-            yield condition
-
-
-def index_key(event: Event, field: IndexedField) -> Hashable:
-    """Return the event's key of a field; without one UNINDEXABLE, MISSING_IN_MAP or MISSING."""
-    value = value_at(event, field.path)
-    if isinstance(value, Missing):
-        has_parent = isinstance(value_at(event, field.path[:-1]), Mapping)
-        return MISSING_IN_MAP if has_parent else MISSING
-    if field.length is None:
-        return _key(value)
-    if not isinstance(value, str):
-        return MISSING
-    return value[: field.length] if field.length > 0 else value[field.length :]
-
-
-def _key(value: Any) -> Hashable:
-    """Return a key that is equal for values that CEL calls equal; UNINDEXABLE for other types."""
-    is_indexable = value is None or isinstance(value, bool | str) or is_exact_number(value)
-    return value if is_indexable else UNINDEXABLE
+                found = _filter_conditions(part.text, params)
+                if len(found) == 1 and found[0].field.path in guarded:
+                    (field, keys) = found[0]
+                    found = (KeyCondition(field._replace(missing_rule="guarded filter"), keys),)
+        if found:
+            yield found
 
 
 def _condition(field: IndexedField, values: Sequence[Any]) -> KeyCondition:
-    return KeyCondition(field, frozenset(map(_key, values)))
+    return KeyCondition(field, frozenset(map(scalar_key, values)))
 
 
 def _pattern_condition(part: PatternPart) -> KeyCondition | None:
     heads = [pattern.partition(ANY)[0] for pattern in part.patterns if ANY in pattern]
     path = (part.attribute,)
     if not heads:
-        return _condition(IndexedField(path, None, "short form"), part.patterns)
+        return _condition(IndexedField(path, "short form"), part.patterns)
     length = min(map(len, heads))
     if length == 0:
         return None
     starts = frozenset(pattern.partition(ANY)[0][:length] for pattern in part.patterns)
-    return KeyCondition(IndexedField(path, length, "short form"), starts)
+    return KeyCondition(IndexedField(path, "short form", "start", length), starts)
 
 
-def _filter_condition(text: str, params: Mapping[str, JsonValue]) -> KeyCondition | None:
-    """Return the condition of a filter that compares one field of the event with a constant.
+def _filter_conditions(text: str, params: Mapping[str, JsonValue]) -> Alternatives:
+    """Return the conditions of a filter that compares fields of the event with constants.
 
     Such filters are `event.a.b == params.c`, in either order, `… in params.d`,
-    `….startsWith("x")`, `….endsWith("x")`, or several of them on one field, joined by `||`.
+    `….startsWith("x")`, `….endsWith("x")`, `….contains("x")`, `….matches("x")`,
+    `params.c in event.tags`, `event.items.exists(i, i.a == params.c)`, or several of them,
+    joined by `||`. An expression over the event may stand for the field in some of them.
     """
     clause = clause_of(text)
+    condition: KeyCondition | None = None
     match clause.operator, clause.operands:
         case "==", (left, right):
-            return _equality_condition(left, right, params) or _equality_condition(
+            condition = _equality_condition(left, right, params) or _equality_condition(
                 right, left, params
             )
         case "in", (field, values):
-            return _list_condition(field, values, params)
+            condition = _list_condition(field, values, params) or _tag_condition(
+                field, values, params
+            )
         case "||", alternatives:
-            return _either([_filter_condition(text, params) for text in alternatives])
+            return _either([_filter_conditions(text, params) for text in alternatives])
         case "", _:
-            return _end_condition(text, params)
-        case _:
-            return None
+            condition = (
+                _end_condition(text, params)
+                or _inside_condition(text, params)
+                or _item_condition(text, params)
+            )
+    return (condition,) if condition is not None else _NOT_KNOWN
+
+
+def _field_of(text: str) -> IndexedField | None:
+    """Return the field of the event, or the expression over it, that an operand is."""
+    if (path := event_path(text)) is not None:
+        return IndexedField(path, "filter")
+    expression = event_expression(text)
+    return None if expression is None else IndexedField((expression,), "filter", is_expression=True)
 
 
 def _equality_condition(
     field: str, value: str, params: Mapping[str, JsonValue]
 ) -> KeyCondition | None:
-    path = event_path(field)
-    if path is None or (found := constant_value(value, params)) is MISSING:
+    found = _field_of(field)
+    if found is None or (wanted := constant_value(value, params)) is MISSING:
         return None
-    return _condition(IndexedField(path, None, "filter"), [found])
+    return _condition(found, [wanted])
 
 
 def _list_condition(
     field: str, values: str, params: Mapping[str, JsonValue]
 ) -> KeyCondition | None:
-    path, found = event_path(field), constant_value(values, params)
-    if path is None or not isinstance(found, list):
+    found, wanted = _field_of(field), constant_value(values, params)
+    return _condition(found, wanted) if found is not None and isinstance(wanted, list) else None
+
+
+def _tag_condition(value: str, field: str, params: Mapping[str, JsonValue]) -> KeyCondition | None:
+    """Return the condition that a list of the event has a value in it."""
+    path, wanted = event_path(field), scalar_key(constant_value(value, params))
+    if path is None or wanted is UNINDEXABLE:
         return None
-    return _condition(IndexedField(path, None, "filter"), found)
+    return KeyCondition(IndexedField(path, "filter", "items"), frozenset([wanted]))
 
 
 def _end_condition(text: str, params: Mapping[str, JsonValue]) -> KeyCondition | None:
@@ -165,17 +155,69 @@ def _end_condition(text: str, params: Mapping[str, JsonValue]) -> KeyCondition |
     wanted = constant_value(found["text"], params)
     if not isinstance(wanted, str) or not wanted:
         return None
-    length = len(wanted) if found["end"] == "starts" else -len(wanted)
-    return KeyCondition(IndexedField(path, length, "filter"), frozenset({wanted}))
+    reading: Any = found["end"]
+    return KeyCondition(IndexedField(path, "filter", reading, len(wanted)), frozenset({wanted}))
 
 
-def _either(conditions: Sequence[KeyCondition | None]) -> KeyCondition | None:
-    """Return the condition of alternatives, if all of them are conditions of one field."""
-    known = [condition for condition in conditions if condition is not None]
-    if len(known) < len(conditions) or len({condition.field for condition in known}) != 1:
+def _inside_condition(text: str, params: Mapping[str, JsonValue]) -> KeyCondition | None:
+    """Return the condition that a text of the event has another text in it."""
+    found = _CONTAINS.fullmatch(text.strip())
+    if found is None or not _is_one_call(text, found["function"]):
         return None
-    keys = frozenset[Hashable]().union(*(condition.keys for condition in known))
-    return KeyCondition(known[0].field, keys)
+    wanted = constant_value(found["text"], params)
+    if found["function"] == "matches":
+        wanted = required_text(wanted)
+    if not isinstance(wanted, str) or not wanted or (field := _field_of(found["field"])) is None:
+        return None
+    return KeyCondition(field._replace(reading="inside"), frozenset({wanted}))
+
+
+def _is_one_call(text: str, function: str) -> bool:
+    """Whether a source is one call of this method and costs little for any event."""
+    program = compiled(text)
+    if not isinstance(program, Program) or not is_cheap(program):
+        return False
+    return isinstance(program.tree, Call) and program.tree.function == function
+
+
+def _item_condition(text: str, params: Mapping[str, JsonValue]) -> KeyCondition | None:
+    """Return the condition of `exists` that compares each item, or a field of it, with a value."""
+    found = _EXISTS.fullmatch(text.strip())
+    if found is None or (path := event_path(found["field"])) is None:
+        return None
+    clause = clause_of(found["test"])
+    if clause.operator != "==" or found["item"] in {"event", "params"}:
+        return None
+    for item, value in (clause.operands, clause.operands[::-1]):
+        name, *fields = item.split(".")
+        wanted = _plain_value(value, params)
+        if name == found["item"] and all(map(str.isidentifier, fields)) and wanted is not MISSING:
+            field = IndexedField(path, "filter", "items", item=tuple(fields))
+            return KeyCondition(field, frozenset([wanted]))
+    return None
+
+
+def _plain_value(text: str, params: Mapping[str, JsonValue]) -> Any:
+    """Return the short scalar that a literal or a field of params is; MISSING for others."""
+    program = compiled(text)
+    if not isinstance(program, Program) or (program.shape.names and not program.shape.only_path):
+        return MISSING
+    value = scalar_key(constant_value(text, params))
+    is_long = isinstance(value, str) and len(value) > _LONGEST_ITEM
+    return MISSING if value is UNINDEXABLE or is_long else value
+
+
+def _either(alternatives: Sequence[Alternatives]) -> Alternatives:
+    """Return what one of these needs; the conditions of the same field become one."""
+    keys: dict[IndexedField, frozenset[Hashable]] = {}
+    for conditions in alternatives:
+        if not conditions:
+            return _NOT_KNOWN
+        for field, wanted in conditions:
+            keys[field] = keys.get(field, frozenset()) | wanted
+    if len(keys) > _MOST_ALTERNATIVES:
+        return _NOT_KNOWN
+    return tuple(KeyCondition(field, wanted) for field, wanted in keys.items())
 
 
 def _guarded_path(part: Part) -> FieldPath | None:

@@ -27,6 +27,14 @@ def event_path(text: str) -> FieldPath | None:
     return path[1:] if path[:1] == ("event",) and len(path) > 1 else None
 
 
+def event_expression(text: str) -> str | None:
+    """Return the operand when it reads only the event, costs little and is more than a field."""
+    program = compiled(text)
+    if not isinstance(program, Program) or not is_cheap(program) or program.shape.only_path:
+        return None
+    return text.strip() if program.shape.names.keys() == {"event"} else None
+
+
 def constant_value(text: str, params: Mapping[str, JsonValue]) -> Any:
     """Return the value of an operand that is the same for every event; MISSING for others."""
     program = compiled(text)

@@ -6,7 +6,9 @@ the name of its variable. Listeners that pass are still decided on one by one.
 """
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -17,7 +19,6 @@ from activityctl.domain.cel.source import literal
 from activityctl.domain.events.parts import FilterPart
 from activityctl.domain.routing.index_bounds import (
     Bounds,
-    Comparison,
     bounds_of,
     common_bounds,
     is_out_of_bounds,
@@ -34,6 +35,8 @@ _FAN_OUT: Final = 4
 """A prefilter that is true is followed by this many narrower ones."""
 _FEW: Final = 2
 """Groups of params that pass without a narrower prefilter."""
+_MANY: Final = 8
+"""So many listeners must read an expression, before its value is computed for all of them."""
 _LONGEST_LITERAL: Final = 1 << 14
 """Characters of one listener's params; longer params are not put into an expression."""
 _NONE: Final = ""
@@ -72,8 +75,15 @@ class ParamsGroup:
     params: str
     """The params as a CEL literal."""
     bounds: Bounds
-    bounds_suffice: bool
-    """Whether the bounds express the whole condition."""
+
+    def is_told_by_bounds(self, condition: Condition, shared: AbstractSet[str]) -> bool:
+        """Whether the bounds say all that the condition does, and cost less.
+
+        `shared` are expressions over the event that many listeners read.
+        """
+        operands = [comparison.operand for comparison in self.bounds]
+        costs_little = all(isinstance(each, tuple) or each in shared for each in operands)
+        return costs_little and len(operands) == len(condition.parts)
 
 
 class Prefilter:
@@ -149,6 +159,7 @@ def build_prefilters(
     """
     result = PrefilterSet()
     single: list[Prefilter] = []
+    groups: list[tuple[Condition, list[ParamsGroup]]] = []
     for conditions, params_by_number in params.items():
         condition = Condition(tuple(_cheap_parts(conditions)))
         if not condition.parts:
@@ -158,9 +169,12 @@ def build_prefilters(
         result.has_patterns |= any(program.shape.has_patterns for _, program in condition.parts)
         members, rest = _group_by_params(condition, params_by_number)
         result.rest += rest
+        groups.append((condition, members))
+    shared = _shared_expressions(member for _, members in groups for member in members)
+    for condition, members in groups:
         for chunk in _cut(members, _MOST):
             (single if len(chunk) == 1 else result.prefilters).append(
-                _prefilter_of_one(condition.text, chunk)
+                _prefilter_of_one(condition, chunk, shared)
             )
     for has_question in (True, False):
         alike = [each for each in single if (each.question is not None) is has_question]
@@ -175,21 +189,31 @@ def _cheap_parts(conditions: Conditions) -> Iterator[tuple[FilterPart, Program]]
             yield part, part.program
 
 
-def _prefilter_of_one(condition: str, members: Sequence[ParamsGroup]) -> Prefilter:
+def _shared_expressions(members: Iterable[ParamsGroup]) -> AbstractSet[str]:
+    """Return the expressions in the bounds of many of these."""
+    counts = Counter(comparison.operand for member in members for comparison in member.bounds)
+    return {
+        operand for operand, count in counts.items() if isinstance(operand, str) and count >= _MANY
+    }
+
+
+def _prefilter_of_one(
+    condition: Condition, members: Sequence[ParamsGroup], shared: AbstractSet[str]
+) -> Prefilter:
     """Return the prefilter of one condition."""
     params = ", ".join(member.params for member in members)
-    question: str | None = condition
-    if all(member.bounds_suffice for member in members):
+    question: str | None = condition.text
+    if all(member.is_told_by_bounds(condition, shared) for member in members):
         question = None
     elif params:
-        question = f"dyn([{params}]).exists(params, {condition})"
+        question = f"dyn([{params}]).exists(params, {condition.text})"
     numbers = [number for member in members for number in member.numbers]
 
     def narrower() -> list[Prefilter]:
-        if len(members) <= _FEW:
+        if len(members) <= (1 if question is None else _FEW):
             return []
         return [
-            _prefilter_of_one(condition, part)
+            _prefilter_of_one(condition, part, shared)
             for part in _cut(members, -(-len(members) // _FAN_OUT))
         ]
 
@@ -233,13 +257,13 @@ def _group_by_params(
     for text, same in numbers.items():
         if text is not None:
             bounds = bounds_of(texts, params[same[0]])
-            members.append(ParamsGroup(tuple(same), text, bounds, len(bounds) == len(texts)))
+            members.append(ParamsGroup(tuple(same), text, bounds))
     return sorted(members, key=_sort_key), rest
 
 
-def _sort_key(item: ParamsGroup | Prefilter) -> tuple[list[Comparison], list[float]]:
+def _sort_key(item: ParamsGroup | Prefilter) -> tuple[list[str], list[float]]:
     """Return a key that puts items with similar bounds next to each other."""
-    return list(item.bounds), list(item.bounds.values())
+    return [str(comparison) for comparison in item.bounds], list(item.bounds.values())
 
 
 def _params_literal(reads: Mapping[str, Any], params: Mapping[str, JsonValue]) -> str | None:

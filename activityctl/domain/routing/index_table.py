@@ -7,19 +7,20 @@ import functools
 import itertools
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final, Protocol
 
 from activityctl.domain.cel.bound_event import to_cel_event
 from activityctl.domain.cel.field_path import MISSING
 from activityctl.domain.events.parts import Event, FilterPart, Part
-from activityctl.domain.routing.index_keys import (
+from activityctl.domain.routing.index_fields import (
     MISSING_IN_MAP,
-    UNINDEXABLE,
+    NO_KEYS,
+    EventKeys,
     IndexedField,
-    KeyCondition,
-    index_key,
 )
+from activityctl.domain.routing.index_keys import Alternatives, KeyCondition
 from activityctl.domain.routing.index_prefilter import Conditions, PrefilterSet, build_prefilters
+from activityctl.domain.routing.index_substrings import Substrings
 from activityctl.domain.values.model import JsonValue
 
 _MOST_KEYS: Final = 64
@@ -27,28 +28,46 @@ _MOST_KEYS: Final = 64
 _MIN_FOR_PREFILTERS: Final = 8
 """Fewer listeners are decided faster than a prefilter is compiled."""
 
-_NO_VALUES: Final = frozenset({MISSING, MISSING_IN_MAP, UNINDEXABLE})
-
 IndexRow = tuple[Sequence[Part], Mapping[str, JsonValue]]
 """The pattern parts and the params of a listener."""
 
 
-class EventKeys:
-    """The keys of one event; each is read once."""
+class Choice(Protocol):
+    """Buckets, chosen by the last key of an event."""
 
-    def __init__(self, event: Event) -> None:
-        self.event = event
-        self._keys: dict[IndexedField, Hashable] = {}
+    def of(self, key: Any) -> "Iterable[Bucket]":
+        """Return the buckets that a key of the event leads to."""
+        ...
 
-    def key(self, field: IndexedField) -> Hashable:
-        """Return the event's key of a field, as `index_key` does."""
-        if field not in self._keys:
-            self._keys[field] = index_key(self.event, field)
-        return self._keys[field]
+
+class _ByItem:
+    """Buckets by the value that an item of a list must have."""
+
+    def __init__(self, buckets: "Mapping[Any, Bucket]") -> None:
+        self._buckets = buckets
+
+    def of(self, key: frozenset[Any]) -> "Iterable[Bucket]":
+        """Return the buckets of these values."""
+        return [self._buckets[each] for each in key if each in self._buckets]
+
+
+class _ByText:
+    """Buckets by the text that a text must contain."""
+
+    def __init__(self, buckets: "Mapping[str, Bucket]") -> None:
+        self._texts = Substrings(buckets)
+
+    def of(self, key: str) -> "Iterable[Bucket]":
+        """Return the buckets whose text occurs in this text."""
+        return self._texts.inside(key)
 
 
 class LookupTable:
-    """Listeners that have conditions on the same fields, by the keys that they need."""
+    """Listeners that have conditions on the same fields, by the keys that they need.
+
+    An event has one key of each field, except of the last one, which may be a text in which others
+    are looked for, or the items of a list.
+    """
 
     def __init__(
         self,
@@ -57,21 +76,36 @@ class LookupTable:
         rows: Sequence[IndexRow],
     ) -> None:
         self._fields = fields
+        self._has_choices = bool(fields) and fields[-1].has_many_keys
         numbers: dict[tuple[Hashable, ...], list[int]] = {}
         for number, conditions in conditions_of.items():
             for keys in itertools.product(*(condition.keys for condition in conditions)):
                 numbers.setdefault(keys, []).append(number)
         self._buckets = {keys: Bucket(members, rows) for keys, members in numbers.items()}
+        self._choices = self._build_choices() if self._has_choices else {}
         self._all = Bucket(list(conditions_of), rows)
+
+    def _build_choices(self) -> dict[tuple[Hashable, ...], Choice]:
+        by_last: dict[tuple[Hashable, ...], dict[Any, Bucket]] = {}
+        for (*others, last), bucket in self._buckets.items():
+            by_last.setdefault(tuple(others), {})[last] = bucket
+        kind = _ByText if self._fields[-1].reading == "inside" else _ByItem
+        return {keys: kind(buckets) for keys, buckets in by_last.items()}
 
     def candidates(self, event_keys: EventKeys) -> Iterable[int]:
         """Return the numbers of the listeners that may match or whose filter may fail."""
         keys = tuple(map(event_keys.key, self._fields))
         if any(map(_rules_out, self._fields, keys)):
             return ()
-        has_all_keys = not any(key in _NO_VALUES for key in keys)
-        bucket = self._buckets.get(keys) if has_all_keys else self._all
-        return bucket.candidates(event_keys.event) if bucket else ()
+        event = event_keys.event
+        if any(key in NO_KEYS for key in keys):
+            return self._all.candidates(event)
+        if not self._has_choices:
+            bucket = self._buckets.get(keys)
+            return bucket.candidates(event) if bucket else ()
+        choice = self._choices.get(keys[:-1])
+        buckets = choice.of(keys[-1]) if choice else ()
+        return itertools.chain.from_iterable(bucket.candidates(event) for bucket in buckets)
 
 
 def _rules_out(field: IndexedField, key: Hashable) -> bool:
@@ -88,17 +122,46 @@ def _rules_out(field: IndexedField, key: Hashable) -> bool:
 def build_lookup_tables(
     numbers: Iterable[int],
     rows: Sequence[IndexRow],
-    conditions_of: Mapping[int, Sequence[KeyCondition]],
+    alternatives_of: Mapping[int, Sequence[Sequence[KeyCondition]]],
 ) -> tuple[LookupTable, ...]:
-    """Return tables that together have these listeners, one table for each set of fields."""
+    """Return tables that together have these listeners, one table for each set of fields.
+
+    A listener of which one alternative must hold is in a table of each.
+    """
     by_fields: dict[tuple[IndexedField, ...], dict[int, Sequence[KeyCondition]]] = {}
     for number in numbers:
-        fields = tuple(condition.field for condition in conditions_of[number])
-        by_fields.setdefault(fields, {})[number] = conditions_of[number]
+        for conditions in alternatives_of[number]:
+            fields = tuple(condition.field for condition in conditions)
+            by_fields.setdefault(fields, {})[number] = conditions
     return tuple(LookupTable(fields, members, rows) for fields, members in by_fields.items())
 
 
-def limit_combinations(conditions: Iterable[KeyCondition]) -> tuple[KeyCondition, ...]:
+def choose_conditions(found: Iterable[Alternatives]) -> tuple[tuple[KeyCondition, ...], ...]:
+    """Return the conditions by which a listener is looked up, in the order of a table's fields.
+
+    Returns several lists if one of several must hold. Of conditions for which an event has many
+    keys, only one is kept, and of alternatives only the first.
+    """
+    single: list[KeyCondition] = []
+    many: list[KeyCondition] = []
+    alternatives: Alternatives = ()
+    for conditions in found:
+        if len(conditions) > 1:
+            alternatives = alternatives or conditions
+        else:
+            (many if conditions[0].field.has_many_keys else single).extend(conditions)
+    if many:
+        single.append(max(many, key=_shortest_key))
+    elif alternatives:
+        return tuple(_limit((*single, alternative)) for alternative in alternatives)
+    return (_limit(single),)
+
+
+def _shortest_key(condition: KeyCondition) -> int:
+    return min(len(key) if isinstance(key, str) else 1 for key in condition.keys)
+
+
+def _limit(conditions: Iterable[KeyCondition]) -> tuple[KeyCondition, ...]:
     """Return the conditions without the longest ones, so that few key combinations remain."""
     kept = list(conditions)
     while math.prod(len(condition.keys) for condition in kept) > _MOST_KEYS:

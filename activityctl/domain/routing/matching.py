@@ -8,6 +8,7 @@ from typing import Any, Final, assert_never
 from activityctl.domain.cel.expression import is_true
 from activityctl.domain.cel.field_path import MISSING, value_at
 from activityctl.domain.cel.messages import one_line
+from activityctl.domain.cel.program import Program
 from activityctl.domain.events.parts import (
     Event,
     FilterPart,
@@ -68,16 +69,53 @@ def match(trigger: EventPattern, params: Mapping[str, JsonValue], event: Event) 
     return match_parts(pattern_parts(trigger), params, event)
 
 
-def match_parts(parts: Sequence[Part], params: Mapping[str, JsonValue], event: Event) -> Match:
-    """Decide as `match` does, given the parts of the pattern."""
+def match_parts(
+    parts: Sequence[Part],
+    params: Mapping[str, JsonValue],
+    event: Event,
+    known: "KnownResults | None" = None,
+) -> Match:
+    """Decide as `match` does, given the parts of the pattern.
+
+    `known` has the results of other listeners for the same event, and takes the new ones.
+    """
     results: list[PartResult] = []
     for part in parts:
-        result = evaluate_part(part, params, event)
+        if known is None:
+            result = evaluate_part(part, params, event)
+        else:
+            result = known.evaluate(part, params)
         results.append(result)
         if result.holds is False:
             return Match(matched=False, reason=result.reason, parts=tuple(results))
     failed = next((result for result in results if result.holds is None), None)
     return Match(failed is None, failed.reason if failed else None, tuple(results))
+
+
+class KnownResults:
+    """The results of filters for one event, so that each is evaluated once for equal params."""
+
+    def __init__(self, event: Event) -> None:
+        self._event = event
+        self._results: dict[tuple[str, str], PartResult] = {}
+
+    def evaluate(self, part: Part, params: Mapping[str, JsonValue]) -> PartResult:
+        """Return the result of one part, as `evaluate_part` does."""
+        if not isinstance(part, FilterPart):
+            return evaluate_part(part, params, self._event)
+        key = (part.text, _read_params(part, params))
+        if key not in self._results:
+            self._results[key] = evaluate_part(part, params, self._event)
+        return self._results[key]
+
+
+def _read_params(part: FilterPart, params: Mapping[str, JsonValue]) -> str:
+    """Return the params that a filter reads, as a text that differs where they differ."""
+    paths = part.program.shape.paths if isinstance(part.program, Program) else {}
+    if "params" not in paths:
+        return ""
+    names = paths["params"]
+    return repr(params if names is None else [params.get(name, MISSING) for name in names])
 
 
 def evaluate_part(part: Part, params: Mapping[str, JsonValue], event: Event) -> PartResult:
