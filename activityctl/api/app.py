@@ -23,6 +23,7 @@ from activityctl.api.routes import (
     backfills,
     builder_kit,
     catalog,
+    documents,
     events,
     health,
     logs,
@@ -51,6 +52,7 @@ _AREAS: Final = (
     runs,
     tasks,
     logs,
+    documents,
     catalog,
     objects,
 )

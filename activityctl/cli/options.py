@@ -12,7 +12,7 @@ from activityctl.cli.references import run_reference, subscription_reference
 from activityctl.cli.session import Session
 from activityctl.domain.values.time_range import is_duration, parse_moment
 from activityctl.errors import UsageError
-from activityctl.operations.looking.kinds import kind_and_name, kind_of
+from activityctl.operations.looking.kinds import kind_and_name, manifest_kind_of
 
 if TYPE_CHECKING:
     from activityctl.domain.gitops.plan import Kind
@@ -244,19 +244,7 @@ def required_name(name: str | None) -> str:
 
 def catalog_kind(word: str) -> "Kind":
     """Return the kind of manifest that the word means; UsageError for any other kind."""
-    match kind_of(word):
-        case "calendars":
-            return "Calendar"
-        case "sources":
-            return "EventSource"
-        case "definitions":
-            return "ActivityDefinition"
-        case "subscriptions":
-            return "Subscription"
-        case other:
-            raise UsageError(
-                f"{other} have no manifest", hint="use definition, subscription, calendar or source"
-            )
+    return manifest_kind_of(word)
 
 
 def default_files(paths: Sequence[str]) -> list[str]:

@@ -23,6 +23,7 @@ from activityctl.wiring.files import (
     read_event_data,
     read_saved_request,
     sent_manifests,
+    to_yaml,
 )
 from activityctl.wiring.issuers import open_token_verifier
 from activityctl.wiring.local_token import make_local_token, read_local_token
@@ -115,6 +116,7 @@ __all__ = [
     "simulate",
     "split_address",
     "take_backup",
+    "to_yaml",
     "unguarded_hook_client",
     "unprotected_connections",
     "verify_backup",

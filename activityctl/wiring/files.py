@@ -24,6 +24,13 @@ def manifest_source() -> ManifestSource:
     return YamlManifests()
 
 
+def to_yaml(value: object) -> str:
+    """Return YAML in the given order, which our strict loader reads as it was."""
+    from activityctl.adapters.manifests.yaml_text import to_yaml as write
+
+    return write(value)
+
+
 def sent_manifests(
     files: Sequence[tuple[str, bytes]],
     icals: Mapping[str, bytes],

@@ -1,46 +1,74 @@
-"""Definitions, subscriptions, calendars and event sources, one at a time: delete them."""
+"""One definition, subscription, calendar or event source: its history, roll back, delete."""
 
-from collections.abc import Mapping
-from typing import Annotated, Final, Literal, cast
+from typing import Annotated, Literal, cast
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from pydantic import Field
 
-from activityctl.api.answers import json_response
+from activityctl import wiring
+from activityctl.api.answers import json_response, tagged_response
 from activityctl.api.applying import Waiting, clock_of, outdated
 from activityctl.api.auditing import recorded
 from activityctl.api.identity import Known
+from activityctl.api.inputs import body_of, read_body
 from activityctl.api.object_tags import require_match, wanted_tag
 from activityctl.api.refusals import MethodNotAllowedError, NoSuchPathError
 from activityctl.api.sight import Sight, absent
+from activityctl.domain.access.caller import Caller
 from activityctl.domain.gitops.history import Origin
-from activityctl.domain.gitops.plan import Kind, Plan
+from activityctl.domain.gitops.plan import Plan
+from activityctl.domain.values.json_form import list_view
+from activityctl.domain.values.model import Manifest
 from activityctl.errors import OutdatedPlanError
-from activityctl.operations.gitops.history import Deletion, delete, preview_deletion
-from activityctl.operations.gitops.json_form import deletion_preview_view, deletion_view
-from activityctl.operations.looking.kinds import known_kind, singular
+from activityctl.operations.gitops.history import (
+    Deletion,
+    delete,
+    history,
+    preview_deletion,
+    roll_back,
+)
+from activityctl.operations.gitops.json_form import (
+    applied_view,
+    change_views,
+    deletion_preview_view,
+    deletion_view,
+)
+from activityctl.operations.looking.kinds import MANIFEST_KINDS, known_kind, singular
 from activityctl.wiring import Ports
 
 router = APIRouter(tags=["objects"])
-_KINDS: Final[Mapping[str, Kind]] = {
-    "definitions": "ActivityDefinition",
-    "subscriptions": "Subscription",
-    "calendars": "Calendar",
-    "sources": "EventSource",
-}
 Word = Literal["definitions", "subscriptions", "calendars", "sources"]
-KindPath = Annotated[str, Path(description=f"One of {', '.join(_KINDS)}.", examples=["calendars"])]
+KindPath = Annotated[
+    str, Path(description=f"One of {', '.join(MANIFEST_KINDS)}.", examples=["calendars"])
+]
 
 
 def _word(request: Request, kind: KindPath) -> Word:
     """Return the kind of a path; an error if objects of that kind are not in manifests."""
-    if kind in _KINDS:
+    if kind in MANIFEST_KINDS:
         return cast("Word", kind)
     if known_kind(kind) == kind:
         raise MethodNotAllowedError(f"this path has no method {request.method}")
-    raise NoSuchPathError("there is nothing at this path", hint=f"kinds: {', '.join(_KINDS)}")
+    raise NoSuchPathError(
+        "there is nothing at this path", hint=f"kinds: {', '.join(MANIFEST_KINDS)}"
+    )
 
 
 KnownWord = Annotated[Word, Depends(_word)]
+
+
+class RollbackBody(Manifest):
+    """Which version is restored."""
+
+    to: int | None = Field(
+        default=None, ge=1, le=2**31 - 1, description="The number of a change in the history."
+    )
+
+
+def _require_seen(caller: Caller, kind: Word, name: str) -> None:
+    """Raise NotFoundError if the caller may not see such objects."""
+    if not (caller.reads_all or caller.may_apply(None)):
+        raise absent(singular(kind), name)
 
 
 async def _delete(
@@ -56,8 +84,7 @@ async def _delete(
 ) -> Response:
     ports: Ports = request.app.state.ports
     sight = Sight(ports, caller)
-    if not (caller.reads_all or caller.may_apply(None)):
-        raise absent(singular(kind), name)
+    _require_seen(caller, kind, name)
     preview = await _preview(ports, kind, name)
     if dry_run:
         sight.require_applies()
@@ -72,7 +99,7 @@ async def _delete(
 
 async def _preview(ports: Ports, kind: Word, name: str) -> Deletion:
     return await preview_deletion(
-        ports.catalog, ports.register, ports.run_lists, _KINDS[kind], name
+        ports.catalog, ports.register, ports.run_lists, MANIFEST_KINDS[kind], name
     )
 
 
@@ -96,6 +123,69 @@ async def _deleted(request: Request, kind: Word, preview: Deletion, origin: Orig
             )
         except OutdatedPlanError as error:
             raise outdated(error) from error
+
+
+async def _history(
+    request: Request,
+    kind: KnownWord,
+    name: str,
+    caller: Known,
+    limit: Annotated[int, Query(ge=1, le=1_000)] = 1_000,
+) -> Response:
+    ports: Ports = request.app.state.ports
+    _require_seen(caller, kind, name)
+    views = change_views(await history(ports.catalog, MANIFEST_KINDS[kind], name))
+    return tagged_response(request, list_view(views[:limit], has_more=len(views) > limit))
+
+
+@router.get("/{kind}/{name}/history", summary="Show who changed an object", response_class=Response)
+async def show_history(answer: Annotated[Response, Depends(_history)]) -> Response:
+    """Show every change of an object, the newest first, also of a deleted one, as `history` does.
+
+    Each has who made it, from which commit, the changed fields and the manifest after it.
+    """
+    return answer
+
+
+async def _roll_back(
+    request: Request, kind: KnownWord, name: str, caller: Known, waiting: Waiting
+) -> Response:
+    ports: Ports = request.app.state.ports
+    sight = Sight(ports, caller)
+    _require_seen(caller, kind, name)
+    async with recorded(request, caller, "rollback", f"{singular(kind)}/{name}") as details:
+        sight.require_applies()
+        body = await read_body(request, RollbackBody)
+        clock = await clock_of(ports)
+        # One at a time: each holds a connection while it waits for the lock of the catalog.
+        async with request.app.state.changes:
+            await require_match(request, ports, kind, name)
+            with wiring.evaluating():
+                plan = await roll_back(
+                    ports.catalog,
+                    MANIFEST_KINDS[kind],
+                    name,
+                    body.to,
+                    clock,
+                    Origin(actor=caller.name),
+                )
+        details["to"] = body.to
+    return json_response(applied_view(await waiting.for_plan(ports, plan)))
+
+
+@router.post(
+    "/{kind}/{name}/rollback",
+    summary="Restore an earlier version of an object",
+    response_class=Response,
+    openapi_extra=body_of(RollbackBody, {"to": 2}),
+)
+async def rollback(answer: Annotated[Response, Depends(_roll_back)]) -> Response:
+    """Restore an earlier version of an object, also of a deleted one, as `rollback` does.
+
+    `to` is the number of a change in the history; without it, it is the change before the last.
+    409 if there is no earlier version; 400 if it does not fit the stored objects any more.
+    """
+    return answer
 
 
 @router.delete("/{kind}/{name}", summary="Delete one object", response_class=Response)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -25,6 +26,7 @@ from activityctl.api.sight import Sight
 from activityctl.domain.gitops.history import Origin
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.gitops.plan import Plan, Wanted
+from activityctl.domain.gitops.trigger_impact import impact_view
 from activityctl.domain.values.untrusted import escape_line
 from activityctl.errors import (
     ActivityctlError,
@@ -37,6 +39,11 @@ from activityctl.operations.gitops.credentials import with_credentials
 from activityctl.operations.gitops.json_form import applied_view, validation_view
 from activityctl.operations.gitops.load import load_manifests
 from activityctl.operations.gitops.plan import Planned, plan_of_files, wanted_of
+from activityctl.operations.gitops.plan_impact import (
+    EventRange,
+    compare_with_events,
+    event_range,
+)
 from activityctl.operations.gitops.saved_plan import SavedPlan, save
 from activityctl.operations.gitops.validate import validate
 from activityctl.ports import ManifestSource
@@ -44,6 +51,8 @@ from activityctl.wiring import Ports
 
 router = APIRouter(prefix="/manifests", tags=["manifests"])
 _LOG = logging.getLogger(__name__)
+_MOST_EVENTS: Final = 20_000
+"""With how many stored events a plan is compared; others are served meanwhile."""
 _TEXT: Final = """\
 apiVersion: activityctl/v1
 kind: Calendar
@@ -127,7 +136,10 @@ async def _planned(request: Request, manifests: ManifestSet, wanted: Wanted) -> 
     """Return the plan, with the secrets and keys that this machine has or lacks."""
     ports: Ports = request.app.state.ports
     now = await ports.workers.server_time()
-    planned = await plan_of_files(manifests, wanted, ports.catalog, ports.run_lists, lambda: now)
+    with wiring.evaluating():
+        planned = await plan_of_files(
+            manifests, wanted, ports.catalog, ports.run_lists, lambda: now
+        )
     return await asyncio.to_thread(_with_credentials, request, planned, manifests)
 
 
@@ -146,19 +158,36 @@ async def _plan(
     caller: Known,
     given: Given,
     *,
+    since: Annotated[
+        str | None, Query(description="compare changed event triggers with stored events: `7d`")
+    ] = None,
+    until: str | None = None,
     is_saved: Annotated[
         bool, Query(alias="save", description="return a plan that `apply` takes as its body")
     ] = False,
 ) -> Response:
-    Sight(request.app.state.ports, caller).require_plans()
+    sight = Sight(request.app.state.ports, caller)
+    sight.require_plans()
+    events = event_range(since, until, datetime.now(UTC))
+    if events is not None:
+        sight.require_all("events")
     async with sent_manifests(request) as sent:
         manifests, wanted = await _loaded(request, sent, given, may_be_empty=given.prune)
         planned = await _planned(request, manifests, wanted)
+    if events is not None:
+        planned = await _compared(request.app.state.ports, planned, events)
     tag = {"ETag": f'"{planned.fingerprint}"'}
     if is_saved:
         text = save(planned, wanted, given.source_commit)
         return Response(text, 200, tag, media_type="application/json")
     return json_response(planned.view, headers=tag)
+
+
+async def _compared(ports: Ports, planned: Planned, events: EventRange) -> Planned:
+    impact = await compare_with_events(
+        ports.archive, planned.plan, planned.present, events, most=_MOST_EVENTS
+    )
+    return replace(planned, view={**planned.view, "againstEvents": impact_view(impact)})
 
 
 @router.post(
@@ -213,9 +242,10 @@ async def _store(
     try:
         # One at a time: each holds a connection while it waits for the lock of the catalog.
         async with request.app.state.changes:
-            return await store(
-                manifests, wanted, ports.catalog, clock, origin, made_against=made_against
-            )
+            with wiring.evaluating():
+                return await store(
+                    manifests, wanted, ports.catalog, clock, origin, made_against=made_against
+                )
     except OutdatedPlanError as error:
         if saved is None:
             raise outdated(error) from error

@@ -1,13 +1,12 @@
 """Print tables, JSON, YAML, log lines and errors, with control characters made visible."""
 
 import json
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from activityctl.domain.values.ci_commands import CI_MARK, defused, has_ci_command
+from activityctl.domain.values.ci_commands import CI_MARK, defused
 from activityctl.domain.values.json_form import View, list_view, problem_view
 from activityctl.domain.values.untrusted import escape_controls, escape_line
 from activityctl.errors import (
@@ -73,11 +72,6 @@ _LEAST_WIDTH: Final = 8
 """No column is made narrower than this to fit a terminal."""
 GAP: Final = 2
 
-_ODD_WORDS: Final = frozenset({"yes", "no", "on", "off", "true", "false", "null"})
-_ODD_NUMBER: Final = re.compile(
-    r"[-+]?(0[xXbBoO][0-9a-fA-F_]*|[.0-9][0-9_.:]*([eE][-+]?[0-9]*)?|\.(inf|Inf|INF|nan|NaN|NAN))"
-)
-
 
 def check_format(text: str, allowed: Sequence[str] = FORMATS) -> Any:
     """Return the output format; UsageError if the command does not have it."""
@@ -136,22 +130,9 @@ def name_of_view(kind: str, view: View) -> str:
 
 def to_yaml(value: object) -> str:
     """Return YAML in the given order; a string that looks like another type is quoted."""
-    import yaml
+    from activityctl import wiring
 
-    class Dumper(yaml.SafeDumper):
-        """Also quotes texts that our strict loader refuses as unusual numbers."""
-
-    def text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
-        is_odd = _ODD_NUMBER.fullmatch(value) or value.lower() in _ODD_WORDS
-        style = "'" if is_odd else None
-        style = '"' if has_ci_command(value) else style
-        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
-
-    Dumper.add_representer(str, text)
-    has_commands = has_ci_command(json.dumps(value, default=str))
-    width = float("inf") if has_commands else 100  # a folded line could begin with a command
-    text_of_all = yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=False, width=width)
-    return CI_MARK.sub(r"\\x23", text_of_all)  # only within quotes, see above
+    return wiring.to_yaml(value)
 
 
 def print_table(

@@ -1,9 +1,12 @@
 """The kinds of objects that commands list and describe, and the words that name them."""
 
 from collections.abc import Mapping
-from typing import Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from activityctl.errors import UsageError
+
+if TYPE_CHECKING:
+    from activityctl.domain.gitops.plan import Kind as ManifestKind
 
 Kind = Literal[
     "definitions",
@@ -63,6 +66,13 @@ SHORT_FORMS: Final[Mapping[str, Kind]] = {
     "applysets": "sets",
 }
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+MANIFEST_KINDS: Final[Mapping[Kind, "ManifestKind"]] = {
+    "definitions": "ActivityDefinition",
+    "subscriptions": "Subscription",
+    "calendars": "Calendar",
+    "sources": "EventSource",
+}
+"""The kind in a manifest of each kind of object that has a manifest."""
 
 _NAMED_BY: Final[Mapping[Kind, tuple[Kind, ...]]] = {
     "schedules": ("subscriptions",),
@@ -78,6 +88,16 @@ def kind_of(word: str) -> Kind:
     if kind is None:
         raise UsageError(f"unknown kind {word!r}", hint="kinds: " + ", ".join(KINDS))
     return kind
+
+
+def manifest_kind_of(word: str) -> "ManifestKind":
+    """Return the kind of manifest that the word means; UsageError for any other kind."""
+    kind = kind_of(word)
+    if kind not in MANIFEST_KINDS:
+        raise UsageError(
+            f"{kind} have no manifest", hint="use definition, subscription, calendar or source"
+        )
+    return MANIFEST_KINDS[kind]
 
 
 def known_kind(word: str) -> Kind | None:

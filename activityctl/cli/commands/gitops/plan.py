@@ -1,10 +1,9 @@
 """`activityctl plan`: show what apply would change."""
 
 import shlex
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
@@ -29,15 +28,13 @@ from activityctl.cli.render.progress import event_progress
 from activityctl.cli.session import Session, now
 from activityctl.domain.gitops.trigger_impact import impact_view
 from activityctl.domain.values.duration import format_duration, parse_duration
-from activityctl.domain.values.time_range import is_duration, parse_time_range
+from activityctl.domain.values.time_range import is_duration
 from activityctl.errors import RefusedError, UsageError, reason_of
 from activityctl.operations.gitops.plan import Planned, plan_of_files, wanted_of
-from activityctl.operations.gitops.plan_impact import compare_with_events
+from activityctl.operations.gitops.plan_impact import compare_with_events, event_range
 from activityctl.operations.gitops.saved_plan import save
 from activityctl.private_file import write_private
 from activityctl.wiring import Ports
-
-_SECOND: Final = timedelta(seconds=1)
 
 
 def plan(
@@ -90,7 +87,7 @@ def plan(
         unread=unread_objects(paths, recursive=recursive, prune=prune),
     )
     since = _replace_against_events(session, since, against_events)
-    events = _time_range(since, until)
+    events = event_range(since, until, now())
 
     async def work(ports: Ports) -> Planned:
         planned = await plan_of_files(manifests, wanted, ports.catalog, ports.run_lists, now)
@@ -99,13 +96,7 @@ def plan(
             return planned
         with event_progress(session) as show:
             impact = await compare_with_events(
-                ports.archive,
-                planned.plan,
-                planned.present,
-                events.span,
-                events.last - events.first,
-                events.last,
-                on_read=show,
+                ports.archive, planned.plan, planned.present, events, on_read=show
             )
         return replace(planned, view={**planned.view, "againstEvents": impact_view(impact)})
 
@@ -133,32 +124,6 @@ def plan(
         session.err.print(f"saved; to apply it: activityctl apply {out}")
     if detailed_exitcode and not planned.plan.is_empty:
         raise typer.Exit(2)
-
-
-@dataclass(frozen=True, slots=True)
-class _EventRange:
-    """The arrival times of the events to compare with."""
-
-    first: datetime
-    last: datetime
-    span: str
-    """The length of the range, for the JSON output."""
-
-
-def _time_range(since: str | None, until: str | None) -> _EventRange | None:
-    """Return the time range of the events; None without `--since`."""
-    at = now()
-    first, last = parse_time_range(since, until, at)
-    if first is None:
-        if until is not None:
-            raise UsageError("--until needs --since", hint="write for example --since 7d")
-        return None
-    if first > (last or at):
-        raise UsageError(f"--since {since} is in the future", hint="write 7d for seven days ago")
-    if last is None and since is not None and is_duration(span := since.removeprefix("-")):
-        return _EventRange(first, at, span)
-    seconds = ((last or at) - first) // _SECOND
-    return _EventRange(first, last or at, format_duration(seconds * _SECOND))
 
 
 def _replace_against_events(session: Session, since: str | None, age: str | None) -> str | None:

@@ -7,7 +7,7 @@ import pytest
 
 from activityctl.domain.gitops.trigger_impact import SHOWN_EVENTS, impact_view
 from activityctl.domain.values.json_form import View
-from activityctl.operations.gitops.plan_impact import compare_with_events
+from activityctl.operations.gitops.plan_impact import EventRange, compare_with_events
 
 PAID = {"type": "order.paid"}
 LARGE = {"type": "order.paid", "filter": "event.data.amount >= params.least"}
@@ -15,10 +15,8 @@ LARGE = {"type": "order.paid", "filter": "event.data.amount >= params.least"}
 
 async def compared(world: Any, wanted: Any, **more: Any) -> View:
     plan, present = await world.plan(wanted), await world.ports.catalog.present()
-    age = timedelta(days=7)
-    found = await compare_with_events(
-        world.ports.archive, plan, present, "7d", age, world.now, **more
-    )
+    events = EventRange(world.now - timedelta(days=7), world.now, "7d")
+    found = await compare_with_events(world.ports.archive, plan, present, events, **more)
     return impact_view(found)
 
 
