@@ -9,7 +9,7 @@ from activityctl.domain.values.log import LogEntry
 
 RECORD_BEGUN: Final = """
     lost AS (
-        UPDATE attempts a SET outcome = 'lost', ended_at = %(now)s FROM begun b
+        UPDATE attempts a SET outcome = 'lost', ended_at = b.attempt_at FROM begun b
         WHERE a.task_id = b.id AND a.number < b.attempts AND a.ended_at IS NULL),
     added AS (
         INSERT INTO attempts (task_id, number, worker, started_at, breaker, limit_name)
@@ -22,21 +22,25 @@ RECORD_BEGUN: Final = """
 
 # A call for the first instance of a lane goes on with the open one of the lane.
 # An attempt that is at work has an `attempt_at`. If the task still has one, that attempt is lost.
-BEGIN_ATTEMPT: Final = f"""
-    WITH begun AS (
-        UPDATE tasks t SET status = 'running', attempts = t.attempts + 1, worker = %(worker)s,
-            started_at = coalesce(t.started_at, %(now)s), attempt_at = %(now)s, reason = NULL,
-            lane = coalesce(%(lane)s, t.lane)
-        FROM tasks old JOIN runs r ON r.id = old.run_id
-        WHERE t.id = coalesce((SELECT o.id FROM tasks o WHERE o.lane = %(id)s
-                AND o.ended_at IS NULL ORDER BY o.index LIMIT 1), %(id)s)
-            AND old.id = t.id AND t.ended_at IS NULL AND r.status = 'running'
-            AND (%(lane)s::text IS NULL OR old.status = 'pending')
-        RETURNING {TASK_COLUMNS}, old.attempt_at AS lost_since,
+BEGIN_ATTEMPTS: Final = f"""
+    WITH asked AS MATERIALIZED (
+        SELECT a.*, coalesce((SELECT o.id FROM tasks o WHERE o.lane = a.id
+                AND o.ended_at IS NULL ORDER BY o.index LIMIT 1), a.id) AS task_id
+        FROM unnest(%(ids)s::text[], %(times)s::timestamptz[], %(workers)s::text[],
+            %(lanes)s::text[]) AS a(id, now, worker, lane)),
+    begun AS (
+        UPDATE tasks t SET status = 'running', attempts = t.attempts + 1, worker = a.worker,
+            started_at = coalesce(t.started_at, a.now), attempt_at = a.now, reason = NULL,
+            lane = coalesce(a.lane, t.lane)
+        FROM asked a JOIN tasks old ON old.id = a.task_id JOIN runs r ON r.id = old.run_id
+        WHERE t.id = a.task_id AND t.ended_at IS NULL AND r.status = 'running'
+            AND (a.lane IS NULL OR old.status = 'pending')
+        RETURNING {TASK_COLUMNS}, a.id AS asked_as, old.attempt_at AS lost_since,
             CASE WHEN old.attempt_at IS NOT NULL THEN old.worker END AS lost_worker),
     {RECORD_BEGUN}
     SELECT * FROM begun"""
-"""Takes `id`, `now`, `worker` and `lane`. Returns no row if the attempt may not begin."""
+"""Takes `ids`, `times`, `workers` and `lanes` of attempts. Returns no row for those that may not
+begin. If two of them mean the same task, only one begins."""
 
 _FAIL: Final = """
     WITH failed AS (

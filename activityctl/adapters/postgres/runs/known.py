@@ -1,6 +1,6 @@
 """What is known of a small run when an attempt of it begins, so that its end need not read it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from activityctl.adapters.postgres.database import Connection
@@ -20,25 +20,30 @@ _IS_SMALL: Final = f"""
     AND coalesce(pg_column_size(r.events), 0) + pg_column_size(r.context)
         + pg_column_size(r.params) + pg_column_size(r.state) + pg_column_size(r.payload)
         <= {_MOST_BYTES}"""
-SELECT_KNOWN_RUN: Final = f"""
+SELECT_KNOWN_RUNS: Final = f"""
     SELECT {RUN_COLUMNS}, r.xmin::text AS version FROM runs r
     JOIN subscriptions s ON s.id = r.subscription_id
-    WHERE r.id = (SELECT run_id FROM tasks WHERE id = %(id)s) AND {_IS_SMALL}"""
+    WHERE r.id IN (SELECT run_id FROM tasks WHERE id = ANY(%(reading)s)) AND {_IS_SMALL}"""
 SELECT_KNOWN_TASKS: Final = f"""
     SELECT {TASK_COLUMNS} FROM tasks t JOIN runs r ON r.id = t.run_id
-    WHERE r.id = (SELECT run_id FROM tasks WHERE id = %(id)s) AND {_IS_SMALL}
-    ORDER BY t.created_at, t.name, t.index"""
+    WHERE r.id IN (SELECT run_id FROM tasks WHERE id = ANY(%(reading)s)) AND {_IS_SMALL}
+    ORDER BY t.run_id, t.created_at, t.name, t.index"""
 # Every decision about a run writes its row, and then the row has another xmin. Else the cast fails,
 # and with it the transaction.
+# Several runs are not waited for: if one is locked, each is written by itself.
 _REQUIRE_UNCHANGED: Final = """
-    SELECT (CASE count(*) WHEN 1 THEN 'true' ELSE
-        'the run has changed meanwhile and is decided again: ' || %(id)s END)::boolean
-    FROM (SELECT FROM runs WHERE id = %(id)s AND xmin::text = %(version)s FOR UPDATE) AS same"""
+    SELECT (CASE count(*) WHEN %(count)s THEN 'true' ELSE
+        'the run has changed meanwhile and is decided again: ' || %(first)s END)::boolean
+    FROM (
+        SELECT FROM unnest(%(ids)s::text[], %(versions)s::text[]) AS k(id, version)
+        JOIN runs r ON r.id = k.id AND r.xmin::text = k.version
+        ORDER BY r.id FOR UPDATE OF r {skip}) AS same"""
 
-_REQUIRE_SUBSCRIPTION: Final = """
-    SELECT (CASE count(*) WHEN 1 THEN 'true' ELSE
-        'the subscription has changed meanwhile and is read again: ' || %(id)s END)::boolean
-    FROM subscriptions WHERE id = %(id)s AND xmin::text = %(version)s"""
+_REQUIRE_SUBSCRIPTIONS: Final = """
+    SELECT (CASE count(*) WHEN %(count)s THEN 'true' ELSE
+        'the subscription has changed meanwhile and is read again: ' || %(first)s END)::boolean
+    FROM unnest(%(ids)s::text[], %(versions)s::text[]) AS k(id, version)
+    JOIN subscriptions s ON s.id = k.id AND s.xmin::text = k.version"""
 
 
 def known_run(
@@ -55,13 +60,28 @@ def known_run(
     return KnownRun(state, row["version"])
 
 
-async def require_unchanged(connection: Connection, known: KnownRun) -> None:
-    """Let the transaction fail with an error of its data if the run has changed since."""
-    values = {"id": known.state.run.id, "version": known.version}
-    await connection.execute(_REQUIRE_UNCHANGED.encode(), values)
+async def require_unchanged(connection: Connection, known: Sequence[KnownRun]) -> None:
+    """Let the transaction fail with an error of its data if one of the runs has changed since."""
+    values = {
+        "ids": [each.state.run.id for each in known],
+        "versions": [each.version for each in known],
+        "count": len(known),
+        "first": known[0].state.run.id,
+    }
+    skip = "SKIP LOCKED" if len(known) > 1 else ""
+    await connection.execute(_REQUIRE_UNCHANGED.format(skip=skip).encode(), values)
 
 
-async def require_subscription(connection: Connection, subscription: str, version: str) -> None:
-    """Let the transaction fail with an error of its data if the subscription has changed since."""
-    values = {"id": subscription, "version": version}
-    await connection.execute(_REQUIRE_SUBSCRIPTION.encode(), values)
+async def require_subscriptions(
+    connection: Connection, versions: Sequence[tuple[str, str]]
+) -> None:
+    """Let the transaction fail with an error of its data if one of them has changed since."""
+    if not versions:
+        return
+    values = {
+        "ids": [owner for owner, _ in versions],
+        "versions": [version for _, version in versions],
+        "count": len(versions),
+        "first": versions[0][0],
+    }
+    await connection.execute(_REQUIRE_SUBSCRIPTIONS.encode(), values)

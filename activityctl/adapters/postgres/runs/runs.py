@@ -23,19 +23,12 @@ from activityctl.adapters.postgres.rows import (
 )
 from activityctl.adapters.postgres.runs.abandoning import abandon_run
 from activityctl.adapters.postgres.runs.attempts import (
-    BEGIN_ATTEMPT,
     fail_attempt,
     hold_task,
     release_attempt,
 )
-from activityctl.adapters.postgres.runs.changes import write_change, write_opened, write_outcome
-from activityctl.adapters.postgres.runs.known import (
-    SELECT_KNOWN_RUN,
-    SELECT_KNOWN_TASKS,
-    known_run,
-    require_subscription,
-    require_unchanged,
-)
+from activityctl.adapters.postgres.runs.changes import write_change, write_opened, write_outcomes
+from activityctl.adapters.postgres.runs.grouped import Begin, GroupedWrites, Opening
 from activityctl.adapters.postgres.runs.recent import recent_runs
 from activityctl.adapters.postgres.runs.replays import read_replayed
 from activityctl.adapters.postgres.runs.waits import lock_answers
@@ -108,6 +101,7 @@ class PostgresRunStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._specs: dict[str, DefinitionSpec] = {}
+        self._grouped = GroupedWrites(database, lambda: self._specs)
 
     async def admission_input(self, firing: FiringRef) -> AdmissionInput | None:
         """Return what admission needs; None when the subscription is unknown."""
@@ -167,11 +161,7 @@ class PostgresRunStore:
         if change.run.has_entered_gates:
             return await self._begin_let_in(values, change)
         try:
-            async with self._database.one_trip() as connection:
-                if version is not None:
-                    await require_subscription(connection, change.run.subscription_id, version)
-                await connection.execute(INSERT_RUN, values)
-                await write_opened(connection, change)
+            await self._grouped.open(Opening(values, change, version))
         except UniqueViolation:  # the run exists
             return await self._begin_let_in(values, change)
         except UnstorableError:
@@ -228,7 +218,7 @@ class PostgresRunStore:
             yield locked
             async with connection.committing():
                 for change in locked.saved:
-                    await write_outcome(connection, change)
+                    await write_outcomes(connection, [change])
 
     async def abandon(self, run_id: str, status: RunStatus, reason: str, now: datetime) -> bool:
         """End the run and its open tasks without reading their data; return whether it has ended.
@@ -248,29 +238,11 @@ class PostgresRunStore:
         lane: str | None = None,
     ) -> BegunAttempt | None:
         """Mark the task as running and count the attempt; None when it may not begin."""
-        values = {"id": task_id, "now": now, "worker": to_storable_text(worker), "lane": lane}
-        known = None
-        async with self._database.one_trip() as connection:
-            begun = await connection.execute(BEGIN_ATTEMPT.encode(), values)
-            if reads_run:
-                run = await connection.execute(SELECT_KNOWN_RUN.encode(), values)
-                tasks = await connection.execute(SELECT_KNOWN_TASKS.encode(), values)
-        row = await begun.fetchone()
-        if row is None:
-            return None
-        if reads_run:
-            known = known_run(await run.fetchone(), await tasks.fetchall(), self._specs)
-        return BegunAttempt(task_of(row), row["lost_worker"], row["lost_since"], known)
+        return await self._grouped.begin(Begin(task_id, now, worker, reads_run, lane))
 
     async def save_unchanged(self, known: KnownRun, change: RunChange) -> bool:
         """Write the change if nothing was decided about the run since; return whether it is."""
-        try:
-            async with self._database.one_trip() as connection:
-                await require_unchanged(connection, known)
-                await write_outcome(connection, change)
-        except UnstorableError:  # of the check, or of the data: then it fails again when locked
-            return False
-        return True
+        return await self._grouped.save_unchanged(known, change)
 
     async def fail_attempt(
         self, task_id: str, error: str, entry: LogEntry, code: str | None = None

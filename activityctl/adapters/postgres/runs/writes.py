@@ -40,19 +40,25 @@ INSERT_TASK: Final = """
         %(attempts)s, %(input)s, %(output)s, %(error)s, %(code)s, %(reason)s, %(created_at)s,
         %(started_at)s, %(ended_at)s, %(waits_until)s, %(lane)s, %(guard)s, %(idempotency_key)s)"""
 """Takes `task_values`. Raises UniqueViolation when the task exists; see INSERT_RUN."""
-UPDATE_TASK: Final = """
+UPDATE_TASKS: Final = """
     WITH changed AS (
-        UPDATE tasks SET status = %(status)s, output = %(output)s, error = %(error)s,
-            code = %(code)s, reason = %(reason)s, ended_at = %(ended_at)s, attempt_at = NULL,
-            started_at = coalesce(started_at, %(started_at)s), waits_until = %(waits_until)s,
-            completed_by = %(completed_by)s
-        WHERE id = %(id)s AND ended_at IS NULL
-        RETURNING id, status, ended_at, error, code)
+        UPDATE tasks t SET status = v.status, output = v.output, error = v.error, code = v.code,
+            reason = v.reason, ended_at = v.ended_at, attempt_at = NULL,
+            started_at = coalesce(t.started_at, v.started_at), waits_until = v.waits_until,
+            completed_by = v.completed_by
+        FROM unnest(%(id)s::text[], %(status)s::text[], %(output)s::jsonb[], %(error)s::text[],
+            %(code)s::text[], %(reason)s::text[], %(ended_at)s::timestamptz[],
+            %(started_at)s::timestamptz[], %(waits_until)s::timestamptz[],
+            %(completed_by)s::text[]) AS v(id, status, output, error, code, reason, ended_at,
+            started_at, waits_until, completed_by)
+        WHERE t.id = v.id AND t.ended_at IS NULL
+        RETURNING t.id, t.status, t.ended_at, t.error, t.code)
     UPDATE attempts a SET ended_at = c.ended_at, error = c.error, code = c.code,
         outcome = CASE WHEN c.status IN ('succeeded', 'failed') THEN c.status ELSE 'stopped' END
     FROM changed c
     WHERE a.task_id = c.id AND a.ended_at IS NULL AND c.ended_at IS NOT NULL"""
-"""Takes `task_values`. Ends the attempt too. Changes nothing if the task has ended."""
+"""Takes columns of `task_values`, each task once. Ends the attempts too. Changes no task that has
+ended."""
 
 
 def run_values(
