@@ -39,6 +39,8 @@ async def test_a_database_of_the_superuser_is_converted(servers: dict[str, str])
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(url.replace("second", "first"))
     with psycopg.connect(superuser_url, autocommit=True) as connection:
+        verifier = "SELECT rolpassword FROM pg_authid WHERE rolname = %s"
+        assert "$1:" in str(connection.execute(verifier, (role,)).fetchone())
         connection.execute(f"DROP DATABASE {name}".encode())
         connection.execute(f"DROP ROLE {role}".encode())
 
