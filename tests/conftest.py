@@ -17,10 +17,10 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from activityctl import wiring
-from activityctl.daemon.local.detached import start_detached
 from activityctl.daemon.local.embedded_postgres import OWNER, Cluster
 from activityctl.daemon.local.supervisor import stop_daemon
 from activityctl.settings import Secret, Settings
+from support import prepared_home
 from support.anvil import Anvil, AnvilMissingError, is_required, running_anvil
 from support.leftovers import end_workflows
 from support.logins import CHEAP_PASSWORDS, create_logins
@@ -91,18 +91,20 @@ def empty_config_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def shared_by_workers(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Name the folder that the workers of `-n` share."""
+    own = tmp_path_factory.getbasetemp()
+    prepared_home.keep_in(own.parent if hasattr(request.config, "workerinput") else own)
+
+
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Start Postgres and Temporal once; yield `database_url` and `temporal_address`."""
-    home = tmp_path_factory.mktemp("servers")
-    program = (
-        "import asyncio, os, pathlib;"
-        "from activityctl.daemon.local.supervisor import supervise, Hooks;"
-        "from activityctl import wiring;"
-        f"asyncio.run(supervise(pathlib.Path({str(home)!r}), [], "
-        "Hooks(migrate=lambda url: asyncio.to_thread(wiring.migrate, url)), os.environ))"
-    )
-    state = start_detached(home, [sys.executable, "-c", program], os.environ)
+    home = prepared_home.prepare(tmp_path_factory.mktemp("servers"))
+    state = prepared_home.start_servers(home)
     cluster = Cluster(home, state.ports["postgres"], {})
     _prepare_for_tests(cluster.superuser_url, state.addresses["database_url"])
     wiring.migrate(state.addresses["database_url"], roles_prefix="activityctl")

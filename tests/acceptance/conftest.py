@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from support.forked import COMMAND, run_command
+from support.prepared_home import prepare
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,7 +72,8 @@ def shell_at() -> type[Shell]:
 @pytest.fixture(scope="session")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     """A daemon with nothing applied, shared by the acceptance tests."""
-    shell = Shell(tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("work"))
+    home = prepare(tmp_path_factory.mktemp("home"))
+    shell = Shell(home, tmp_path_factory.mktemp("work"))
     shell("up", "-d")
     yield shell
     shell("down")

@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
+from support.prepared_home import prepare
 from support.waiting import until
 
 MANIFESTS = """\
@@ -223,7 +224,7 @@ def test_the_old_options_keep_their_meaning_with_a_warning(make: Callable[..., S
 @pytest.fixture
 def own(shell_at: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A daemon of this test, whose worker may be killed."""
-    shell = shell_at(tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("work"))
+    shell = shell_at(prepare(tmp_path_factory.mktemp("home")), tmp_path_factory.mktemp("work"))
     shell("up", "-d")
     yield shell
     shell("down")

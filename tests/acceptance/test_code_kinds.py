@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from support.prepared_home import prepare
+
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "tests" / "sample_strategies" / "sample_strategies.py"
 MANIFEST = """
@@ -69,7 +71,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def fresh(shell_at: Any, python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    shell = shell_at(tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("work"))
+    shell = shell_at(prepare(tmp_path_factory.mktemp("home")), tmp_path_factory.mktemp("work"))
     subprocess.run(
         [str(python), "-m", "activityctl", "up", "-d"],
         env=shell.environment,

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
+from support.prepared_home import prepare
 from support.waiting import until
 
 MANIFEST = """
@@ -55,7 +56,7 @@ def other() -> Iterator[int]:
 @pytest.fixture
 def own(shell_at: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A daemon of this module, whose Temporal its test kills."""
-    shell = shell_at(tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("work"))
+    shell = shell_at(prepare(tmp_path_factory.mktemp("home")), tmp_path_factory.mktemp("work"))
     (shell.folder / "knock.yaml").write_text(MANIFEST)
     shell("up", "-d", "-f", "knock.yaml")
     yield shell

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from activityctl.daemon.local.state import read_status
+from support.prepared_home import prepare
 
 
 def event(sender_id: str, **fields: Any) -> dict[str, Any]:
@@ -25,7 +26,7 @@ def lines(*events: Any) -> str:
 @pytest.fixture(scope="module")
 def lone(shell_at, tmp_path_factory) -> Iterator[Any]:
     """A daemon of this module, whose servers may be stopped."""
-    shell = shell_at(tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("work"))
+    shell = shell_at(prepare(tmp_path_factory.mktemp("home")), tmp_path_factory.mktemp("work"))
     shell("up", "-d")
     yield shell
     shell("down")

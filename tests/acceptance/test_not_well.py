@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from support.prepared_home import prepare
 from support.waiting import until
 
 COMPONENTS = ("postgres", "temporal", "worker", "api")
@@ -54,7 +55,7 @@ spec: {activity: breaks}
 @pytest.fixture(scope="module")
 def own(shell_at: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A daemon of this module, which its tests may freeze."""
-    shell = shell_at(tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("work"))
+    shell = shell_at(prepare(tmp_path_factory.mktemp("home")), tmp_path_factory.mktemp("work"))
     (shell.folder / "note.yaml").write_text(MANIFEST)
     shell("up", "-d", "-f", "note.yaml")
     yield shell

@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
+from support.prepared_home import prepare
 from support.waiting import until
 
 DEFINITION = """
@@ -116,7 +117,7 @@ time.sleep(600)
 @pytest.fixture(scope="module")
 def own(shell_at: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A daemon of this module, whose worker its tests kill."""
-    shell = shell_at(tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("work"))
+    shell = shell_at(prepare(tmp_path_factory.mktemp("home")), tmp_path_factory.mktemp("work"))
     script = shell.folder / "escaping.py"
     script.write_text(ESCAPING)
     command = f"{{argv: [{sys.executable}, {script}, {shell.folder}/number]}}"

@@ -18,6 +18,7 @@ from activityctl import wiring
 from activityctl.domain.values.log import LogEntry
 from activityctl.errors import UnreachableError
 from activityctl.settings import Secret, Settings
+from support.prepared_home import prepare
 from support.waiting import until
 
 MANIFEST = """
@@ -106,9 +107,9 @@ async def write_lines(own: Any, batches: int) -> int:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 def test_a_full_disk_for_logs_does_not_stop_the_daemon(own: Any, tmp_path: Path):
-    shell = type(own)(tmp_path / "full", own.folder)
+    shell = type(own)(prepare(tmp_path / "full"), own.folder)
     logs = shell.home / "logs"
-    logs.mkdir(mode=0o700, parents=True)
+    logs.mkdir(mode=0o700)
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "none", str(logs)], check=False
     )

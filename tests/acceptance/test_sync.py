@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from support.prepared_home import prepare
 from support.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -76,7 +77,7 @@ def synced(
     folder.mkdir()
     (folder / "note.yaml").write_text(DEFINITION)
     (folder / "one.yaml").write_text(subscription("one"))
-    shell = shell_at(tmp_path_factory.mktemp("home"), work)
+    shell = shell_at(prepare(tmp_path_factory.mktemp("home")), work)
     done = shell("up", "-d", "--sync", "definitions/")
     assert f"sync of {folder}: last applied" in done.stdout
     assert "2 created" in done.stdout

@@ -32,6 +32,7 @@ from activityctl.operations.gitops.apply import apply
 from activityctl.process_identity import find_process
 from activityctl.settings import load_settings
 from support.link import Link
+from support.prepared_home import prepare
 
 _Answer = TypeVar("_Answer")
 Row = Mapping[str, Any]
@@ -106,6 +107,8 @@ class Drill:
         self.chance = chance
 
     def up(self) -> None:
+        if not (self.home / "postgres").exists():
+            prepare(self.home)
         command = [sys.executable, "-m", "activityctl", "--home", str(self.home), "up"]
         start_detached(self.home, command, os.environ)
 
