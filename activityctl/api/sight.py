@@ -73,11 +73,11 @@ class Sight:
             )
 
     def require_applies(self) -> None:
-        """Raise NotAllowedError if the caller may not change manifests."""
-        if not self.caller.may_apply(None):
+        """Raise NotAllowedError if the caller may change no manifest at all."""
+        if not self.caller.may_apply_something:
             raise NotAllowedError(
-                "this token may not change every object",
-                hint="activityctl tokens create NAME --scope apply",
+                "this token may not apply manifests",
+                hint="activityctl tokens create NAME --scope apply:set=SET",
             )
 
     def require_validates(self) -> None:
@@ -85,13 +85,8 @@ class Sight:
         if not (self.caller.reads_all or self.caller.may_apply_something):
             raise NotAllowedError(
                 "this token may neither read nor apply manifests",
-                hint="activityctl tokens create NAME --scope apply",
+                hint="activityctl tokens create NAME --scope apply:set=SET",
             )
-
-    def require_plans(self) -> None:
-        """Raise NotAllowedError if the caller may not see what manifests would change."""
-        if not self.caller.reads_all:
-            self.require_applies()
 
     def require_all(self, kind: str) -> None:
         """Raise NotAllowedError if the caller may not read everything."""

@@ -13,13 +13,19 @@ from activityctl.api.identity import Known
 from activityctl.api.inputs import body_of, read_body
 from activityctl.api.object_tags import require_match, wanted_tag
 from activityctl.api.refusals import MethodNotAllowedError, NoSuchPathError
-from activityctl.api.sight import Sight, absent
+from activityctl.api.sight import absent
 from activityctl.domain.access.caller import Caller
 from activityctl.domain.gitops.history import Origin
 from activityctl.domain.gitops.plan import Plan
+from activityctl.domain.gitops.reach import Reach
 from activityctl.domain.values.json_form import list_view
 from activityctl.domain.values.model import Manifest
-from activityctl.errors import OutdatedPlanError
+from activityctl.errors import (
+    ActivityctlError,
+    AmbiguousError,
+    NotFoundError,
+    OutdatedPlanError,
+)
 from activityctl.operations.gitops.history import (
     Deletion,
     delete,
@@ -65,12 +71,6 @@ class RollbackBody(Manifest):
     )
 
 
-def _require_seen(caller: Caller, kind: Word, name: str) -> None:
-    """Raise NotFoundError if the caller may not see such objects."""
-    if not (caller.reads_all or caller.may_apply(None)):
-        raise absent(singular(kind), name)
-
-
 async def _delete(
     request: Request,
     kind: KnownWord,
@@ -83,27 +83,28 @@ async def _delete(
     ] = False,
 ) -> Response:
     ports: Ports = request.app.state.ports
-    sight = Sight(ports, caller)
-    _require_seen(caller, kind, name)
-    preview = await _preview(ports, kind, name)
+    reach = Reach(caller)
+    try:
+        preview = await preview_deletion(
+            ports.catalog, ports.register, ports.run_lists, MANIFEST_KINDS[kind], name, reach=reach
+        )
+    except (AmbiguousError, NotFoundError):
+        if reach.sees_all:
+            raise
+        raise absent(singular(kind), name) from None
+    except ActivityctlError:
+        async with recorded(request, caller, "delete", f"{singular(kind)}/{name}"):
+            raise
     if dry_run:
-        sight.require_applies()
         tag = {"ETag": f'"{preview.fingerprint}"'}
         return json_response(deletion_preview_view(preview), headers=tag)
     async with recorded(request, caller, "delete", f"{singular(kind)}/{preview.name}"):
-        sight.require_applies()
-        plan = await _deleted(request, kind, preview, Origin(actor=caller.name))
+        plan = await _deleted(request, kind, preview, caller)
     applied = await waiting.for_plan(ports, plan)
     return json_response(deletion_view(preview, applied))
 
 
-async def _preview(ports: Ports, kind: Word, name: str) -> Deletion:
-    return await preview_deletion(
-        ports.catalog, ports.register, ports.run_lists, MANIFEST_KINDS[kind], name
-    )
-
-
-async def _deleted(request: Request, kind: Word, preview: Deletion, origin: Origin) -> Plan:
+async def _deleted(request: Request, kind: Word, preview: Deletion, caller: Caller) -> Plan:
     """Delete the object if it has the tag of If-Match: its own, or that of the dry run."""
     ports: Ports = request.app.state.ports
     tag = wanted_tag(request)
@@ -118,8 +119,9 @@ async def _deleted(request: Request, kind: Word, preview: Deletion, origin: Orig
                 preview.kind,
                 preview.name,
                 clock,
-                origin,
+                Origin(actor=caller.name),
                 made_against=None if tag is None else preview.fingerprint,
+                reach=Reach(caller),
             )
         except OutdatedPlanError as error:
             raise outdated(error) from error
@@ -133,8 +135,9 @@ async def _history(
     limit: Annotated[int, Query(ge=1, le=1_000)] = 1_000,
 ) -> Response:
     ports: Ports = request.app.state.ports
-    _require_seen(caller, kind, name)
-    views = change_views(await history(ports.catalog, MANIFEST_KINDS[kind], name))
+    views = change_views(
+        await history(ports.catalog, MANIFEST_KINDS[kind], name, reach=Reach(caller))
+    )
     return tagged_response(request, list_view(views[:limit], has_more=len(views) > limit))
 
 
@@ -151,10 +154,8 @@ async def _roll_back(
     request: Request, kind: KnownWord, name: str, caller: Known, waiting: Waiting
 ) -> Response:
     ports: Ports = request.app.state.ports
-    sight = Sight(ports, caller)
-    _require_seen(caller, kind, name)
+    await history(ports.catalog, MANIFEST_KINDS[kind], name, reach=Reach(caller))
     async with recorded(request, caller, "rollback", f"{singular(kind)}/{name}") as details:
-        sight.require_applies()
         body = await read_body(request, RollbackBody)
         clock = await clock_of(ports)
         # One at a time: each holds a connection while it waits for the lock of the catalog.
@@ -168,6 +169,7 @@ async def _roll_back(
                     body.to,
                     clock,
                     Origin(actor=caller.name),
+                    reach=Reach(caller),
                 )
         details["to"] = body.to
     return json_response(applied_view(await waiting.for_plan(ports, plan)))

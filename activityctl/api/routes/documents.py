@@ -12,6 +12,7 @@ from activityctl.api.manifest_input import YAML
 from activityctl.api.sight import Sight
 from activityctl.domain.bodies.secret_texts import mask_literals
 from activityctl.domain.events.envelope_schema import ENVELOPE_SCHEMA
+from activityctl.domain.gitops.reach import Reach
 from activityctl.domain.manifests.explain import kind_named
 from activityctl.domain.manifests.schema import document_schema
 from activityctl.domain.values.json_form import list_view
@@ -34,10 +35,11 @@ async def _export(
     label: Annotated[list[str], Query(description="`key=value`")] = [],
 ) -> Response:
     ports: Ports = request.app.state.ports
-    Sight(ports, caller).require_all("manifests")
+    Sight(ports, caller).require_validates()
     only = manifest_kind_of(kind) if kind else None
     selection = Selection(name=name, labels=parse_labels(label))
-    documents = [mask_literals(each) for each in await export(ports.catalog, selection, only)]
+    found = await export(ports.catalog, selection, only, reach=Reach(caller))
+    documents = [mask_literals(each) for each in found]
     if name is not None and not documents:
         raise NotFoundError(kind or "object", name)
     if request.headers.get("accept", "").partition(";")[0].strip().lower() not in YAML:

@@ -23,9 +23,11 @@ from activityctl.api.manifest_input import (
 )
 from activityctl.api.object_tags import wanted_tag
 from activityctl.api.sight import Sight
+from activityctl.domain.access.caller import Caller
 from activityctl.domain.gitops.history import Origin
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.gitops.plan import Plan, Wanted
+from activityctl.domain.gitops.reach import EVERYTHING, Reach
 from activityctl.domain.gitops.trigger_impact import impact_view
 from activityctl.domain.values.untrusted import escape_line
 from activityctl.errors import (
@@ -132,13 +134,15 @@ async def _loaded(
     return manifests, wanted_of(manifests, **options, unread=sent.unread)
 
 
-async def _planned(request: Request, manifests: ManifestSet, wanted: Wanted) -> Planned:
+async def _planned(
+    request: Request, manifests: ManifestSet, wanted: Wanted, reach: Reach
+) -> Planned:
     """Return the plan, with the secrets and keys that this machine has or lacks."""
     ports: Ports = request.app.state.ports
     now = await ports.workers.server_time()
     with wiring.evaluating():
         planned = await plan_of_files(
-            manifests, wanted, ports.catalog, ports.run_lists, lambda: now
+            manifests, wanted, ports.catalog, ports.run_lists, lambda: now, reach=reach
         )
     return await asyncio.to_thread(_with_credentials, request, planned, manifests)
 
@@ -167,13 +171,15 @@ async def _plan(
     ] = False,
 ) -> Response:
     sight = Sight(request.app.state.ports, caller)
-    sight.require_plans()
+    sight.require_validates()
     events = event_range(since, until, datetime.now(UTC))
     if events is not None:
         sight.require_all("events")
     async with sent_manifests(request) as sent:
         manifests, wanted = await _loaded(request, sent, given, may_be_empty=given.prune)
-        planned = await _planned(request, manifests, wanted)
+        may_apply = caller.may_apply(wanted.applyset) or not caller.reads_all
+        reach = Reach(caller) if may_apply else EVERYTHING
+        planned = await _planned(request, manifests, wanted, reach)
     if events is not None:
         planned = await _compared(request.app.state.ports, planned, events)
     tag = {"ETag": f'"{planned.fingerprint}"'}
@@ -213,7 +219,7 @@ async def _apply(
         sight.require_applies()
         async with sent_manifests(request) as sent:
             loaded = await _loaded(request, sent, given, may_be_empty=given.prune)
-            return json_response((await _planned(request, *loaded)).view)
+            return json_response((await _planned(request, *loaded, Reach(caller))).view)
     async with recorded(request, caller, "apply") as details:
         sight.require_applies()
         async with sent_manifests(request) as sent:
@@ -223,15 +229,15 @@ async def _apply(
             saved = sent.saved
             if saved is not None and saved.knows_commit:
                 origin = replace(origin, source_commit=saved.source_commit)
-        done = await _store(request, manifests, wanted, origin, saved)
+        done = await _store(request, caller, (manifests, wanted), origin, saved)
         details.update(audit_details(done))
     return json_response(applied_view(await waiting.for_plan(ports, done)))
 
 
 async def _store(
     request: Request,
-    manifests: ManifestSet,
-    wanted: Wanted,
+    caller: Caller,
+    what: tuple[ManifestSet, Wanted],
     origin: Origin,
     saved: SavedPlan | None,
 ) -> Plan:
@@ -244,7 +250,12 @@ async def _store(
         async with request.app.state.changes:
             with wiring.evaluating():
                 return await store(
-                    manifests, wanted, ports.catalog, clock, origin, made_against=made_against
+                    *what,
+                    ports.catalog,
+                    clock,
+                    origin,
+                    made_against=made_against,
+                    reach=Reach(caller),
                 )
     except OutdatedPlanError as error:
         if saved is None:

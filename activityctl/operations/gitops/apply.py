@@ -11,10 +11,11 @@ from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.gitops.plan import Plan, Present, Wanted
 from activityctl.domain.gitops.planning import plan_changes
+from activityctl.domain.gitops.reach import EVERYTHING, Reach, plan_within
 from activityctl.domain.gitops.renames import with_renames
-from activityctl.domain.gitops.set_checks import check_against
 from activityctl.domain.values.sync_errors import is_refusal
 from activityctl.errors import OutdatedPlanError
+from activityctl.operations.gitops.former_sets import require_former_sets
 from activityctl.ports import Catalog, ScheduleRegister, Workers
 
 _POLL: Final = 0.05
@@ -85,21 +86,23 @@ async def store(
     origin: Origin,
     *,
     made_against: str | None = None,
+    reach: Reach = EVERYTHING,
     on_write: Callable[[], None] = lambda: None,
 ) -> Plan:
     """Store what the manifests want, all or nothing, and return the plan that was carried out.
 
     `made_against` is the fingerprint of a reviewed plan: OutdatedPlanError if it does not fit any
-    more. Raises InvalidManifestsError or ConflictError before anything is changed.
+    more. Raises what `plan_within` raises before anything is changed. The returned plan is without
+    schedules that may not be seen.
     """
     async with catalog.changing():
         present = with_renames(wanted, await catalog.present())
-        check_against(manifests, present, wanted)
-        plan = plan_changes(wanted, present)
+        plan = plan_within(reach, manifests, wanted, present)
+        await require_former_sets(reach, plan, present, catalog)
         _require_fresh(plan, present, made_against)
         on_write()
         await catalog.write(plan, clock(), origin)
-    return plan
+    return reach.visible_plan(plan, present)
 
 
 async def apply_saved(

@@ -20,8 +20,8 @@ from activityctl.domain.gitops.plan import (
     live_document,
     live_source,
 )
-from activityctl.domain.gitops.planning import owner_of, plan_changes, plan_deletion
-from activityctl.domain.gitops.set_checks import check_against
+from activityctl.domain.gitops.planning import owner_of
+from activityctl.domain.gitops.reach import EVERYTHING, Reach, deletion_within, plan_within
 from activityctl.domain.manifests.calendar import DayCalendar
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.document import Document
@@ -43,9 +43,11 @@ _MOST: Final = 10_000
 """The most schedules, and open runs, of one subscription that are read."""
 
 
-async def history(catalog: Catalog, kind: Kind, name: str) -> list[PastChange]:
-    """Return every change of the object, newest first; NotFoundError when there is none."""
-    changes = await catalog.history(kind, name)
+async def history(
+    catalog: Catalog, kind: Kind, name: str, *, reach: Reach = EVERYTHING
+) -> list[PastChange]:
+    """Return the changes of the object, newest first; NotFoundError when there is none to see."""
+    changes = reach.visible_history(await catalog.history(kind, name))
     if not changes:
         raise NotFoundError(
             kind, name, hint="activityctl get definitions, subscriptions, calendars or sources"
@@ -60,6 +62,8 @@ async def roll_back(
     number: int | None,
     clock: Callable[[], datetime],
     origin: Origin,
+    *,
+    reach: Reach = EVERYTHING,
 ) -> Plan:
     """Restore an earlier version of an object, as a new change; also of a deleted object.
 
@@ -69,19 +73,19 @@ async def roll_back(
     old version no longer fits the live objects.
     """
     async with catalog.changing():
-        changes = await history(catalog, kind, name)
+        changes = await history(catalog, kind, name, reach=reach)
         _require_not_renamed(changes[0])
         manifests = _manifests(kind, name, _former_document(changes, kind, name, number))
         present = await catalog.present()
+        applyset = former_set(changes)
+        is_kept = applyset in present.applysets or not reach.may_change(None)
+        kept = applyset if is_kept else None
+        wanted = replace(manifests.wanted, applyset=kept, take_over=True)
         try:
-            check_against(manifests, present)
+            plan = plan_within(reach, manifests, wanted, present)
         except InvalidManifestsError as error:
             hint = await _rollback_hint(catalog, manifests, present, kind, name)
             raise InvalidManifestsError(error.problems, hint=hint) from error
-        applyset = former_set(changes)
-        kept = applyset if applyset in present.applysets else None
-        wanted = replace(manifests.wanted, applyset=kept, take_over=True)
-        plan = plan_changes(wanted, present)
         await catalog.write(plan, clock(), replace(origin, command="rollback"))
     return plan
 
@@ -162,10 +166,14 @@ def _manifests(kind: Kind, name: str, document: Document) -> ManifestSet:
 
 
 async def export(
-    catalog: Catalog, selection: Selection, kind: Kind | None = None
+    catalog: Catalog,
+    selection: Selection,
+    kind: Kind | None = None,
+    *,
+    reach: Reach = EVERYTHING,
 ) -> list[Document]:
     """Return the selected live objects as documents that can be applied unchanged."""
-    present = await catalog.present()
+    present = reach.visible(await catalog.present())
     calendars = [live_calendar(calendar) for _, calendar in sorted(present.calendars.items())]
     sources = [live_source(source) for _, source in sorted(present.sources.items())]
     definitions = [definition.document for _, definition in sorted(present.definitions.items())]
@@ -203,7 +211,13 @@ class Deletion:
 
 
 async def preview_deletion(
-    catalog: Catalog, register: ScheduleRegister, lists: RunLists, kind: Kind, reference: str
+    catalog: Catalog,
+    register: ScheduleRegister,
+    lists: RunLists,
+    kind: Kind,
+    reference: str,
+    *,
+    reach: Reach = EVERYTHING,
 ) -> Deletion:
     """Return what `delete` would do; `reference` is a name, or the id of a subscription.
 
@@ -214,7 +228,7 @@ async def preview_deletion(
         found = await catalog.find_subscription(reference)
         name, owned = found.name, Selection(subscription_id=found.id, limit=_MOST)
     present = await catalog.present()
-    made_against = fingerprint(plan_deletion(kind, name, present), present)
+    made_against = fingerprint(deletion_within(reach, kind, name, present), present)
     applyset = owner_of(kind, name, present)
     if owned is None:
         return Deletion(kind, name, applyset, (), (), made_against)
@@ -242,6 +256,7 @@ async def delete(
     origin: Origin,
     *,
     made_against: str | None = None,
+    reach: Reach = EVERYTHING,
     on_write: Callable[[], None] = lambda: None,
 ) -> Plan:
     """Delete one object with its schedules; its runs and logs are kept.
@@ -253,7 +268,7 @@ async def delete(
     """
     async with catalog.changing():
         present = await catalog.present()
-        plan = plan_deletion(kind, name, present)
+        plan = deletion_within(reach, kind, name, present)
         if made_against is not None and fingerprint(plan, present) != made_against:
             raise OutdatedPlanError(
                 f"{kind.lower()}/{name} has changed since the preview; nothing was deleted",

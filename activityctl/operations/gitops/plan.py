@@ -16,16 +16,16 @@ from activityctl.domain.gitops.plan import (
     live_document,
     live_source,
 )
-from activityctl.domain.gitops.planning import plan_changes
+from activityctl.domain.gitops.reach import EVERYTHING, Reach, plan_within
 from activityctl.domain.gitops.renames import with_renames
 from activityctl.domain.gitops.schedule_changes import plan_view, schedule_changes
-from activityctl.domain.gitops.set_checks import check_against
 from activityctl.domain.gitops.waiting import waiting_view
 from activityctl.domain.manifests.document import Document, aligned
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.model import NAME_PATTERN
 from activityctl.errors import UsageError
+from activityctl.operations.gitops.former_sets import require_former_sets
 from activityctl.ports import Catalog, RunLists
 
 
@@ -94,14 +94,16 @@ async def plan_of_files(
     catalog: Catalog,
     lists: RunLists,
     clock: Callable[[], datetime],
+    *,
+    reach: Reach = EVERYTHING,
 ) -> Planned:
     """Return what apply would do now; change nothing.
 
-    Raises what apply would raise: InvalidManifestsError, ConflictError.
+    Raises what `plan_within` raises. The view does not name subscriptions out of reach.
     """
     present = with_renames(wanted, await catalog.present())
-    check_against(manifests, present, wanted)
-    made = plan_changes(wanted, present)
+    made = plan_within(reach, manifests, wanted, present)
+    await require_former_sets(reach, made, present, catalog)
     changed = _changed_subscriptions(made, present)
     counts = await lists.open_counts()
     open_runs = {
@@ -111,7 +113,7 @@ async def plan_of_files(
     }
     waiting = waiting_view(made, present, await lists.waiting(), changed)
     view = plan_view(made, schedule_changes(made, present, clock()), open_runs, waiting)
-    return Planned(made, present, fingerprint(made, present), view)
+    return Planned(made, present, fingerprint(made, present), reach.visible_view(view, present))
 
 
 def _changed_subscriptions(made: Plan, present: Present) -> set[str]:
