@@ -62,6 +62,25 @@ class ReadBuffer:
         self.column += len(last_line.translate(None, _CONTINUATIONS))
         return taken
 
+    def take_line(self, blanks: bytes, limit: int) -> bytes | None:
+        """Consume the end of a line and the whole next one, and return that without its end.
+
+        Return None, and consume nothing, unless both are in memory, and the next line has at most
+        `limit` bytes and none of the blanks at its start and end. This is for the many plain
+        lines: `take` does more for each.
+        """
+        start = self.start + 1
+        end = self.text.find(_NEWLINE, start)
+        if self.text[self.start : start] != _NEWLINE or end <= start or end - start > limit:
+            return None
+        line = self.text[start:end]
+        if line[0] in blanks or line[-1] in blanks:
+            return None
+        self.start = end
+        self.line += 1
+        self.column = 1 + len(line)
+        return line
+
     def drop(self, mark: bytes) -> None:
         """Consume a mark, if it comes next, without counting it as a column."""
         if self.text.startswith(mark, self.start):

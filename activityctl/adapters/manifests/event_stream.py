@@ -95,8 +95,12 @@ class _EventSplitter:
     def lines(self) -> Iterator[RawEvent | InvalidEvent]:
         """Yield one event for each line; skip blank lines."""
         framing = LineFraming()
-        while self._buffer.skip_space():
+        buffer = self._buffer
+        while buffer.skip_space():
             yield self._cut(framing)
+            while line := buffer.take_line(_BLANKS, MAX_EVENT_BYTES):
+                self._number += 1
+                yield RawEvent(self._name, self._number, buffer.line, 1, line)
 
     def sequence(self) -> Iterator[RawEvent | InvalidEvent]:
         """Yield events that follow one another; each ends with its last bracket."""

@@ -137,7 +137,7 @@ def _check_depth(text: str, max_depth: int) -> None:
 
 
 def _check_escapes(text: str) -> None:
-    if not _UNWANTED_ESCAPE.search(text):
+    if "\\u" not in text or not _UNWANTED_ESCAPE.search(text):
         return
     for escape in _ESCAPE.finditer(text):
         if escape["nul"]:

@@ -137,9 +137,10 @@ class EmitReport:
     def count(self, result: Emitted) -> None:
         """Count an event; if it is refused, write why on stderr."""
         self.counts[result.outcome] += 1
-        self._added.update(result.filled)
-        if "id" in result.filled:
-            self._added_id = result.id or ""
+        if result.filled:
+            self._added.update(result.filled)
+            if "id" in result.filled:
+                self._added_id = result.id or ""
         if result.problem is not None:
             self._print_problem(result, result.problem)
 

@@ -96,7 +96,8 @@ class _Reader(Generic[Item]):
     def _put(self, item: Item) -> bool:
         """Add an item once there is room for it; return False if reading was stopped."""
         with self._room:
-            self._room.wait_for(lambda: self._is_stopped or not self._is_full)
+            if self._is_full:
+                self._room.wait_for(lambda: self._is_stopped or not self._is_full)
             if self._is_stopped:
                 return False
             self._waiting.append(item)

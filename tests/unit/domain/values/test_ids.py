@@ -1,4 +1,5 @@
 import math
+import uuid
 
 import pytest
 from hypothesis import given
@@ -25,6 +26,13 @@ def test_ids_have_not_changed_since_the_first_release():
     assert ids.firing_id(subscription, "manual", "manual/1") == FIRING
     assert ids.dead_letter_id(run) == LETTER
     assert ids.revision_id("digest", {"tasks": [{"name": "ä"}]}) == REVISION
+
+
+@given(PARTS, st.text("aé/\U0001f600"))
+def test_an_id_is_the_uuid_of_version_5_of_its_parts(source: str, sender_id: str):
+    root = uuid.uuid5(uuid.NAMESPACE_URL, "urn:activityctl")
+    name = "\x1f".join(("event", source, sender_id))
+    assert ids.event_id(source, sender_id) == str(uuid.uuid5(root, name))
 
 
 def test_ids_in_temporal_can_be_read():
