@@ -39,9 +39,13 @@ PROFILE_KEYS: Final = frozenset(
         "secrets_folder",
         "secrets_key_file",
         "secrets_hosts",
+        "server",
+        "server_certificate",
+        "server_insecure_http",
         "signer_address",
         "signer_certificate",
         "signer_token_ref",
+        "token_ref",
         "trusted_proxies",
     }
 )

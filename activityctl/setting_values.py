@@ -3,9 +3,10 @@
 import os
 import re
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from activityctl.errors import UsageError
 
@@ -13,6 +14,14 @@ Network = IPv4Network | IPv6Network
 Sourced = dict[str, tuple[Any, str]]
 """Values by setting, each with its source, such as `flag` or `profile prod`."""
 UNSET: Final = (None, "default")
+LOCAL_DAEMON: Final = "local daemon"
+"""The source of settings that were found in the home of the local daemon."""
+LOCAL_RIGHTS: Final = {
+    "allow_commands": "true",
+    "allow_http": "true",
+    "allowed_networks": "127.0.0.0/8,::1/128",
+}
+"""Settings of the local daemon's worker, unless the environment of `up` has other values."""
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OWN_VARIABLES: Final = ("ACTIVITYCTL_", "TEMPORAL_")
 _CIDRS: Final = "write CIDRs, such as 10.0.0.0/8"
@@ -58,6 +67,70 @@ def web_page(name: str, sourced: Sourced) -> str | None:
         hint = f"set {name} to an address such as https://temporal.example"
         raise _invalid(name, value, source, hint)
     return str(value).rstrip("/")
+
+
+def server_url(sourced: Sourced) -> str | None:
+    """Return the URL of an HTTP API without a slash at its end.
+
+    UsageError for what is no such URL, and for one without TLS on another machine, unless
+    `server_insecure_http` allows it.
+    """
+    value, source = sourced.get("server", UNSET)
+    if value is None:
+        return None
+    text = str(value).rstrip("/")
+    hint = "write its address, such as https://automations.example"
+    try:
+        url = urlsplit(text)
+        is_url = url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
+    except ValueError:
+        raise UsageError(f"server ({source}) is not the URL of an HTTP API", hint=hint) from None
+    if not is_url or "@" in url.netloc or url.query or url.fragment or not text.isprintable():
+        # The text may have a password, so it is not shown.
+        raise UsageError(f"server ({source}) is not the URL of an HTTP API", hint=hint)
+    is_clear = url.scheme == "http" and not _is_loopback(url.hostname or "")
+    if is_clear and not boolean("server_insecure_http", sourced):
+        raise UsageError(
+            f"server ({source}) is {text}, and the token would be sent without TLS",
+            hint="use https, or set server_insecure_http in a network that you trust",
+        )
+    return text
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def is_own_server(server: str | None, sourced: Sourced) -> bool:
+    """Return whether there is no other HTTP API than that of the local daemon."""
+    if server is None:
+        return True
+    own, source = sourced.get("api_url", UNSET)
+    return source == LOCAL_DAEMON and server.replace("//localhost:", "//127.0.0.1:") == own
+
+
+_RANKS: Final = ("profile", "environment", "flag")
+
+
+def without_outranked(sourced: Sourced) -> Sourced:
+    """Return the settings with a database or an HTTP API, of which the nearer source counts.
+
+    UsageError if both come from the same one.
+    """
+    if "server" not in sourced or "database_url" not in sourced:
+        return sourced
+    ranks = {name: _RANKS.index(sourced[name][1].split()[0]) for name in ("server", "database_url")}
+    if ranks["server"] == ranks["database_url"]:
+        raise UsageError(
+            f"server ({sourced['server'][1]}) and database_url ({sourced['database_url'][1]}) are "
+            "both set",
+            hint="set the one that commands are to use",
+        )
+    lower = min(ranks, key=lambda name: ranks[name])
+    return {name: value for name, value in sourced.items() if name != lower}
 
 
 def span(name: str, sourced: Sourced) -> timedelta:

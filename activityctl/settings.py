@@ -23,6 +23,8 @@ from activityctl.secret import (
     secrets_in,
 )
 from activityctl.setting_values import (
+    LOCAL_DAEMON,
+    LOCAL_RIGHTS,
     UNSET,
     Network,
     Sourced,
@@ -30,11 +32,14 @@ from activityctl.setting_values import (
     choice,
     file,
     folders,
+    is_own_server,
     networks,
     positive,
+    server_url,
     span,
     variables,
     web_page,
+    without_outranked,
 )
 
 __all__ = [
@@ -51,14 +56,6 @@ __all__ = [
 ]
 
 DAEMON_FILE: Final = "daemon.json"
-LOCAL_DAEMON: Final = "local daemon"
-"""The source of settings that were found in the home of the local daemon."""
-LOCAL_RIGHTS: Final = {
-    "allow_commands": "true",
-    "allow_http": "true",
-    "allowed_networks": "127.0.0.0/8,::1/128",
-}
-"""Settings of the local daemon's worker, unless the environment of `up` has other values."""
 ACTOR_VARIABLES: Final = ("ACTIVITYCTL_ACTOR", "GITHUB_ACTOR", "GITLAB_USER_LOGIN")
 _OTLP_VARIABLES: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 LOG_FORMATS: Final = ("text", "json")
@@ -107,7 +104,7 @@ class Settings:
     temporal_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Temporal's own `TEMPORAL_*` variables, and those that locate its temporal.toml."""
     uses_local_daemon: bool = True
-    """True if neither flag, environment nor profile gives a database."""
+    """True if flag, environment and profile give neither a database nor another's HTTP API."""
     allow_commands: bool = False
     """Whether the worker may run `command` tasks."""
     allow_http: bool = False
@@ -154,6 +151,14 @@ class Settings:
     """The certificate of that signer, or of who has signed it. None: those of the system."""
     signer_token_ref: SecretReference | None = None
     """The token that workers show to that signer."""
+    server: str | None = None
+    """The URL of the HTTP API that commands speak to. None: they speak to Postgres."""
+    token_ref: SecretReference | None = None
+    """The token for that API. None: that of the local daemon, if the URL is its own."""
+    server_certificate: str | None = None
+    """The certificate of that API, or of who has signed it. None: those of the system."""
+    server_insecure_http: bool = False
+    """Whether that API may be reached without TLS, also on another machine."""
     secret_variables: Mapping[str, Secret] = field(default_factory=dict, repr=False)
     """The secrets of the variables `ACTIVITYCTL_SECRET_*`, by the name of the secret."""
 
@@ -166,6 +171,7 @@ class Settings:
             self.temporal_payload_key_ref,
             self.temporal_former_payload_key_ref,
             self.signer_token_ref,
+            self.token_ref,
         )
         return tuple(reference for reference in found if reference is not None)
 
@@ -210,6 +216,8 @@ def load_settings(
     profile_name, sourced = merged_settings(given, env, home)
     merged = {key: value for key, (value, _) in sourced.items()}
     allowed_variables = variables("allowed_variables", sourced)
+    server = server_url(sourced)
+    has_own_database = sourced.get("database_url", UNSET)[1] in {UNSET[1], LOCAL_DAEMON}
     return Settings(
         home=home,
         profile=profile_name,
@@ -231,7 +239,7 @@ def load_settings(
             for key, value in env.items()
             if key.startswith("TEMPORAL_") or key in {"HOME", "XDG_CONFIG_HOME"}
         },
-        uses_local_daemon=sourced.get("database_url", UNSET)[1] in {UNSET[1], LOCAL_DAEMON},
+        uses_local_daemon=has_own_database and is_own_server(server, sourced),
         allow_commands=boolean("allow_commands", sourced),
         allow_http=boolean("allow_http", sourced),
         allowed_networks=networks("allowed_networks", sourced),
@@ -255,6 +263,10 @@ def load_settings(
         signer_address=merged.get("signer_address"),
         signer_certificate=merged.get("signer_certificate"),
         signer_token_ref=_reference("signer_token_ref", sourced, env),
+        server=server,
+        token_ref=_reference("token_ref", sourced, env),
+        server_certificate=merged.get("server_certificate"),
+        server_insecure_http=boolean("server_insecure_http", sourced),
         secret_variables={
             name: Secret(value)
             for variable, value in env.items()
@@ -280,6 +292,7 @@ def known_secrets(flags: Mapping[str, Any] | None = None) -> tuple[str, ...]:
 SECRET_ADDRESSES: Final = {
     "database_password_ref": "database_url",
     "temporal_api_key_ref": "temporal_address",
+    "token_ref": "server",
 }
 """The setting of the address that a secret is sent to."""
 _RESTART: Final = "restart the daemon: activityctl down, then activityctl up -d"
@@ -299,6 +312,7 @@ def merged_settings(
         **_from_environment(env),
         **{key: (value, "flag") for key, value in given.items()},
     }
+    merged = without_outranked(merged)
     if "database_url" in merged:
         return name, merged
     source = merged.get("temporal_address", UNSET)[1]

@@ -19,12 +19,16 @@ from activityctl.api.refusals import (
     TooManyRequestsError,
 )
 from activityctl.errors import ActivityctlError, InternalError
+from activityctl.version import VERSION
 
 _LOG = logging.getLogger(__name__)
 LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::\d{1,5})?")
-_FIXED_HEADERS: Final = [(b"x-content-type-options", b"nosniff")]
+_FIXED_HEADERS: Final = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-activityctl-version", VERSION.encode()),
+]
 
 
 class Gate:

@@ -1,10 +1,15 @@
 """ETag and If-Match of single objects: change one only if it is still as it was read."""
 
+import asyncio
+from contextlib import suppress
+
 from fastapi import Request
 
+from activityctl import wiring
 from activityctl.api.answers import tag_of
 from activityctl.api.refusals import PreconditionFailedError
 from activityctl.domain.values.json_form import API_VERSION, View
+from activityctl.errors import ActivityctlError
 from activityctl.operations.looking.describe import describe
 from activityctl.operations.looking.kinds import Kind, singular
 from activityctl.wiring import Ports
@@ -16,16 +21,20 @@ def wanted_tag(request: Request) -> str | None:
     return None if text == "*" else text.removeprefix("W/").strip('"')
 
 
-async def object_view(ports: Ports, kind: Kind, reference: str) -> View:
-    """Return the object as GET shows it."""
-    found = await describe(ports, kind, reference)
-    return {"apiVersion": API_VERSION, "kind": singular(kind), **found}
+async def object_view(request: Request, kind: Kind, reference: str, *, last: bool = False) -> View:
+    """Return the object as GET shows it, or the newest run of a subscription."""
+    ports: Ports = request.app.state.ports
+    found = await describe(ports, kind, reference, last=last)
+    with suppress(ActivityctlError):  # the server cannot read where its secrets are
+        settings = request.app.state.settings
+        found = await asyncio.to_thread(wiring.with_found_secrets, settings, found)
+    return {"apiVersion": API_VERSION, "kind": singular("runs" if last else kind), **found}
 
 
-async def require_match(request: Request, ports: Ports, kind: Kind, reference: str) -> None:
+async def require_match(request: Request, kind: Kind, reference: str) -> None:
     """Raise PreconditionFailedError if the object does not have the tag of If-Match."""
     tag = wanted_tag(request)
-    if tag is not None and tag_of(await object_view(ports, kind, reference)) != tag:
+    if tag is not None and tag_of(await object_view(request, kind, reference)) != tag:
         raise PreconditionFailedError(
             f"{singular(kind)}/{reference} has changed since it was read; nothing was changed",
             hint=f"GET /v1/{kind}/{reference}, and send its ETag in If-Match",

@@ -1,7 +1,7 @@
 """Streams of log entries: one connection to Postgres wakes all that follow a log."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
@@ -50,14 +50,23 @@ class Streams:
             follower.wake("")
 
     async def follow(
-        self, logbook: Logbook, wanted: LogFilter, after: Cursor | None, tail: int | None
+        self,
+        logbook: Logbook,
+        wanted: LogFilter,
+        after: Cursor,
+        ask_again: Callable[[], Awaitable[LogFilter]] | None = None,
     ) -> AsyncIterator[LogEntry | None]:
         """Yield the entries as they come, and None when there was none for a while."""
         entries: asyncio.Queue[LogEntry | None] = asyncio.Queue(_WAITING_ENTRIES)
 
         async def read() -> None:
             followed = follow_logs(
-                logbook, self, wanted, tail=tail, after=after, has_ended=lambda: self._is_stopping
+                logbook,
+                self,
+                wanted,
+                after=after,
+                has_ended=lambda: self._is_stopping,
+                ask_again=ask_again,
             )
             async for entry in followed:
                 await entries.put(entry)

@@ -1,18 +1,33 @@
 """Names for the shell to complete; an empty list if they cannot be read quickly."""
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from activityctl.domain.values.selection import Selection
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from activityctl.wiring import Ports
+
+
+def _ports() -> "AbstractAsyncContextManager[Ports]":
+    """Open the ports that the settings name."""
+    from activityctl import wiring
+    from activityctl.settings import load_settings
+
+    settings = load_settings()
+    if settings.server is not None:
+        return wiring.open_remote_ports(settings)
+    return wiring.open_ports(settings)
 
 
 def subscription_names(incomplete: str) -> list[str]:
     """Return the names of live subscriptions that begin with the text."""
-    from activityctl import wiring
     from activityctl.errors import ActivityctlError
-    from activityctl.settings import load_settings
 
     async def names() -> list[str]:
-        async with asyncio.timeout(2), wiring.open_ports(load_settings()) as ports:
+        async with asyncio.timeout(2), _ports() as ports:
             subscriptions = await ports.catalog.subscriptions(Selection(limit=1_000))
             return [
                 subscription.name
@@ -28,12 +43,10 @@ def subscription_names(incomplete: str) -> list[str]:
 
 def source_names(incomplete: str) -> list[str]:
     """Return the names of live event sources that begin with the text."""
-    from activityctl import wiring
     from activityctl.errors import ActivityctlError
-    from activityctl.settings import load_settings
 
     async def names() -> list[str]:
-        async with asyncio.timeout(2), wiring.open_ports(load_settings()) as ports:
+        async with asyncio.timeout(2), _ports() as ports:
             sources = await ports.catalog.listed_sources(Selection(limit=1_000))
             return [source.name for source, _ in sources if source.name.startswith(incomplete)]
 

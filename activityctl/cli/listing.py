@@ -101,7 +101,8 @@ async def watch_list(
 
     def tell(error: UnreachableError | None) -> None:
         waits = "waiting until it answers again (Ctrl-C ends this)"
-        answers = "Postgres answers again"
+        server = session.settings.server
+        answers = f"{'Postgres' if server is None else server} answers again"
         session.err.print(answers if error is None else f"{error.message}; {waits}")
 
     is_first = True

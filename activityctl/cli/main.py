@@ -233,6 +233,10 @@ def _root(
     home: Annotated[
         Path | None, typer.Option(help="Use the local daemon of this folder.", metavar="FOLDER")
     ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(help="Speak to this HTTP API in place of the database.", metavar="URL"),
+    ] = None,
     color: Annotated[
         str,
         typer.Option(
@@ -250,8 +254,10 @@ def _root(
 
     activityctl logs NAME --follow
     """
-    flags = {"profile": profile, "home": home}
-    context.obj = Session(flags, check_choice(color), command=context.invoked_subcommand)
+    flags = {"profile": profile, "home": home, "server": server}
+    session = Session(flags, check_choice(color), command=context.invoked_subcommand)
+    session.require_reach()
+    context.obj = session
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -12,15 +12,12 @@ from activityctl.cli.render.columns import columns_of
 from activityctl.cli.render.output import print_json, print_views
 from activityctl.cli.render.progress import progress_bar
 from activityctl.cli.session import Session
-from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.run import Run
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.plurals import count_noun
 from activityctl.domain.values.untrusted import escape_line
 from activityctl.operations.looking.kinds import Kind, singular
-from activityctl.operations.looking.read_ports import object_views
 from activityctl.operations.runs.many import Outcome, counts_text, outcome_view
-from activityctl.wiring import Ports
 
 _LISTED: Final = 50
 """So many objects are listed before the question; `--dry-run` lists all."""
@@ -95,12 +92,6 @@ def confirmed(
     if asks and not yes:
         require_yes(f"to {verb} {count}", f"{verb.capitalize()} {count}?")
     return True
-
-
-async def subscription_views(ports: Ports, chosen: Sequence[Subscription]) -> list[View]:
-    """Return the views of these subscriptions, as `get` lists them."""
-    views = object_views(ports)
-    return await views.subscription_views(chosen)
 
 
 @contextmanager

@@ -53,6 +53,19 @@ class Session:
             return hint
         return fitting_hint(hint, words, uses_local_daemon=is_local)
 
+    def require_reach(self) -> None:
+        """Raise UsageError for a command that does not work over HTTP, if that is what is set."""
+        from activityctl.cli.reach import REACHES, needs_database
+
+        if REACHES.get(self.command or "") != "database" or "--help" in sys.argv:
+            return
+        try:
+            server = load_settings(self.flags).server  # not kept: `up` changes what is found
+        except ActivityctlError:
+            return  # the command itself tells what is wrong with them
+        if server is not None:
+            raise needs_database(self.command or "this")
+
     def name_target(self) -> None:
         """Say once which servers a command changes, unless they are the local daemon's."""
         from activityctl.cli.target import CHANGING, target_text
@@ -122,7 +135,8 @@ class Session:
     ) -> Result:
         """Open the connections, do the work and close them; Ctrl-C cancels the work.
 
-        Work that holds a lock and queries meanwhile needs several connections.
+        If the settings name an HTTP API, the ports are those that it implements. Work that holds a
+        lock and queries meanwhile needs several connections.
         """
         from activityctl import wiring
 
@@ -133,6 +147,12 @@ class Session:
             async with wiring.open_ports(self.settings, pool_size=pool_size) as ports:
                 return await work(ports)
 
+        async def open_api_and_work() -> Result:
+            async with wiring.open_remote_ports(self.settings) as ports:
+                return await work(ports)
+
+        if self.settings.server is not None:
+            return asyncio.run(open_api_and_work())
         with wiring.evaluating():
             return asyncio.run(open_and_work())
 

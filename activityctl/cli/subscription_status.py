@@ -10,10 +10,9 @@ from activityctl.cli.many import (
     many_progress,
     print_outcomes,
     split_statuses,
-    subscription_views,
 )
-from activityctl.cli.server_time import server_clock
 from activityctl.cli.session import Session
+from activityctl.cli.verbs.choose import verbs_of
 from activityctl.domain.manifests.subscription import (
     OperatorStatus,
     Subscription,
@@ -23,7 +22,6 @@ from activityctl.domain.values.choice import Choice
 from activityctl.domain.values.json_form import View
 from activityctl.errors import UsageError
 from activityctl.operations.looking.choose import choose_subscriptions
-from activityctl.operations.runs.actions import change_status, log_status_change
 from activityctl.operations.runs.many import REFUSED, Outcome, act_on_each
 from activityctl.wiring import Ports
 
@@ -79,7 +77,8 @@ def change_statuses(
         allowed = (SubscriptionStatus.ACTIVE, SubscriptionStatus.PAUSED)
         found = await choose_subscriptions(ports.catalog, choice, allowed, (change.usual,))
         found = [each for each in found if (change.paused_for or "") in (each.pause_reason or "")]
-        return found, await subscription_views(ports, found) if asks or dry_run else []
+        shows = asks or dry_run
+        return found, await verbs_of(session, ports).subscription_views(found) if shows else []
 
     chosen, views = session.with_ports(read)
     options = {"dry_run": dry_run, "yes": yes, "asks": asks}
@@ -105,24 +104,12 @@ async def _act(
     *,
     is_single: bool,
 ) -> list[Outcome]:
-    clock = await server_clock(ports)
-    actor = session.origin.actor
+    verbs = verbs_of(session, ports)
 
     async def set_status(owner: Subscription) -> Outcome:
-        reason, catch_up = change.reason, change.catch_up
-        is_changed = await change_status(
-            ports.catalog, owner, change.status, clock(), reason=reason, catch_up=catch_up
+        is_changed = await verbs.change_status(
+            owner, change.status, change.reason, catch_up=change.catch_up
         )
-        if is_changed:
-            await log_status_change(
-                ports.logbook,
-                owner,
-                change.status,
-                clock(),
-                actor=actor,
-                reason=reason,
-                catch_up=catch_up,
-            )
         return Outcome(owner.id, owner.name, change.done if is_changed else "unchanged")
 
     if is_single:

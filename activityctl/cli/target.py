@@ -30,7 +30,10 @@ CHANGING: Final = frozenset(
 
 
 def target_text(sources: list[SettingSource]) -> str:
-    """Return the profile or variable that names the database, its host and its name."""
+    """Return the profile, variable or flag that names the HTTP API, or the database."""
+    server = next(source for source in sources if source.name == "server")
+    if server.value is not None:
+        return f"target: {server.source}, {server.value}"
     found = next(source for source in sources if source.name == "database_url")
     return f"target: {found.source}, {_database(str(found.value))}"
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from activityctl.cli.reachability import reaches_temporal
 from activityctl.cli.session import Session
 from activityctl.cli.told_waits import told_wait
+from activityctl.cli.verbs.choose import verbs_of
 from activityctl.domain.runs.run import Run
 from activityctl.domain.values.ids import RunId
 from activityctl.domain.values.plurals import count_noun
@@ -64,8 +64,9 @@ def wait_for_many(
         late = next((run_id for run_id in run_ids if run_id not in known), None)
         if late is None:
             return Waited(tuple(ended))
+        reaches_temporal = verbs_of(session, ports).reaches_temporal
         reason, better_hint = await obstacle_of(
-            ports.run_lists, ports.workers, late, lambda: reaches_temporal(session)
+            ports.run_lists, ports.workers, late, reaches_temporal
         )
         message = (
             f"{len(ended):,} of {count_noun(len(run_ids), 'run')} have ended; the others go on: "

@@ -1,9 +1,9 @@
 """Wait for the end of a run with the ports of a session."""
 
 from activityctl import wiring
-from activityctl.cli.reachability import reaches_temporal
 from activityctl.cli.session import Session
 from activityctl.cli.told_waits import told_wait
+from activityctl.cli.verbs.choose import verbs_of
 from activityctl.domain.runs.run import Run
 from activityctl.operations.runs.wait import wait_for_run
 
@@ -23,7 +23,7 @@ async def wait_for_run_in_session(
         ports.workers,
         run_id,
         timeout_seconds=seconds,
-        reaches_temporal=lambda: reaches_temporal(session),
+        reaches_temporal=verbs_of(session, ports).reaches_temporal,
         on_progress=lambda state: session.err.print(f"run/{run_id} {state}"),
     )
     return await told_wait(session, ports, waiting, f"run/{run_id} goes on by itself")

@@ -32,7 +32,7 @@ async def check_servers(settings: Settings) -> list[ComponentStatus]:
     )
     postgres = postgres.model_copy(update={"address": _address(settings)})
     temporal = temporal.model_copy(update={"address": settings.temporal_address})
-    return [postgres, temporal, *_workers(workers, knows=postgres.last_error is None)]
+    return [postgres, temporal, *worker_states(workers, knows=postgres.last_error is None)]
 
 
 def _address(settings: Settings) -> str | None:
@@ -55,7 +55,8 @@ async def _checked(name: str, check: Callable[[], Awaitable[None]]) -> Component
     return ComponentStatus(name=name, state=ComponentState.RUNNING)
 
 
-def _workers(alive: list[WorkerBeat], *, knows: bool) -> list[ComponentStatus]:
+def worker_states(alive: list[WorkerBeat], *, knows: bool = True) -> list[ComponentStatus]:
+    """Return the state of each living worker; one that says so if there is none."""
     if not alive:
         problem = "none is running" if knows else "unknown, because Postgres does not answer"
         return [ComponentStatus(name="worker", last_error=problem)]

@@ -31,7 +31,14 @@ from activityctl.wiring.ports import (
     Ports,
     open_ports,
 )
-from activityctl.wiring.secrets import open_keys, open_secrets, read_hosts, read_keystore
+from activityctl.wiring.remote import RemotePorts, open_remote_ports
+from activityctl.wiring.secrets import (
+    open_keys,
+    open_secrets,
+    read_hosts,
+    read_keystore,
+    with_found_secrets,
+)
 from activityctl.wiring.servers import (
     build_histories,
     build_schedule_client,
@@ -69,6 +76,7 @@ __all__ = [
     "CertificateFiles",
     "Executors",
     "Ports",
+    "RemotePorts",
     "ServerCertificate",
     "build_evaluators",
     "build_histories",
@@ -93,6 +101,7 @@ __all__ = [
     "open_keys",
     "open_local_signer",
     "open_ports",
+    "open_remote_ports",
     "open_secrets",
     "open_signer",
     "open_sources",
@@ -120,4 +129,5 @@ __all__ = [
     "unguarded_hook_client",
     "unprotected_connections",
     "verify_backup",
+    "with_found_secrets",
 ]

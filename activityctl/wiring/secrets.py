@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from activityctl.domain.values.json_form import View
 from activityctl.errors import UsageError
 from activityctl.settings import Settings
 
@@ -28,6 +29,15 @@ def open_secrets(
         _hosts(settings.secrets_hosts or ""),
     )
     return SecretStores(places, on_read=on_read)
+
+
+def with_found_secrets(settings: Settings, view: View) -> View:
+    """Return the view of a definition or subscription, with which of its secrets are here."""
+    if "secrets" not in view:
+        return view
+    known = {secret.name for secret in open_secrets(settings).known()}
+    secrets = [{"name": name, "isFoundHere": name in known} for name in view["secrets"]]
+    return {**view, "secrets": secrets}
 
 
 def open_keys(

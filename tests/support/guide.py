@@ -121,7 +121,8 @@ def commands_page() -> str:
         "This page lists every command with its options, as `--help` shows them.",
         "",
         "Every command takes, before its name: `--profile NAME` (a profile of the config file),",
-        "`--home FOLDER` (the local daemon's folder) and `--color auto|always|never`.",
+        "`--home FOLDER` (the local daemon's folder), `--server URL`",
+        "([Commands over HTTP](remote-commands.md)) and `--color auto|always|never`.",
     ]
     panels: dict[str, list[str]] = {}
     for name, (_, panel, _) in COMMANDS.items():

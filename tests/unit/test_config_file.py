@@ -169,6 +169,10 @@ def test_every_setting_has_a_source(path: Path, tmp_path: Path):
         "signer_address": (None, "default"),
         "signer_certificate": (None, "default"),
         "signer_token_ref": (None, "default"),
+        "server": (None, "default"),
+        "token_ref": (None, "default"),
+        "server_certificate": (None, "default"),
+        "server_insecure_http": (False, "default"),
     }
     flagged = setting_sources({"home": tmp_path, "profile": None}, environment)
     assert flagged[0].source == "flag --home"

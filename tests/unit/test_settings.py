@@ -89,6 +89,10 @@ GIVEN: dict[str, tuple[Any, str, Any]] = {
     "secrets_key_file": ("/a", "fd:3", "/c"),
     "signer_address": ("a:1", "b:1", "c:1"),
     "signer_token_ref": ("keyring:a/b", "env:B", "file:/c"),
+    "server": ("https://a", "https://b", "https://c"),
+    "token_ref": ("keyring:a/b", "env:B", "file:/c"),
+    "server_certificate": ("/a", "/b", "/c"),
+    "server_insecure_http": (True, "false", True),
     "secrets_hosts": ("a=a.example", "b=b.example", "c=c.example"),
 }
 """For each setting: a value for the profile, for the environment and for the flag."""
@@ -103,7 +107,7 @@ def shown(settings: Settings, key: str) -> Any:
 
 def expected(key: str, value: Any) -> Any:
     match key:
-        case "allow_commands" | "allow_http":
+        case "allow_commands" | "allow_http" | "server_insecure_http":
             return value in {True, "true", "1"}
         case "allowed_networks" | "trusted_proxies":
             return tuple(map(ip_network, [value] if isinstance(value, str) else value))
@@ -177,9 +181,6 @@ def test_a_home_that_is_no_folder_is_named(machine: Machine):
     with pytest.raises(InvalidInputError, match="home is not a folder") as caught:
         machine.load()
     assert caught.value.hint == "set ACTIVITYCTL_HOME or --home to a folder of your own"
-
-
-# ---- the local daemon
 
 
 def test_with_nothing_set_the_local_daemon_is_used(machine: Machine):

@@ -112,7 +112,7 @@ async def _deleted(request: Request, kind: Word, preview: Deletion, caller: Call
     # One at a time: each holds a connection while it waits for the lock of the catalog.
     async with request.app.state.changes:
         if tag != preview.fingerprint:
-            await require_match(request, ports, kind, preview.name)
+            await require_match(request, kind, preview.name)
         try:
             return await delete(
                 ports.catalog,
@@ -160,7 +160,7 @@ async def _roll_back(
         clock = await clock_of(ports)
         # One at a time: each holds a connection while it waits for the lock of the catalog.
         async with request.app.state.changes:
-            await require_match(request, ports, kind, name)
+            await require_match(request, kind, name)
             with wiring.evaluating():
                 plan = await roll_back(
                     ports.catalog,

@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, Final
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from activityctl import wiring
 from activityctl.api.answers import json_response
@@ -20,6 +21,7 @@ from activityctl.domain.events.input import InvalidEvent
 from activityctl.domain.events.json_form import emitted_view
 from activityctl.domain.events.stored_event import EmitOutcome
 from activityctl.domain.values.json_form import list_view, problem_view
+from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ActivityctlError, ConflictError, InvalidEventError, NotAllowedError
 from activityctl.operations.events.emit import CheckedEvent, checked_events, emit
 
@@ -74,8 +76,22 @@ _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-async def _stored(request: Request, caller: Known) -> Response:
+Filled = Annotated[
+    Literal["time"] | None,
+    Query(description="add the time to events without one; it is not part of what they say"),
+]
+
+
+def _fill_time(value: JsonValue) -> tuple[JsonValue, tuple[str, ...]]:
+    """Return the event with the present time if it has none."""
+    if not isinstance(value, dict) or value.get("time") is not None:
+        return value, ()
+    return {**value, "time": datetime.now(UTC).isoformat().replace("+00:00", "Z")}, ("time",)
+
+
+async def _stored(request: Request, caller: Known, fill: Filled = None) -> Response:
     given = EventInput(request.headers)
+    complete = fill_nothing if fill is None else _fill_time
     ports: wiring.Ports = request.app.state.ports
     intake: Intake = request.app.state.intake
     results: list[Emitted] = []
@@ -83,7 +99,7 @@ async def _stored(request: Request, caller: Known) -> Response:
         if not caller.may_emit_something:
             raise NotAllowedError("this token may not store events", hint=_NEEDS)
         async with intake.body(request, given.limit) as body:
-            offers = checked_events(given.events(body), fill_nothing)
+            offers = checked_events(given.events(body), complete)
             allowed = _allowed(caller, offers, is_batch=given.is_batch)
             async for batch in emit(ports.events, allowed):
                 results += batch

@@ -1,7 +1,9 @@
 """Logs: pages of the log of a subscription or of a run, by a cursor that loses nothing."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
@@ -12,14 +14,17 @@ from activityctl.api.answers import json_response
 from activityctl.api.identity import Known
 from activityctl.api.sight import Sight
 from activityctl.api.streams import Streams
-from activityctl.domain.values.json_form import list_view, log_view
+from activityctl.domain.values.json_form import View, list_view, log_view
 from activityctl.domain.values.log import Cursor, Level, LogEntry, LogFilter, parse_cursor
+from activityctl.domain.values.selection import parse_labels
 from activityctl.domain.values.time_range import parse_time_range
-from activityctl.errors import UsageError
+from activityctl.errors import NotFoundError, RefusedError, UsageError
+from activityctl.operations.runs.log_selection import LogSelection
 from activityctl.wiring import Ports
 
 router = APIRouter(tags=["logs"])
 _MOST: Final = 1_000
+_LONGEST: Final = 1_000_000
 _BEAT: Final = b": still here\n\n"
 """A comment, which says that the connection lives."""
 
@@ -38,7 +43,7 @@ def _filter(
 
 def _position(
     after: Annotated[str | None, Query(description="the cursor of the page before")] = None,
-    tail: Annotated[int | None, Query(ge=0, le=_MOST, description="the last entries")] = None,
+    tail: Annotated[int | None, Query(ge=0, le=_LONGEST, description="the last entries")] = None,
     limit: Annotated[int, Query(ge=1, le=_MOST)] = 100,
 ) -> tuple[Cursor | None, int | None, int]:
     """Return where the page begins, and its length."""
@@ -49,44 +54,64 @@ Filter = Annotated[LogFilter, Depends(_filter)]
 Position = Annotated[tuple[Cursor | None, int | None, int], Depends(_position)]
 
 
-async def _page(request: Request, wanted: LogFilter, name: str, position: Position) -> Response:
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """Whose log is read."""
+
+    wanted: LogFilter
+    names: dict[str, str]
+    """The names of the subscriptions, by id."""
+    ask_again: Callable[[], Awaitable[LogFilter]] | None = None
+    """Returns what is wanted from now on, and adds names."""
+
+
+async def _page(request: Request, log: _Log, position: Position) -> Response:
     ports: Ports = request.app.state.ports
     after, tail, limit = position
     if "text/event-stream" in request.headers.get("accept", ""):
-        return await _stream(request, wanted, name, after, tail)
+        return await _stream(request, log, after, tail)
     if after is None:
-        after = Cursor() if tail is None else await ports.logbook.tail(wanted, tail)
-    entries, cursor = await ports.logbook.page(wanted, after, limit=limit)
-    items = [{**log_view(entry), "subscription": name} for entry in entries]
+        after = Cursor() if tail is None else await ports.logbook.tail(log.wanted, tail)
+    entries, cursor = await ports.logbook.page(log.wanted, after, limit=limit)
+    items = [_view(entry, log) for entry in entries]
     view = list_view(items, has_more=len(entries) == limit)
     return json_response({**view, "metadata": {**view["metadata"], "cursor": str(cursor)}})
 
 
-async def _stream(
-    request: Request, wanted: LogFilter, name: str, after: Cursor | None, tail: int | None
-) -> Response:
-    """Return the entries as server-sent events; the id of each is its cursor."""
-    if wanted.until is not None:
+def _view(entry: LogEntry, log: _Log) -> View:
+    return {**log_view(entry), "subscription": log.names.get(entry.subscription_id)}
+
+
+async def _stream(request: Request, log: _Log, after: Cursor | None, tail: int | None) -> Response:
+    """Return the entries as server-sent events; the id of each is its cursor.
+
+    The id at the beginning is where the log begins, so that a client loses nothing that is written
+    while it connects again.
+    """
+    if log.wanted.until is not None:
         raise UsageError("a stream has no end, so it cannot have until")
     if (last := request.headers.get("last-event-id")) is not None:
         after, tail = parse_cursor(last), None
     streams: Streams = request.app.state.streams
     logbook = request.app.state.ports.logbook
-    await logbook.page(wanted, after or Cursor(), limit=1)  # a wrong pattern is told before
+    if after is None:
+        after = Cursor() if tail is None else await logbook.tail(log.wanted, tail)
+    start = after
+    await logbook.page(log.wanted, start, limit=1)  # a wrong pattern is told before
 
     async def events() -> AsyncIterator[bytes]:
         async with streams.place():
-            yield b": the log follows\n\n"
-            async for entry in streams.follow(logbook, wanted, after, tail):
-                yield _BEAT if entry is None else _event(entry, name)
+            yield f": the log follows\nid: {start}\n\n".encode()
+            async for entry in streams.follow(logbook, log.wanted, start, log.ask_again):
+                yield _BEAT if entry is None else _event(entry, log)
 
     streams.require_place()
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(events(), headers=headers, media_type="text/event-stream")
 
 
-def _event(entry: LogEntry, name: str) -> bytes:
-    data = json.dumps({**log_view(entry), "subscription": name})
+def _event(entry: LogEntry, log: _Log) -> bytes:
+    data = json.dumps(_view(entry, log))
     return f"id: {entry.cursor}\nevent: log\ndata: {data}\n\n".encode()
 
 
@@ -94,14 +119,55 @@ async def _of_subscription(
     request: Request, name: str, caller: Known, wanted: Filter, position: Position
 ) -> Response:
     owner = await Sight(request.app.state.ports, caller).subscription(name)
-    return await _page(request, wanted.of((owner.id,)), owner.name, position)
+    log = _Log(wanted.of((owner.id,)), {owner.id: owner.name})
+    return await _page(request, log, position)
 
 
 async def _of_run(
     request: Request, run_id: str, caller: Known, wanted: Filter, position: Position
 ) -> Response:
     run, owner = await Sight(request.app.state.ports, caller).run(run_id)
-    return await _page(request, wanted.of((owner.id,), run.id), owner.name, position)
+    log = _Log(wanted.of((owner.id,), run.id), {owner.id: owner.name})
+    return await _page(request, log, position)
+
+
+async def _of_several(  # one argument a parameter
+    request: Request,
+    caller: Known,
+    wanted: Filter,
+    position: Position,
+    subscription: Annotated[list[str], Query(description="a name or an id")] = [],
+    label: Annotated[list[str], Query(description="`key=value`")] = [],
+) -> Response:
+    ports: Ports = request.app.state.ports
+    sight = Sight(ports, caller)
+    if subscription and label:
+        raise UsageError("subscription and label cannot be combined")
+    if subscription:
+        owners = [await sight.subscription(each) for each in subscription]
+        names: dict[str, str] = {owner.id: owner.name for owner in owners}
+        return await _page(request, _Log(wanted.of(tuple(names)), names), position)
+    sight.require_all("logs")
+    selection, labels = LogSelection(ports.catalog, ports.run_lists), parse_labels(label)
+    known = dict((await selection.labelled(labels)).names)
+
+    async def ask_again() -> LogFilter:
+        with suppress(NotFoundError, RefusedError):
+            found = (await selection.labelled(labels)).names
+            known.update(found)
+            return wanted.of(tuple(found))
+        return wanted.of(tuple(known))
+
+    return await _page(request, _Log(wanted.of(tuple(known)), known, ask_again), position)
+
+
+@router.get("/logs", summary="Read the log of several subscriptions", response_class=Response)
+async def several_logs(answer: Annotated[Response, Depends(_of_several)]) -> Response:
+    """Return a page of the log of the named subscriptions, of those with labels, or of all.
+
+    As for one subscription. A stream also has what gets a label meanwhile.
+    """
+    return answer
 
 
 @router.get(

@@ -14,6 +14,7 @@ from activityctl.api.sight import Sight, absent
 from activityctl.domain.values.json_form import list_view
 from activityctl.domain.values.selection import Selection, parse_labels
 from activityctl.domain.values.time_range import parse_time_range
+from activityctl.errors import UsageError
 from activityctl.operations.looking.kinds import KINDS, Kind, known_kind, singular
 from activityctl.operations.looking.read_ports import object_views
 from activityctl.wiring import Ports
@@ -98,11 +99,19 @@ async def list_objects(answer: Annotated[Response, Depends(_list)]) -> Response:
     return answer
 
 
-async def _one(request: Request, kind: KnownKind, name: str, caller: Known) -> Response:
-    ports: Ports = request.app.state.ports
-    sight = Sight(ports, caller)
+async def _one(
+    request: Request,
+    kind: KnownKind,
+    name: str,
+    caller: Known,
+    *,
+    last: Annotated[bool, Query(description="of a subscription: its newest run")] = False,
+) -> Response:
+    sight = Sight(request.app.state.ports, caller)
+    if last and kind != "subscriptions":
+        raise UsageError("last is for a subscription")
     reference = await _seen(sight, kind, name)
-    return tagged_response(request, await object_view(ports, kind, reference))
+    return tagged_response(request, await object_view(request, kind, reference, last=last))
 
 
 async def _seen(sight: Sight, kind: Kind, name: str) -> str:

@@ -160,7 +160,7 @@ async def _next(
     trigger: str | None = None,
     since: str | None = None,
     until: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=1_000)] = 10,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 10,
 ) -> Response:
     ports: Ports = request.app.state.ports
     owner = await Sight(ports, caller).subscription(name)
@@ -178,7 +178,8 @@ async def _next(
     )
     firings, is_cut = merge_upcoming([found], limit)
     views = [occurrence_view(subscription, firing) for subscription, firing in firings]
-    return json_response({**list_view(views, has_more=is_cut), "notes": list(found.notes)})
+    notes = {"subscription": owner.name, "notes": list(found.notes)}
+    return json_response({**list_view(views, has_more=is_cut), **notes})
 
 
 @router.get("/{name}/next", summary="Show what fires next", response_class=Response)

@@ -5,13 +5,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from activityctl.cli.render.chain_text import print_chains
-from activityctl.domain.runs.metrics_snapshot import WAITS_TOO_LONG
+from activityctl.domain.runs.metrics_snapshot import SCHEDULE_STATUSES, WAITS_TOO_LONG
 from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.values.duration import format_duration
-from activityctl.domain.values.json_form import format_timestamp
+from activityctl.domain.values.json_form import View
 from activityctl.domain.values.plurals import count_noun
 from activityctl.domain.values.untrusted import escape_controls
-from activityctl.operations.looking.overview import Overview
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,47 +21,50 @@ _MOST_UNREADABLE: Final = 10
 _MOST_NAMED: Final = 3
 
 
-def print_overview(console: "Console", found: Overview) -> None:
+def print_overview(console: "Console", view: View) -> None:
     """Print the schedules by status, the work that waits, triggers that cannot be read, pauses."""
-    figures = found.figures
-    schedules = {name: count for name, count in figures.schedules.items() if count}
-    if figures.overdue_schedules:
-        schedules["overdue"] = figures.overdue_schedules
-    if schedules:
-        counts = ", ".join(f"{count} {name}" for name, count in schedules.items())
-        why = "; activityctl get schedules says why" if schedules.get("error") else ""
-        console.print(f"schedules: {counts}{why}")
-    if figures.restarts:
+    _print_schedules(console, view["schedules"])
+    firings, events = view["firings"], view["events"]
+    if (lag := timedelta(seconds=firings["lagSeconds"])) > WAITS_TOO_LONG:
         console.print(
-            f"schedules that had stopped and were restarted: {figures.restarts}, "
-            f"last at {format_timestamp(figures.restarted_at)}"
+            f"firings due and not started: {firings['due']}, the oldest for "
+            f"{_whole_seconds(lag)}; run activityctl doctor"
         )
-    if figures.due_lag > WAITS_TOO_LONG:
-        lag = _whole_seconds(figures.due_lag)
-        due = figures.firings.get("due", 0)
-        console.print(
-            f"firings due and not started: {due}, the oldest for {lag}; run activityctl doctor"
-        )
-    _print_failures(console, found)
-    _print_runs(console, figures.runs)
-    _print_letters(console, figures.dead_letters)
-    if figures.unrouted_events:
-        lag = _whole_seconds(figures.event_lag)
-        console.print(f"events not yet routed: {figures.unrouted_events}, the oldest for {lag}")
-    print_chains(console, found.chains)
-    for unread in found.unreadable[:_MOST_UNREADABLE]:
-        label = f"{unread.subscription}/{unread.trigger}"
+    _print_failures(console, view)
+    _print_runs(console, view["runs"])
+    _print_letters(console, view["deadLetters"]["bySubscription"])
+    if events["unrouted"]:
+        lag_text = _whole_seconds(timedelta(seconds=events["lagSeconds"]))
+        console.print(f"events not yet routed: {events['unrouted']}, the oldest for {lag_text}")
+    print_chains(console, view["chains"])
+    unreadable = events["unreadableTriggers"]
+    for unread in unreadable[:_MOST_UNREADABLE]:
+        label = f"{unread['subscription']}/{unread['trigger']}"
         console.print(
             escape_controls(
-                f"trigger {label} cannot be read, so no event starts it: {unread.reason}"
+                f"trigger {label} cannot be read, so no event starts it: {unread['reason']}"
             ).replace("\n", "\\n")
         )
-    if (rest := len(found.unreadable) - _MOST_UNREADABLE) > 0:
+    if (rest := len(unreadable) - _MOST_UNREADABLE) > 0:
         console.print(f"{rest:,} more triggers cannot be read; run activityctl get subscriptions")
-    for subscription in found.auto_paused:
-        since = format_timestamp(subscription.paused_at)
-        reason = escape_controls(subscription.pause_reason or "").replace("\n", "\\n")
-        console.print(f"paused after failures: {subscription.name} since {since}: {reason}")
+    for paused in view["autoPaused"]:
+        reason = escape_controls(paused["pauseReason"] or "").replace("\n", "\\n")
+        console.print(
+            f"paused after failures: {paused['name']} since {paused['pausedAt']}: {reason}"
+        )
+
+
+def _print_schedules(console: "Console", view: View) -> None:
+    counts = {name: view[name] for name in (*SCHEDULE_STATUSES, "overdue") if view[name]}
+    if counts:
+        listed = ", ".join(f"{count} {name}" for name, count in counts.items())
+        why = "; activityctl get schedules says why" if counts.get("error") else ""
+        console.print(f"schedules: {listed}{why}")
+    if view["restarts"]:
+        console.print(
+            f"schedules that had stopped and were restarted: {view['restarts']}, "
+            f"last at {view['lastRestartAt']}"
+        )
 
 
 def _print_runs(console: "Console", counts: Mapping[str, int]) -> None:
@@ -86,28 +88,27 @@ def _print_letters(console: "Console", open_letters: Mapping[str, int]) -> None:
     console.print(f"{letters}: {names}{more}; run activityctl dlq list")
 
 
-def _print_failures(console: "Console", found: Overview) -> None:
-    if (failing := found.failing) is not None:
-        since = format_timestamp(failing.since)
-        error = escape_controls(failing.last_error).replace("\n", "\\n")
-        firings = count_noun(failing.count, "firing", "firings")
+def _print_failures(console: "Console", view: View) -> None:
+    if (failing := view["firings"]["failing"]) is not None:
+        error = escape_controls(failing["lastError"]).replace("\n", "\\n")
+        firings = count_noun(failing["count"], "firing", "firings")
         console.print(
-            f"{firings} could not be started and will be tried again, since {since}: {error}"
+            f"{firings} could not be started and will be tried again, since {failing['since']}: "
+            f"{error}"
         )
-    if (stuck := found.stuck) is not None:
-        reason = escape_controls(stuck.last_reason).replace("\n", "\\n")
-        verb = "is" if stuck.count == 1 else "are"
+    if (stuck := view["stuckRuns"]) is not None:
+        reason = escape_controls(stuck["lastReason"]).replace("\n", "\\n")
+        verb = "is" if stuck["count"] == 1 else "are"
         console.print(
-            f"{count_noun(stuck.count, 'run', 'runs')} {verb} stuck since "
-            f"{format_timestamp(stuck.since)}, because this version cannot go on with the "
+            f"{count_noun(stuck['count'], 'run', 'runs')} {verb} stuck since "
+            f"{stuck['since']}, because this version cannot go on with the "
             f"workflow: {reason}; run a worker of the version that began it"
         )
-    for failed in found.troubles:
-        trouble = failed.trouble
-        error = escape_controls(trouble.error).replace("\n", "\\n")
+    for loop in view["workerLoops"]:
+        error = escape_controls(loop["lastError"]).replace("\n", "\\n")
         console.print(
-            f"worker {failed.worker}: loop {trouble.loop} fails since "
-            f"{format_timestamp(trouble.since)}, {trouble.failures} times: {error}"
+            f"worker {loop['worker']}: loop {loop['loop']} fails since {loop['since']}, "
+            f"{loop['failures']} times: {error}"
         )
 
 

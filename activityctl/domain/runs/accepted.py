@@ -14,7 +14,9 @@ from activityctl.domain.values.json_form import format_timestamp
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.selection import Selection
 
-WAITS_FOR_WORKER: Final = "accepted; waits for a worker"
+ACCEPTED: Final = "accepted; "
+"""How the reason of every firing begins that is no run yet."""
+WAITS_FOR_WORKER: Final = f"{ACCEPTED}waits for a worker"
 _CANCELLED: Final = "cancelled on request, before it started"
 
 
@@ -66,12 +68,12 @@ def _reason(accepted: AcceptedFiring, now: datetime) -> str:
     if accepted.is_dispatched:
         return WAITS_FOR_WORKER
     if accepted.fires_at is None:
-        return "accepted; waits for its turn in a backfill"
+        return f"{ACCEPTED}waits for its turn in a backfill"
     if accepted.error is not None and accepted.not_before is not None:
         again = format_timestamp(accepted.not_before)
-        return f"accepted; could not be started, next try at {again}: {accepted.error}"
+        return f"{ACCEPTED}could not be started, next try at {again}: {accepted.error}"
     if accepted.fires_at > now:
-        return f"accepted; waits until {format_timestamp(accepted.fires_at)}"
+        return f"{ACCEPTED}waits until {format_timestamp(accepted.fires_at)}"
     if accepted.is_ordered:
         return f"{WAITS_FOR_WORKER}, or for an earlier event with the same key"
     return WAITS_FOR_WORKER

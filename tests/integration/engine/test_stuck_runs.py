@@ -23,6 +23,7 @@ from activityctl.domain.runs.json_form import run_view
 from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.values import ids
 from activityctl.operations.looking.overview import overview
+from activityctl.operations.looking.overview_view import overview_view
 from activityctl.settings import Settings
 from activityctl.workflows.carrier import RunCarrier
 from activityctl.workflows.local_steps import LocalSteps
@@ -107,13 +108,15 @@ async def test_a_stuck_run_is_told_everywhere_and_can_be_cancelled(
         shown = Console(width=200, file=StringIO())
         print_overview(
             shown,
-            await overview(
-                ports.catalog,
-                ports.metrics,
-                ports.events,
-                ports.outbox,
-                ports.workers,
-                ports.stuck_runs,
+            overview_view(
+                await overview(
+                    ports.catalog,
+                    ports.metrics,
+                    ports.events,
+                    ports.outbox,
+                    ports.workers,
+                    ports.stuck_runs,
+                )
             ),
         )
         assert "1 run is stuck since" in shown.file.getvalue()  # type: ignore[attr-defined]

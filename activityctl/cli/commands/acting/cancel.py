@@ -24,8 +24,8 @@ from activityctl.cli.options import (
     Yes,
     output_option,
 )
-from activityctl.cli.server_time import server_clock
 from activityctl.cli.session import Session, now
+from activityctl.cli.verbs.choose import verbs_of
 from activityctl.cli.wait_for_many import wait_for_many
 from activityctl.cli.wait_for_run import wait_for_run_in_session
 from activityctl.domain.runs.json_form import run_view
@@ -34,7 +34,6 @@ from activityctl.domain.values.choice import Choice
 from activityctl.domain.values.selection import parse_labels
 from activityctl.domain.values.time_range import parse_moment, parse_seconds
 from activityctl.operations.looking.choose import choose_runs
-from activityctl.operations.runs.actions import cancel as request_cancellation
 from activityctl.operations.runs.many import REFUSED, Outcome, act_on_each
 from activityctl.wiring import Ports
 
@@ -111,8 +110,7 @@ def cancel(
 
 def _cancel_one(session: Session, run: Run, *, wait: bool, seconds: float) -> None:
     async def work(ports: Ports) -> Run:
-        clock = await server_clock(ports)
-        found = await request_cancellation(ports.runs, ports.run_lists, run.id, clock())
+        found = await verbs_of(session, ports).cancel(run.id)
         if not wait:
             return found
         session.set_interrupt_message(
@@ -126,10 +124,10 @@ def _cancel_one(session: Session, run: Run, *, wait: bool, seconds: float) -> No
 
 
 async def _cancel_each(session: Session, ports: Ports, chosen: list[Run]) -> list[Outcome]:
-    clock = await server_clock(ports)
+    verbs = verbs_of(session, ports)
 
     async def request(run: Run) -> Outcome:
-        found = await request_cancellation(ports.runs, ports.run_lists, run.id, clock())
+        found = await verbs.cancel(run.id)
         return Outcome(run.id, run.id, found.status.value if found.has_ended else "cancelling")
 
     with many_progress(session, "runs", "cancelled", "activityctl get runs") as show:

@@ -8,6 +8,7 @@ from activityctl import wiring
 from activityctl.cli.emit_flow import open_input, store_events
 from activityctl.cli.emit_options import DEFAULT_SOURCE, EventOptions
 from activityctl.cli.options import WAIT_FOR_RUNS, DryRun, Timeout, output_option
+from activityctl.cli.reach import needs_database
 from activityctl.cli.render.emit_dry_run import print_dry_run
 from activityctl.cli.render.output import Format, check_format
 from activityctl.cli.session import Session
@@ -96,6 +97,8 @@ def emit(
     attributes = {"type": type_, "source": source, "subject": subject, "id": id_, "time": time}
     options = EventOptions(attributes, data, extension or ())
     seconds = parse_seconds(timeout) if wait else None
+    if dry_run and session.settings.server is not None:
+        raise needs_database("emit --dry-run")
 
     async def read_triggers(ports: Ports) -> DryRunIndex:
         return DryRunIndex(await ports.catalog.present())

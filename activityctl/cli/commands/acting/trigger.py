@@ -16,18 +16,17 @@ from activityctl.cli.many import (
     many_progress,
     print_outcomes,
     split_statuses,
-    subscription_views,
 )
 from activityctl.cli.options import Timeout, Yes, output_option
 from activityctl.cli.render.output import print_json, print_run_end
-from activityctl.cli.server_time import server_clock
 from activityctl.cli.session import Session
+from activityctl.cli.verbs.choose import verbs_of
+from activityctl.cli.verbs.verbs import Verbs
 from activityctl.cli.wait_for_many import wait_for_many
 from activityctl.cli.wait_for_run import wait_for_run_in_session
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.runs.json_form import run_view
 from activityctl.domain.runs.run import Run, RunStatus
-from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
 from activityctl.domain.values.choice import Choice
 from activityctl.domain.values.json_form import View
@@ -37,7 +36,6 @@ from activityctl.domain.values.time_range import parse_seconds
 from activityctl.errors import InvalidInputError
 from activityctl.operations.looking.choose import choose_subscriptions
 from activityctl.operations.looking.kinds import name_of
-from activityctl.operations.runs.actions import trigger as request_run
 from activityctl.operations.runs.many import REFUSED, Outcome, act_on_each
 from activityctl.wiring import Ports
 
@@ -56,17 +54,9 @@ class _Request:
     wait: bool | None
     seconds: float
 
-    async def store(self, ports: Ports, owner: Subscription) -> FiringRequest:
+    async def store(self, verbs: Verbs, owner: Subscription) -> ids.RunId:
         """Store the firing; once this returns, it cannot be lost."""
-        return await request_run(
-            ports.catalog,
-            ports.outbox,
-            owner,
-            (await server_clock(ports))(),
-            trigger_name=self.trigger,
-            key=self.key,
-            payload=self.payload,
-        )
+        return await verbs.trigger(owner, self.trigger, self.key, self.payload)
 
 
 def trigger(
@@ -128,7 +118,8 @@ def trigger(
 
     async def read(ports: Ports) -> tuple[list[Subscription], list[View]]:
         found = await choose_subscriptions(ports.catalog, choice, _ALLOWED, _USUAL)
-        return found, await subscription_views(ports, found) if asks or dry_run else []
+        shows = asks or dry_run
+        return found, await verbs_of(session, ports).subscription_views(found) if shows else []
 
     if len(subscriptions) == 1 and not asks and not dry_run:
         choice.check("subscription")
@@ -162,7 +153,7 @@ def _trigger_one(session: Session, reference: str, request: _Request, shape: str
         owner = await ports.catalog.find_subscription(name_of(reference, "subscriptions"))
         hint = f"activityctl get runs -s {owner.name}"
         session.set_interrupt_message("it is not known whether the run is recorded", hint=hint)
-        run_id = (await request.store(ports, owner)).ref.run_id
+        run_id = await request.store(verbs_of(session, ports), owner)
         session.set_interrupt_message(
             f"run/{run_id} is recorded; the worker continues with it",
             hint=f"activityctl wait {run_id}",
@@ -190,8 +181,8 @@ async def _trigger_each(
     session: Session, ports: Ports, chosen: list[Subscription], request: _Request
 ) -> list[Outcome]:
     async def store(owner: Subscription) -> Outcome:
-        firing = await request.store(ports, owner)
-        return Outcome(owner.id, owner.name, "triggered", run=firing.ref.run_id)
+        run_id = await request.store(verbs_of(session, ports), owner)
+        return Outcome(owner.id, owner.name, "triggered", run=run_id)
 
     with many_progress(session, "subscriptions", "triggered", "activityctl get runs") as show:
         return await act_on_each(

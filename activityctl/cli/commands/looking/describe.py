@@ -4,14 +4,12 @@ from typing import Annotated
 
 import typer
 
-from activityctl import wiring
 from activityctl.cli.options import ListedKind, output_option, required_name
-from activityctl.cli.relayers import reading_relayers
 from activityctl.cli.render.output import check_format, print_json, to_yaml
 from activityctl.cli.session import Session
+from activityctl.cli.verbs.choose import verbs_of
 from activityctl.domain.values.json_form import API_VERSION, View
 from activityctl.errors import UsageError
-from activityctl.operations.looking.describe import describe as describe_object
 from activityctl.operations.looking.kinds import Kind, kind_and_name, singular
 from activityctl.wiring import Ports
 
@@ -73,15 +71,9 @@ def describe(
     reference = required_name(given)
 
     async def read(ports: Ports) -> View:
-        relayers = reading_relayers(session.settings, ports)
-        return await describe_object(ports, wanted, reference, last=last, relayers=relayers)
+        return await verbs_of(session, ports).describe(wanted, reference, last=last)
 
     view = {"apiVersion": API_VERSION, "kind": singular(shown), **session.with_ports(read)}
-    if "secrets" in view:
-        known = {secret.name for secret in wiring.open_secrets(session.settings).known()}
-        view["secrets"] = [
-            {"name": secret, "isFoundHere": secret in known} for secret in view["secrets"]
-        ]
     if shape == "json":
         print_json(session.out, view)
     elif shape == "yaml" or shown not in _PAGES:

@@ -17,16 +17,16 @@ from activityctl.cli.options import (
     Until,
     output_option,
 )
-from activityctl.cli.relayers import reading_relayers
 from activityctl.cli.render.output import FORMATS
 from activityctl.cli.render.view_path import CUSTOM
 from activityctl.cli.session import Session, now
+from activityctl.cli.verbs.choose import verbs_of
+from activityctl.cli.verbs.verbs import ListRequest
 from activityctl.domain.values.selection import Selection, parse_labels
 from activityctl.domain.values.time_range import parse_time_range
 from activityctl.operations.looking.filters import default_limit
 from activityctl.operations.looking.get import Page
 from activityctl.operations.looking.kinds import kind_and_name
-from activityctl.operations.looking.read_ports import object_views
 from activityctl.wiring import Ports
 
 
@@ -112,31 +112,24 @@ def get(
     most = default_limit(wanted) if limit is None else limit or None
     first, last = parse_time_range(since, until, now())
 
-    async def select(ports: Ports) -> Selection:
-        owner = await ports.catalog.find_subscription(subscription) if subscription else None
-        return Selection(
-            subscription_id=owner.id if owner else None,
-            run_id=(await ports.run_lists.find_run(run)).id if run else None,
-            statuses=split_statuses(status),
-            since=first,
-            until=last,
-            types=tuple(types),
-            sources=tuple(sources),
-            assignee=assignee,
-            labels=parse_labels(labels),
-            limit=most,
-        )
-
-    async def read(ports: Ports, selection: Selection) -> Page:
-        views = object_views(ports, reading_relayers(session.settings, ports))
-        return await views.page(wanted, reference, selection)
+    selection = Selection(
+        statuses=split_statuses(status),
+        since=first,
+        until=last,
+        types=tuple(types),
+        sources=tuple(sources),
+        assignee=assignee,
+        labels=parse_labels(labels),
+        limit=most,
+    )
+    request = ListRequest(wanted, reference, selection, subscription, run)
 
     async def list_once(ports: Ports) -> Page:
-        return await read(ports, await select(ports))
+        return await verbs_of(session, ports).page(request)
 
     async def follow(ports: Ports) -> None:
-        selection = await select(ports)
-        await watch_list(session, listing, lambda: read(ports, selection))
+        verbs = verbs_of(session, ports)
+        await watch_list(session, listing, lambda: verbs.page(request))
 
     if watch:
         session.with_ports(follow)

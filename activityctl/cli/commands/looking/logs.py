@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -14,13 +13,14 @@ from activityctl.cli.render.log_text import LogLines
 from activityctl.cli.render.output import check_format, print_json
 from activityctl.cli.session import Session, now
 from activityctl.cli.streams import output_has_failed, raise_if_reader_has_gone
+from activityctl.cli.verbs.choose import verbs_of
+from activityctl.cli.verbs.verbs import LogRequest, Watcher
 from activityctl.domain.values.json_form import list_view
 from activityctl.domain.values.log import LEVELS, Level, LogEntry, LogFilter
 from activityctl.domain.values.selection import parse_labels
 from activityctl.domain.values.time_range import parse_time_range
 from activityctl.domain.values.untrusted import escape_line
-from activityctl.errors import NotFoundError, UnreachableError, UsageError
-from activityctl.operations.runs.follow_logs import follow_logs, read_logs
+from activityctl.errors import UnreachableError, UsageError
 from activityctl.operations.runs.log_selection import LogOwners, LogSelection
 from activityctl.wiring import Ports
 
@@ -129,28 +129,14 @@ def logs(
         )
         names = dict(owners.names)
         lines = LogLines(names, shape)
-
-        async def ask_again() -> LogFilter:
-            """Return the filter with the subscriptions that have the labels now."""
-            with suppress(NotFoundError):
-                found = (await asked.owners(ports)).names
-                names.update(found)
-                return replace(wanted, subscription_ids=tuple(found))
-            return wanted
-
+        verbs = verbs_of(session, ports)
+        chosen = None if asked.references else parse_labels(labels)
+        request = LogRequest(wanted, names, chosen, tail)
         if follow:
-            followed = follow_logs(
-                ports.logbook,
-                ports.signals,
-                wanted,
-                tail=tail,
-                on_outage=lambda error: _tell_outage(session, error),
-                has_ended=_reader_has_gone,
-                ask_again=None if asked.references else ask_again,
-            )
-            await _print_each(session, followed, lines)
+            watcher = Watcher(lambda error: _tell_outage(session, error), _reader_has_gone)
+            await _print_each(session, verbs.follow_logs(request, watcher), lines)
             return
-        entries = read_logs(ports.logbook, wanted, tail=tail)
+        entries = verbs.read_logs(request)
         if shape == "json":
             print_json(session.out, list_view([lines.view(entry) async for entry in entries]))
         else:
@@ -190,7 +176,8 @@ def _reader_has_gone() -> bool:
 
 def _tell_outage(session: Session, error: UnreachableError | None) -> None:
     if error is None:
-        session.err.print("Postgres answers again; the log goes on after its last line")
+        who = "Postgres" if session.settings.server is None else session.settings.server
+        session.err.print(f"{who} answers again; the log goes on after its last line")
     else:
         session.err.print(f"{error.message}; waiting until it answers again (Ctrl-C ends this)")
 

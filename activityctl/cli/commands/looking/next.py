@@ -1,6 +1,5 @@
 """`activityctl next`: show the next firings of subscriptions."""
 
-from functools import partial
 from typing import Annotated, Final
 
 import typer
@@ -21,10 +20,11 @@ from activityctl.cli.references import subscription_reference
 from activityctl.cli.render.next_text import MOST_LISTED, print_upcoming
 from activityctl.cli.render.output import check_format
 from activityctl.cli.session import Session, now
+from activityctl.cli.verbs.choose import verbs_of
 from activityctl.domain.values.time_range import is_duration, parse_time_range
 from activityctl.errors import UsageError
 from activityctl.operations.gitops.load import load_manifests
-from activityctl.operations.looking.upcoming import TimeRange, upcoming, upcoming_of_files
+from activityctl.operations.looking.upcoming import TimeRange, upcoming_of_files
 
 _DEFAULT: Final = 10
 
@@ -87,10 +87,9 @@ def next(  # noqa: A001  # the command's name
     elif subscription is None:
         raise UsageError("name a subscription, or manifests with -f", hint="activityctl next SUB")
     else:
-        read = partial(upcoming, reference=subscription, time_range=time_range, now=at)
         firings = [
             session.with_ports(
-                lambda ports: read(ports.catalog, ports.register, ports.outbox, chains=ports.chains)
+                lambda ports: verbs_of(session, ports).upcoming(subscription, time_range)
             )
         ]
     print_upcoming(session.out, session.err, firings, time_range, shape)

@@ -12,6 +12,7 @@ from activityctl.cli.render.output import check_format, print_json
 from activityctl.cli.render.overview import print_overview
 from activityctl.cli.render.status_text import component_view, print_components, print_sync
 from activityctl.cli.session import Session
+from activityctl.cli.verbs.choose import verbs_of
 from activityctl.daemon.local.health_checks import check_health
 from activityctl.daemon.local.state import (
     ComponentState,
@@ -20,14 +21,12 @@ from activityctl.daemon.local.state import (
     read_status,
 )
 from activityctl.daemon.local.sync_status import SyncStatus, read_sync
-from activityctl.daemon.real_servers import check_servers
+from activityctl.daemon.real_servers import check_servers, worker_states
 from activityctl.domain.values.json_form import API_VERSION, View, format_timestamp
 from activityctl.errors import ActivityctlError, RefusedError, UnreachableError
-from activityctl.operations.looking.overview import Overview, overview
 from activityctl.operations.looking.overview_view import overview_view
 
 if TYPE_CHECKING:
-    from activityctl.operations.looking.overview import Overview
     from activityctl.wiring import Ports
 
 
@@ -47,8 +46,10 @@ def status(
     """
     session: Session = context.obj
     shape = check_format(output, ("text", "wide", "json"))
-    if not session.settings.uses_local_daemon:
-        _show_servers(session, shape)
+    settings = session.settings
+    if settings.server is not None or not settings.uses_local_daemon:
+        show = _show_servers if settings.server is None else _show_api
+        show(session, shape)
         return
     home = session.settings.home
     components, sync = read_status(home), read_sync(home)
@@ -99,6 +100,24 @@ def _show_servers(session: Session, shape: str) -> None:
         raise typer.Exit(1)
 
 
+def _show_api(session: Session, shape: str) -> None:
+    """Show the HTTP API that the settings name, its workers, and the overview that it gives."""
+
+    async def read(ports: "Ports") -> tuple[View, list[ComponentStatus]]:
+        view = await verbs_of(session, ports).status()
+        server = ComponentStatus(
+            name="server", state=ComponentState.RUNNING, address=session.settings.server
+        )
+        return view, [server, *worker_states(await ports.workers.alive())]
+
+    view, components = session.with_ports(read)
+    if shape == "json":
+        print_json(session.out, _view(components, None, view))
+    else:
+        print_components(session.out, components)
+        print_overview(session.out, view)
+
+
 def _require_schema(session: Session) -> None:
     """Raise SchemaMismatchError, whose hint mends it, if no worker can use the database."""
     from activityctl import wiring
@@ -113,14 +132,14 @@ def _require_schema(session: Session) -> None:
 
 
 def _view(
-    components: Sequence[ComponentStatus], sync: SyncStatus | None, overview: "Overview | None"
+    components: Sequence[ComponentStatus], sync: SyncStatus | None, overview: View | None
 ) -> View:
     return {
         "apiVersion": API_VERSION,
         "kind": "Status",
         "components": [component_view(part) for part in components],
         "sync": None if sync is None else _sync_view(sync),
-        **overview_view(overview),
+        **(overview_view(None) if overview is None else overview),
     }
 
 
@@ -136,20 +155,12 @@ def _sync_view(sync: SyncStatus) -> View:
 _SECONDS: Final = 3.0
 
 
-def read_overview(session: Session) -> Overview | None:
-    """Return the overview; None if Postgres does not answer within seconds."""
+def read_overview(session: Session) -> View | None:
+    """Return the view of the overview; None if Postgres does not answer within seconds."""
 
-    async def read(ports: "Ports") -> Overview:
+    async def read(ports: "Ports") -> View:
         async with asyncio.timeout(_SECONDS):
-            return await overview(
-                ports.catalog,
-                ports.metrics,
-                ports.events,
-                ports.outbox,
-                ports.workers,
-                ports.stuck_runs,
-                chains=ports.chains,
-            )
+            return await verbs_of(session, ports).status()
 
     try:
         return session.with_ports(read)

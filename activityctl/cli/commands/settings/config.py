@@ -90,6 +90,7 @@ def list_profiles(context: typer.Context, output: TextOrJson = "text") -> None:
         ("NAME", lambda row: row["name"]),
         ("DEFAULT", lambda row: "*" if row["isDefault"] else ""),
         ("DATABASE", lambda row: row["settings"].get("database_url")),
+        ("SERVER", lambda row: row["settings"].get("server")),
         ("TEMPORAL", lambda row: row["settings"].get("temporal_address")),
     )
     print_table(session.out, items, columns, empty="No profiles found.")
@@ -242,6 +243,23 @@ def add(
         str | None,
         typer.Option(help="Where the token for that signer is kept.", metavar="STORE:NAME"),
     ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            help="The HTTP API that commands speak to, in place of a database.", metavar="URL"
+        ),
+    ] = None,
+    token_ref: Annotated[
+        str | None,
+        typer.Option(help=f"Where the token for it is: {_REFERENCES}.", metavar="REF"),
+    ] = None,
+    server_certificate: Annotated[
+        str | None,
+        typer.Option(help="Its certificate, or that of who has signed it.", metavar="FILE"),
+    ] = None,
+    server_insecure_http: Annotated[
+        bool | None, typer.Option(help="Whether it may be on another machine without TLS.")
+    ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace the profile of this name if it exists.")
     ] = False,
@@ -286,10 +304,16 @@ def add(
         "signer_address": signer_address,
         "signer_certificate": signer_certificate,
         "signer_token_ref": signer_token_ref,
+        "server": server,
+        "token_ref": token_ref,
+        "server_certificate": server_certificate,
+        "server_insecure_http": server_insecure_http,
     }
     values = {key: value for key, value in given.items() if value is not None}
     if not values or url == "":
-        raise UsageError("the profile has no settings", hint="give at least --database-url")
+        raise UsageError(
+            "the profile has no settings", hint="give at least --database-url or --server"
+        )
     if url is not None:
         require_sound_url(url)
     _check_secrets(session, name, values, from_stdin=database_url == "-")

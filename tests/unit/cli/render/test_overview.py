@@ -11,6 +11,7 @@ from activityctl.domain.runs.worker import LoopTrouble
 from activityctl.operations.looking.overview import Overview, WorkerTrouble
 from activityctl.operations.looking.overview_view import (
     firings_view,
+    overview_view,
     stuck_view,
     troubles_view,
 )
@@ -18,7 +19,7 @@ from activityctl.ports import FailingFirings, StuckSummary
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 FOUND = Overview(
-    MetricsSnapshot(NOON, {}, {}, None, {}, 0, 0, None, {}, 1, 0),
+    MetricsSnapshot(NOON, {}, {}, None, {}, 0, 0, None, {}, 1, {}),
     (),
     failing=FailingFirings(2, NOON, "Temporal is\nbusy"),
     troubles=(WorkerTrouble("host pid 42", LoopTrouble("router", NOON, 3, "it broke")),),
@@ -28,7 +29,7 @@ FOUND = Overview(
 
 def test_the_text_names_the_firings_and_loops_that_fail():
     text = io.StringIO()
-    print_overview(Console(file=text, width=200), FOUND)
+    print_overview(Console(file=text, width=200), overview_view(FOUND))
     lines = text.getvalue().splitlines()
     assert (
         "2 firings could not be started and will be tried again, since "
@@ -41,7 +42,7 @@ def test_the_text_names_the_firings_and_loops_that_fail():
 
 def test_the_text_names_the_runs_that_are_stuck():
     text = io.StringIO()
-    print_overview(Console(file=text, width=300), FOUND)
+    print_overview(Console(file=text, width=300), overview_view(FOUND))
     assert (
         "1 run is stuck since 2026-03-02T12:00:00.000Z, because this version cannot go on with "
         "the workflow: [TMPRL1100] it does not fit; run a worker of the version that began it"

@@ -1,0 +1,127 @@
+"""Answers that are no success as errors: problem details, and what is no answer of ours."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+from activityctl.errors import (
+    ActivityctlError,
+    AmbiguousError,
+    ConflictError,
+    DestinationForbiddenError,
+    ExpressionBudgetError,
+    ExpressionError,
+    InternalError,
+    InvalidEventError,
+    InvalidInputError,
+    InvalidManifestsError,
+    NotAllowedError,
+    NotFoundError,
+    Problem,
+    RefusedError,
+    SchemaMismatchError,
+    UnreachableError,
+    UnstorableError,
+    UsageError,
+    WaitTimeoutError,
+)
+from activityctl.version import VERSION
+
+_KINDS: Final[Mapping[str, type[ActivityctlError]]] = {
+    kind.code: kind
+    for kind in (
+        *(AmbiguousError, ConflictError, DestinationForbiddenError, ExpressionBudgetError),
+        *(ExpressionError, InternalError, InvalidInputError, NotAllowedError, NotFoundError),
+        *(RefusedError, UnreachableError, UnstorableError, UsageError, WaitTimeoutError),
+    )
+}
+_OF_HTTP: Final[Mapping[str, type[ActivityctlError]]] = {
+    "foreign_origin": NotAllowedError,
+    "body_too_large": InvalidInputError,
+    "busy": UnreachableError,
+    "too_many_requests": UnreachableError,
+    "request_timeout": UnreachableError,
+    "no_key_store": RefusedError,
+}
+NO_PATH: Final = "there is nothing at this path"
+"""What the API says of a path that it does not have; an object that is absent has a name."""
+
+
+def error_of(status: int, problem: Mapping[str, Any], url: str) -> ActivityctlError:
+    """Return the error of problem details (RFC 9457), as the operation there has raised it."""
+    code, message = str(problem.get("code")), str(problem.get("detail"))
+    hint = problem.get("hint")
+    if status == HTTPStatus.UNAUTHORIZED:
+        return unauthorized(url)
+    if status == HTTPStatus.METHOD_NOT_ALLOWED or message == NO_PATH:
+        return UnreachableError(f"{url} does not know this request", hint=_VERSIONS)
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        request = problem.get("requestId")
+        return UnreachableError(
+            f"{url} has failed by a bug of its own",
+            hint=f"look into the log of the server for the request {request}",
+        )
+    if code == InvalidEventError.code:
+        field = problem.get("field") or ""
+        return InvalidEventError(str(field), message.removeprefix(f"{field}: "))
+    if code == InvalidManifestsError.code:
+        return InvalidManifestsError(problems_in(problem.get("findings") or ()), hint=str(hint))
+    kind = _KINDS.get(code) or _OF_HTTP.get(code) or UsageError
+    if status == HTTPStatus.SERVICE_UNAVAILABLE and kind is RefusedError:
+        kind = SchemaMismatchError if code == RefusedError.code else RefusedError
+    return _made(kind, message, None if hint is None else str(hint))
+
+
+def problems_in(findings: Sequence[Mapping[str, Any]]) -> list[Problem]:
+    """Return the findings about manifests."""
+    return [
+        Problem(
+            each.get("file") or "",
+            each.get("line") or 0,
+            each.get("column") or 0,
+            each.get("path") or "",
+            str(each.get("message")),
+        )
+        for each in findings
+    ]
+
+
+def _made(kind: type[ActivityctlError], message: str, hint: str | None) -> ActivityctlError:
+    """Return an error of the kind, whose own constructor would build another message."""
+    error = kind.__new__(kind)
+    ActivityctlError.__init__(error, message, hint=hint)
+    return error
+
+
+def unauthorized(url: str) -> NotAllowedError:
+    """Return the error for a token that the server does not take, or for none."""
+    return NotAllowedError(
+        f"{url} does not accept the token",
+        hint="make one on its machine (activityctl tokens create NAME --scope SCOPE), and name "
+        "where it is kept: ACTIVITYCTL_TOKEN_REF=env:NAME, file:/PATH or keyring:SERVICE/ENTRY",
+    )
+
+
+def no_answer_of_ours(url: str, status: int, what: str) -> UnreachableError:
+    """Return the error for an answer that no server of ours gives."""
+    return UnreachableError(
+        f"{url} answers with the status {status} and {what}, so it is no HTTP API of activityctl",
+        hint="correct the address, or look at what stands before the server: "
+        "activityctl config show",
+    )
+
+
+def redirected(url: str, status: int) -> UnreachableError:
+    """Return the error for a redirect; it is not followed, because the token is for one host."""
+    return UnreachableError(
+        f"{url} answers with a redirect ({status}), which is not followed",
+        hint="set the address that the server itself has: activityctl config show",
+    )
+
+
+def other_version(version: str) -> str:
+    """Return what an error adds if the server has another version."""
+    return f"the server has the version {version}, and this is {VERSION}"
+
+
+_VERSIONS: Final = "use the version of the server here too: curl URL/healthz shows it"

@@ -1,0 +1,253 @@
+"""The verbs by the HTTP API: it decides and records, and answers with the same JSON."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from activityctl.adapters.remote.client import ApiClient
+from activityctl.adapters.remote.models import entry_of, moment_of, moment_or_none, run_of
+from activityctl.adapters.remote.stores import listed, params_of, segment
+from activityctl.cli.reach import needs_database
+from activityctl.cli.verbs.verbs import ListRequest, LogRequest, Watcher
+from activityctl.domain.manifests.subscription import (
+    OperatorStatus,
+    Subscription,
+    SubscriptionStatus,
+)
+from activityctl.domain.runs.run import Run
+from activityctl.domain.timing.preview import ExpectedOutcome, Occurrence
+from activityctl.domain.values.ids import RunId
+from activityctl.domain.values.json_form import View
+from activityctl.domain.values.log import LogEntry, LogFilter, parse_cursor
+from activityctl.domain.values.model import JsonValue
+from activityctl.errors import UnreachableError
+from activityctl.operations.looking.get import Page
+from activityctl.operations.looking.kinds import Kind
+from activityctl.operations.looking.upcoming import TimeRange, Upcoming
+
+_PAUSE: Final = 1.0
+"""Seconds between two tries to reach a server that does not answer."""
+_SHORT_PAUSE: Final = 0.2
+_ASKS_EVERY: Final = 1.0
+"""How often a follower asks whether it has ended."""
+_PAGE: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteVerbs:
+    """Sends each verb to the API."""
+
+    api: ApiClient
+
+    async def page(self, request: ListRequest) -> Page:
+        """Return the objects of a list; RefusedError if there are more than one answer has."""
+        if request.kind == "relayers":
+            raise needs_database("get relayers")
+        params = {
+            **params_of(request.selection),
+            "name": request.name,
+            "subscription": request.subscription,
+            "run": request.run,
+        }
+        limit = request.selection.limit
+        views, has_more = await listed(self.api, request.kind, params, limit)
+        return Page(views, has_more)
+
+    async def subscription_views(self, chosen: list[Subscription]) -> list[View]:
+        """Return the views of these subscriptions, as `get` lists them."""
+        views, _ = await listed(self.api, "subscriptions", {}, None)
+        by_id = {view["id"]: view for view in views}
+        return [by_id[each.id] for each in chosen if each.id in by_id]
+
+    async def describe(self, kind: Kind, reference: str, *, last: bool) -> View:
+        """Return an object with all that belongs to it; with `last` the last run of it."""
+        if kind == "relayers":
+            raise needs_database("describe relayer")
+        params = {"last": "true"} if last else None
+        view: View = await self.api.get(f"/v1/{kind}/{segment(reference)}", params)
+        return {key: value for key, value in view.items() if key not in {"apiVersion", "kind"}}
+
+    async def status(self) -> View:
+        """Return what is at work and what needs attention, as `status -o json` shows it."""
+        view: View = await self.api.get("/v1/status")
+        return view
+
+    async def upcoming(self, reference: str, time_range: TimeRange) -> Upcoming:
+        """Return the next firings of a subscription."""
+        answer = await self.api.get(
+            f"/v1/subscriptions/{segment(reference)}/next",
+            {
+                "trigger": time_range.trigger,
+                "since": _moment(time_range.first),
+                "until": None if time_range.last is None else _moment(time_range.last),
+                "limit": time_range.limit,
+            },
+        )
+        return Upcoming(
+            answer["subscription"],
+            tuple(map(_occurrence, answer["items"])),
+            tuple(answer["notes"]),
+            answer["metadata"]["hasMore"],
+        )
+
+    async def trigger(
+        self,
+        owner: Subscription,
+        trigger_name: str | None,
+        key: str | None,
+        payload: Mapping[str, JsonValue],
+    ) -> RunId:
+        """Store a request for a run; return its id. A repeat after a lost answer adds no second."""
+        answer = await self.api.post(
+            f"/v1/subscriptions/{segment(owner.id)}/trigger",
+            {"trigger": trigger_name, "payload": payload, "key": key},
+            key=str(uuid.uuid4()) if key is None else None,
+            is_harmless=True,
+        )
+        return RunId(answer["id"])
+
+    async def cancel(self, run_id: RunId) -> Run:
+        """Request the cancellation of a run."""
+        return run_of(await self.api.post(f"/v1/runs/{segment(run_id)}/cancel"))
+
+    async def change_status(
+        self, owner: Subscription, status: OperatorStatus, reason: str | None, *, catch_up: bool
+    ) -> bool:
+        """Pause or resume a subscription; return whether that changed it."""
+        is_pause = status is SubscriptionStatus.PAUSED
+        answer = await self.api.post(
+            f"/v1/subscriptions/{segment(owner.id)}/{'pause' if is_pause else 'resume'}",
+            {"reason": reason} if is_pause else {"catchUp": catch_up},
+        )
+        return bool(answer["outcome"] != "unchanged")
+
+    async def read_logs(self, request: LogRequest) -> AsyncIterator[LogEntry]:
+        """Yield the entries that are there, the oldest first, page by page."""
+        path, params = _log_path(request)
+        left, position = request.tail, {"tail": request.tail}
+        while left is None or left > 0:
+            most = _PAGE if left is None else min(left, _PAGE)
+            answer = await self.api.get(path, {**params, **position, "limit": most})
+            for item in answer["items"]:
+                yield _entry(request, item)
+            left = None if left is None else left - len(answer["items"])
+            if not answer["metadata"]["hasMore"]:
+                return
+            position = {"after": answer["metadata"]["cursor"]}
+
+    async def follow_logs(self, request: LogRequest, watcher: Watcher) -> AsyncIterator[LogEntry]:
+        """Yield the entries that are there and those that come, each exactly once.
+
+        After a fault it goes on after the last entry: the server tells the position of each.
+        """
+        path, params = _log_path(request)
+        follower = _Follower(self.api, path, {**params, "tail": request.tail})
+        is_out = False
+        while not watcher.has_ended():
+            try:
+                async with aclosing(follower.blocks(watcher)) as blocks:
+                    async for data in blocks:
+                        if is_out:
+                            is_out = False
+                            watcher.on_outage(None)
+                        if data is not None:
+                            yield _entry(request, data, follower.last_id)
+                await asyncio.sleep(_SHORT_PAUSE)  # the server stops, or is restarted
+            except UnreachableError as error:
+                if follower.last_id is None:
+                    raise
+                if not is_out:
+                    watcher.on_outage(error)
+                is_out = True
+                await asyncio.sleep(_PAUSE)
+
+    async def reaches_temporal(self) -> bool:
+        """Return True: how the worker reaches Temporal is not known here."""
+        return True
+
+
+class _Follower:
+    """One stream after the other, each from where the last one ended."""
+
+    def __init__(self, api: ApiClient, path: str, params: Mapping[str, Any]) -> None:
+        self.last_id: str | None = None
+        self._api = api
+        self._path = path
+        self._params = params
+
+    async def blocks(self, watcher: Watcher) -> AsyncGenerator[dict[str, Any] | None]:
+        """Yield the data of each event, and None for what only shows that the stream lives.
+
+        Ends when the server ends the stream, or when the watcher has ended.
+        """
+        async with self._api.stream(self._path, self._params, self.last_id) as lines:
+            waiting: asyncio.Task[str] | None = None
+            data = ""
+            try:
+                while not watcher.has_ended():
+                    waiting = waiting or asyncio.ensure_future(anext(lines))
+                    if not (await asyncio.wait({waiting}, timeout=_ASKS_EVERY))[0]:
+                        continue
+                    try:
+                        line = waiting.result()
+                    except StopAsyncIteration:
+                        return
+                    waiting = None
+                    name, _, value = line.partition(":")
+                    if name == "id":
+                        self.last_id = value.strip()
+                    elif name == "data":
+                        data += value.strip()
+                    elif not line:
+                        yield json.loads(data) if data else None
+                        data = ""
+            finally:
+                if waiting is not None:
+                    waiting.cancel()
+                    await asyncio.gather(waiting, return_exceptions=True)
+
+
+def _log_path(request: LogRequest) -> tuple[str, dict[str, Any]]:
+    """Return the path of the log, and which of its entries are wanted."""
+    wanted: LogFilter = request.wanted
+    params = {
+        "level": wanted.level,
+        "grep": wanted.text,
+        "task": wanted.task,
+        "since": None if wanted.since is None else _moment(wanted.since),
+        "until": None if wanted.until is None else _moment(wanted.until),
+    }
+    if wanted.run_id is not None:
+        return f"/v1/runs/{segment(wanted.run_id)}/logs", params
+    if request.labels is not None:
+        labels = [f"{key}={value}" for key, value in request.labels.items()]
+        return "/v1/logs", {**params, "label": labels}
+    if len(wanted.subscription_ids) == 1:
+        return f"/v1/subscriptions/{segment(wanted.subscription_ids[0])}/logs", params
+    return "/v1/logs", {**params, "subscription": wanted.subscription_ids}
+
+
+def _entry(request: LogRequest, item: Mapping[str, Any], cursor: str | None = None) -> LogEntry:
+    request.names.setdefault(item["subscriptionId"], item["subscription"])
+    return entry_of(item, None if cursor is None else parse_cursor(cursor))
+
+
+def _occurrence(view: Mapping[str, Any]) -> Occurrence:
+    return Occurrence(
+        view["trigger"],
+        moment_of(view["dueAt"]),
+        datetime.fromisoformat(view["localTime"]),
+        ExpectedOutcome.FIRES if view["firesAt"] else ExpectedOutcome.SKIPPED,
+        moment_or_none(view["firesAt"]),
+        view["note"],
+    )
+
+
+def _moment(moment: datetime) -> str:
+    """Return a time as the API reads it, to the microsecond."""
+    return moment.isoformat()

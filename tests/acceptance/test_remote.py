@@ -1,0 +1,128 @@
+"""The same commands by Postgres and by HTTP: the same bytes and the same exit codes."""
+
+import re
+import subprocess
+from typing import Any
+
+MANIFEST = """
+apiVersion: activityctl/v1
+kind: ActivityDefinition
+metadata: {name: remote-greeting}
+spec:
+  triggers:
+    - {name: daily, cron: {schedule: "0 3 * * *"}}
+    - {name: rung, event: {type: remote.rung}}
+  tasks:
+    - name: greet
+      when: trigger.name != "manual" || has(trigger.payload.name)
+      command: {argv: [echo, "hello ${ trigger.name }"]}
+---
+apiVersion: activityctl/v1
+kind: ActivityDefinition
+metadata: {name: remote-asking}
+spec:
+  triggers: [{name: daily, cron: {schedule: "0 4 * * *"}}]
+  tasks: [{name: ask, manual: {assignee: nobody, instructions: wait}}]
+---
+apiVersion: activityctl/v1
+kind: Subscription
+metadata: {name: remote-door, labels: {remote: "yes"}}
+spec: {activity: remote-greeting}
+---
+apiVersion: activityctl/v1
+kind: Subscription
+metadata: {name: remote-asker, labels: {remote: "yes"}}
+spec: {activity: remote-asking}
+"""
+RUN = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f-]{21}|\b[0-9a-f]{8}\b")
+AGE = re.compile(r"\b\d+[smhd]\b")
+LOOKING = (
+    "get subs -l remote=yes",
+    "get runs -s remote-door -o json",
+    "get runs -s remote-door --status nonsense",
+    "get def/remote-greeting -o yaml",
+    "get events --type remote.* --limit 1",
+    "get runs remote-nobody -o json",
+    "get runs -s remote-door --sort-by -took -o custom-columns=A:.trigger,B:.status",
+    "describe sub remote-door -o json",
+    "describe sub remote-door --last -o json",
+    "describe def remote-greeting -o json",
+    "logs remote-door --tail 2",
+    "logs remote-door remote-asker -o jsonl",
+    "logs -l remote=yes --level warning",
+    "logs remote-nobody",
+    "next remote-door -n 3",
+    "next remote-door --trigger nonsense",
+    "next remote-asker -o json --until +2d",
+    "trigger remote-door --key same --wait",
+    "trigger remote-door --key= --no-wait",
+    "trigger -l remote=yes --dry-run",
+    "resume remote-door remote-asker",
+    "cancel -s remote-door --dry-run",
+    "emit --type remote.rung --id first",
+    "emit --type remote.rung --id first --source=",
+    "emit --type remote.rung --id first --data 17",
+)
+"""Commands that change nothing, or change it only the first time that they are called."""
+ONCE = ("emit --type remote.rung --id first",)
+"""Those of them whose second call says that it is one."""
+ACTING = (
+    "pause remote-asker --reason holidays",
+    "pause remote-asker -o json",
+    "resume -l remote=yes --yes",
+    "trigger remote-asker --key {mode} --no-wait",
+    "cancel -s remote-asker --yes",
+    "emit --type remote.rung --id {mode} --wait",
+    "emit --type remote.rung --id {mode} --data 1",
+)
+"""Commands that change something: called once in each mode, on the same state."""
+NOT_REMOTE = ("up -d", "emit --type remote.rung --dry-run", "get relayers", "backup x", "top")
+
+
+def test_commands_do_the_same_by_http(shell: Any):
+    (shell.folder / "remote.yaml").write_text(MANIFEST, "utf-8")
+    shell("apply", "-f", "remote.yaml")
+    url = next(
+        part["address"] for part in shell.json("status")["components"] if part["name"] == "api"
+    )
+
+    def by_http(words: str) -> subprocess.CompletedProcess[str]:
+        return shell("--server", url, *words.split(), code=None)
+
+    def directly(words: str) -> subprocess.CompletedProcess[str]:
+        return shell(*words.split(), code=None)
+
+    # Ids are computed of the keys, which have to differ; the texts are compared.
+    acted = [outcome(directly(words.format(mode="mode-1")), "mode-1") for words in ACTING]
+    for words, first in zip(ACTING, acted, strict=True):
+        assert outcome(by_http(words.format(mode="mode-2")), "mode-2") == first, words
+    for words in LOOKING:
+        if words in ONCE:
+            directly(words)
+        first = directly(words)
+        assert first.returncode != 70, first.stderr
+        assert whole(by_http(words)) == whole(first), words
+    for words in NOT_REMOTE:
+        refused = by_http(words)
+        assert (refused.returncode, refused.stdout) == (2, ""), words
+        assert "does not work over HTTP\nhint: run it on a machine" in refused.stderr
+    ours = by_http("status -o json")
+    assert ours.returncode == 0
+    assert '"name": "server"' in ours.stdout
+    nobody = shell("--server", "http://127.0.0.1:1", "get", "runs", code=7)
+    assert nobody.stderr.startswith("error: http://127.0.0.1:1 does not answer: ")
+
+
+def whole(done: subprocess.CompletedProcess[str]) -> tuple[int, str, str]:
+    """Return what was printed; the ages in tables, which grow, and their widths are left out."""
+    is_table = not done.stdout.startswith("{")
+    ages = re.sub(r" +", " ", AGE.sub("AGE", done.stdout))
+    return done.returncode, ages if is_table else done.stdout, done.stderr
+
+
+def outcome(done: subprocess.CompletedProcess[str], mode: str) -> tuple[int, str, str]:
+    out, err = (
+        re.sub(r" +", " ", RUN.sub("RUN", text).replace(mode, "MODE"))
+        for text in (done.stdout, done.stderr)
+    )
+    return done.returncode, out, err
