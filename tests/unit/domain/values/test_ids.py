@@ -31,7 +31,7 @@ def test_ids_have_not_changed_since_the_first_release():
 @given(PARTS, st.text("aé/\U0001f600"))
 def test_an_id_is_the_uuid_of_version_5_of_its_parts(source: str, sender_id: str):
     root = uuid.uuid5(uuid.NAMESPACE_URL, "urn:activityctl")
-    name = "\x1f".join(("event", source, sender_id))
+    name = f"event\x1f{source}\x1f{sender_id}"
     assert ids.event_id(source, sender_id) == str(uuid.uuid5(root, name))
 
 
