@@ -3,7 +3,7 @@
 Only the command line, the HTTP API and the steps turn them into texts, statuses or retries.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
@@ -246,7 +246,8 @@ class TaskError(ActivityctlError):
 
     `output` is what the attempt had written until then, as JSON. `retry_after_seconds` is how long
     the next attempt should wait at least, if the other side has asked for it. `status` is that of
-    an HTTP response.
+    an HTTP response. `entry` is the message and the metadata of a log entry, which is written if
+    no other attempt comes.
     """
 
     code = "task_failed"
@@ -260,13 +261,21 @@ class TaskError(ActivityctlError):
         output: Any = None,
         retry_after_seconds: float | None = None,
         status: int | None = None,
+        entry: tuple[str, Mapping[str, Any]] | None = None,
     ) -> None:
         super().__init__(message)
+        self.entry = entry
         self.output = output
         self.task_code = code
         self.may_retry = retryable
         self.retry_after_seconds = retry_after_seconds
         self.status = status
+
+    def with_entry(self, message: str, metadata: Mapping[str, Any]) -> "TaskError":
+        """Return the same error with a log entry."""
+        error = self.with_message(self.message)
+        error.entry = (message, metadata)
+        return error
 
     def with_message(self, message: str, output: Any = None) -> "TaskError":
         """Return the same error with another message, and with another output if one is given."""
@@ -277,4 +286,5 @@ class TaskError(ActivityctlError):
             output=self.output if output is None else output,
             retry_after_seconds=self.retry_after_seconds,
             status=self.status,
+            entry=self.entry,
         )

@@ -230,6 +230,7 @@ class AdmitStep:
             return Orders(firing.run_id, is_over=True)
         if entered.run.status is not RunStatus.QUEUED:
             return await self._orders_of_open_run(firing)
+        now = self._clock()  # it waited for the gate, and the run before may have ended meanwhile
         is_skipping = entered.run.ending is RunStatus.SKIPPED
         is_again = is_skipping or continues(entered.run, facts.replayed)
         if is_looked_up_apart(entered.spec) and not looks_up and not is_again:

@@ -328,8 +328,6 @@ class ExecuteStep:
             )
         except TaskError as error:
             raise held.masked(error) from None  # the cause may quote a secret
-        except asyncio.CancelledError:
-            raise
         except Exception as error:  # noqa: BLE001  # a fault of an executor fails its task alone
             _LOG.exception("executor failed", extra={"task": task.id, "kind": task.kind})
             message = f"{type(error).__name__} in the executor of {task.kind}: {error}"
@@ -372,6 +370,7 @@ class ExecuteStep:
         ) from None  # the cause quotes the task's output, which must not get into Temporal
 
     async def _end_failed(self, task: TaskInstance, order: TaskOrder, error: TaskError) -> Orders:
+        await self._calls.note(task, order, error)
         return await self._failures.written(
             lambda: self._end(
                 task, order, error=str(error), output=error.output, code=error.task_code

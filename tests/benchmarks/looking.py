@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -108,16 +109,22 @@ async def milliseconds(work: Callable[[], Awaitable[object]]) -> float:
     return statistics.median(taken)
 
 
-def command(home: Path, *arguments: str) -> float:
-    """Return the median milliseconds of a command."""
-    taken = []
+def cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (used.ru_utime + used.ru_stime) * 1000
+
+
+def command(home: Path, *arguments: str) -> str:
+    """Return the medians of a command: of the time, and of its own CPU time."""
+    taken, used = [], []
     for _ in range(REPEATS):
-        start = time.perf_counter()
+        start, before = time.perf_counter(), cpu_of_children()
         subprocess.run(
             [COMMAND, "--home", str(home), *arguments], check=True, stdout=subprocess.DEVNULL
         )
         taken.append((time.perf_counter() - start) * 1000)
-    return statistics.median(taken)
+        used.append(cpu_of_children() - before)
+    return f"{statistics.median(taken):.0f} ms, CPU {statistics.median(used):.0f} ms"
 
 
 async def pages(ports: wiring.Ports, owner: str, rows: int) -> None:
@@ -189,7 +196,7 @@ def describe(home: Path, connection: psycopg.Connection) -> None:
         connection.execute(statement.encode())
     for more in ((), ("--timeline",), ("-o", "html"), ("-o", "json")):
         taken = command(home, "describe", "run", "many-tasks", *more)
-        print(f"describe run, 1,000 tasks {' '.join(more)}: {taken:.0f} ms (target 1000)")
+        print(f"describe run, 1,000 tasks {' '.join(more)}: {taken} (target 1000)")
 
 
 async def subscription_and_top(
@@ -208,10 +215,8 @@ async def subscription_and_top(
     async def at_work() -> None:
         await what_is_at_work(ports.facts, ports.workers)
 
-    print(
-        f"describe sub, beside `version`: {command(home, 'describe', 'sub', 'noisy'):.0f} ms, "
-        f"{command(home, 'version'):.0f} ms"
-    )
+    print(f"version: {command(home, 'version')}")
+    print(f"describe sub: {command(home, 'describe', 'sub', 'noisy')}")
     print(f"  its facts, within the program: {await milliseconds(facts):.1f} ms")
     print(f"a reading of top, 1,000 open runs: {await milliseconds(at_work):.1f} ms")
     for found, queries, values in (
@@ -255,7 +260,7 @@ async def measure(home: Path, options: argparse.Namespace) -> None:
         print(f"load {os.getloadavg()[0]:.1f}")
         nothing = command(home, "logs", "noisy", "--tail", "0")
         hundred = command(home, "logs", "noisy", "--tail", "100")
-        print(f"logs --tail 100: {hundred:.0f} ms, --tail 0: {nothing:.0f} ms (target 60 more)")
+        print(f"logs --tail 100: {hundred}, --tail 0: {nothing} (target 60 more)")
         await pages(ports, owner, options.rows)
         alone = await follow(home, ports, owner, options.lines)
         print(f"a new line, alone: {shown(alone)} (target p95 100)")

@@ -80,7 +80,7 @@ class KeyStores:
         ConflictError if there is a key with this name or with this address.
         """
         self.require_free(name)
-        with locked(self._folder):
+        async with locked(self._folder):
             self.require_free(name)
             held = HeldKey(name, kind, (self._new(name, kind, text, 1),))
             self._require_unknown(held.current)
@@ -90,7 +90,7 @@ class KeyStores:
 
     async def rotate(self, name: str, text: str | None, overlap: timedelta) -> HeldKey:
         """Give the key a new secret; the former one is accepted for the overlap."""
-        with locked(self._folder):
+        async with locked(self._folder):
             listed = self._listed(name)
             held = await self._held(listed)
             new = self._new(name, held.kind, text, next_number(held.versions))
@@ -102,7 +102,7 @@ class KeyStores:
 
     async def remove(self, name: str, number: int | None = None) -> None:
         """Forget the key, or one version of it that is not the current one."""
-        with locked(self._folder):
+        async with locked(self._folder):
             listed = self._listed(name)
             if number is None:
                 await self._values.remove(name, listed.store)

@@ -1,13 +1,14 @@
 """The folder of a home in which its secrets are kept, and the lock against two writers."""
 
+import asyncio
 import fcntl
 import os
 import stat
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from activityctl.errors import ConflictError, InvalidInputError, NotAllowedError, reason_of
 
@@ -69,29 +70,51 @@ def read_own(path: Path) -> bytes | None:
         return file.read()
 
 
-@contextmanager
-def locked(folder: Path, *, seconds: float = _LOCK_SECONDS) -> Iterator[None]:
-    """Hold the lock of the folder; ConflictError if another process holds it for too long."""
-    make_folder(folder)
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(folder / "lock", flags, 0o600)
-    try:
-        _lock(descriptor, folder, seconds)
+@asynccontextmanager
+async def locked(folder: Path, *, seconds: float = _LOCK_SECONDS) -> AsyncIterator[None]:
+    """Hold the lock of the folder; ConflictError if somebody else holds it for too long.
+
+    Others in this process go on while it waits.
+    """
+    with _Lock(folder, seconds) as lock:
+        while not lock.take():  # noqa: ASYNC110  # another process tells us nothing
+            await asyncio.sleep(_PAUSE)
         yield
-    finally:
-        os.close(descriptor)
 
 
-def _lock(descriptor: int, folder: Path, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise ConflictError(
-                    f"another process is changing the secrets in {folder}", hint="try again"
-                ) from None
+@contextmanager
+def locked_in_thread(folder: Path, *, seconds: float) -> Iterator[None]:
+    """Do the same for code that runs in a thread of its own."""
+    with _Lock(folder, seconds) as lock:
+        while not lock.take():
             time.sleep(_PAUSE)
-        else:
-            return
+        yield
+
+
+class _Lock:
+    """The lock file; closing it gives the lock back."""
+
+    def __init__(self, folder: Path, seconds: float) -> None:
+        self._folder = folder
+        self._deadline = time.monotonic() + seconds
+
+    def __enter__(self) -> Self:
+        make_folder(self._folder)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._descriptor = os.open(self._folder / "lock", flags, 0o600)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+    def take(self) -> bool:
+        """Return whether it is taken now; ConflictError if it is too late for another try."""
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > self._deadline:
+                raise ConflictError(
+                    f"another process is changing the secrets in {self._folder}", hint="try again"
+                ) from None
+            return False
+        return True

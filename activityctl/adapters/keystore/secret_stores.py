@@ -16,7 +16,12 @@ from activityctl.adapters.keystore import system_keyring
 from activityctl.adapters.keystore.encrypted_file import EncryptedFile, KeySource
 from activityctl.adapters.keystore.kept_values import KeptValues
 from activityctl.adapters.keystore.names import Entry, Names, Uses, rotated
-from activityctl.adapters.keystore.own_folder import locked, require_own, secrets_folder
+from activityctl.adapters.keystore.own_folder import (
+    locked,
+    locked_in_thread,
+    require_own,
+    secrets_folder,
+)
 from activityctl.adapters.keystore.secret_file import read_text
 from activityctl.domain.values.known_secret import KnownSecret, SecretStore, value_of
 from activityctl.domain.values.secret_hosts import read_host
@@ -104,7 +109,7 @@ class SecretStores:
         """Keep a new secret. ConflictError if there is one with this name."""
         self._require_new(name)
         value = _checked(name, text)
-        with locked(self._folder):
+        async with locked(self._folder):
             self._require_new(name)
             kept = await self._values.write(
                 name, _packed(value, hosts), store or self._places.store
@@ -116,7 +121,7 @@ class SecretStores:
         """Keep where a secret is: `file:/PATH` or `keyring:SERVICE/ENTRY`; its value is tried."""
         self._require_new(name)
         await self._read_reference(name, reference)
-        with locked(self._folder):
+        async with locked(self._folder):
             self._require_new(name)
             self._put(name, Entry(SecretStore.REFERENCE, reference, hosts, self._now()))
         return self._one(name)
@@ -124,7 +129,7 @@ class SecretStores:
     async def rotate(self, name: str, text: str) -> KnownSecret:
         """Replace the value of a secret that was set here; its hosts stay."""
         value = _checked(name, text)
-        with locked(self._folder):
+        async with locked(self._folder):
             entry = self.entry_to_rotate(name)
             await self._values.write(name, _packed(value, entry.hosts), entry.store)
             self._put(name, rotated(entry, self._now()))
@@ -144,7 +149,7 @@ class SecretStores:
 
     async def remove(self, name: str) -> None:
         """Forget a secret that was set here, with its value."""
-        with locked(self._folder):
+        async with locked(self._folder):
             entries = self._entries()
             entry = entries.pop(name, None)
             if entry is None:
@@ -252,7 +257,7 @@ class SecretStores:
 
     def _note_use(self, name: str, at: datetime) -> None:
         """Remember that the secret was used; a failure must not fail the task."""
-        with suppress(ActivityctlError, OSError), locked(self._folder, seconds=1):
+        with suppress(ActivityctlError, OSError), locked_in_thread(self._folder, seconds=1):
             self._uses.replace({**self._uses.times(), name: at})
 
 

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -68,6 +68,23 @@ class Bench:
         firings: list[FiringRef] = [FIRING.ref]
         (orders,) = await environment.run(self.step.admit, firings)
         return bool(orders.is_over)
+
+
+async def test_a_run_begins_after_it_was_let_in_not_before(ports: MemoryPorts):
+    """The run before it ends while this one waits for the gate."""
+    now = [NOW]
+
+    class Slow:
+        async def enter(self, *arguments: Any) -> Any:
+            now[0] += timedelta(milliseconds=134)
+            return await ports.gates.enter(*arguments)
+
+    step = AdmitStep(ports.runs, ports.timetable, Slow(), {}, lambda: now[0])  # type: ignore[arg-type]
+    environment = ActivityEnvironment()
+    environment.info = replace(environment.info, workflow_id=FIRING.ref.workflow_id)
+    await environment.run(step.admit, [FIRING.ref])
+    run = await ports.run_lists.find_run(FIRING.ref.run_id)
+    assert run.started_at == NOW + timedelta(milliseconds=134)
 
 
 @pytest.mark.parametrize(
