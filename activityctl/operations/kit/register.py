@@ -35,6 +35,7 @@ _RETRY: Final[Mapping[str, Any]] = {
     "maxInterval": "5m",
 }
 
+_TRIGGER: Final = "triggers.0."
 _BODY: Final = "tasks.0.webhook."
 """Where the fields of a request are in the definition."""
 
@@ -221,7 +222,9 @@ def _definition(
     try:
         trigger = trigger_of(request.source)
     except ValidationError as error:
-        raise _invalid("source.value", findings_of(error)[0].reason) from None
+        found = findings_of(error)[0]
+        place = ".".join(["source.value", *map(str, found.path)])
+        raise _invalid(place, found.reason) from None
     except ValueError as error:
         raise _invalid("source.value", str(error)) from None
     spec = {
@@ -242,4 +245,9 @@ def _definition(
 
 
 def _invalid(place: str, reason: str) -> InvalidInputError:
-    return InvalidInputError(f"{place.removeprefix(_BODY)}: {reason}")
+    """Return the error with the place in the request, not the one in the definition."""
+    asked = place.removeprefix("spec.")
+    if asked.startswith(_TRIGGER):
+        kind, _, inside = asked.removeprefix(_TRIGGER).partition(".")
+        asked = f"source.value.{inside}" if kind == "chain" and inside else "source.value"
+    return InvalidInputError(f"{asked.removeprefix(_BODY)}: {reason}")

@@ -257,7 +257,16 @@ def flipped(signature: str) -> str:
         ({"source": {"type": "INTERVAL", "value": "soon"}}, "source.value"),
         ({"source": {"type": "FILTER", "value": 5}}, "an eth filter query"),
         ({"source": {"type": "FILTER", "value": {"chainId": 1}}}, "names no logs"),
-        ({"source": {"type": "FILTER", "value": {"chainId": 0}}}, "source.value"),
+        ({"source": {"type": "FILTER", "value": {"chainId": 0}}}, "source.value.chainId: "),
+        (
+            {"source": {"type": "FILTER", "value": {"chainId": 1, "topics": ["0x12"]}}},
+            "source.value.topics",
+        ),
+        (
+            {"source": {"type": "FILTER", "value": {"chainId": 1, "address": "${ 1 }"}}},
+            "source.value.address",
+        ),
+        ({"source": {"type": "INTERVAL", "value": "1ms"}}, "source.value: "),
         (
             {"source": {"type": "FILTER", "value": {"chainId": 1, "toBlock": "0x1"}}},
             "a filter has no end",
