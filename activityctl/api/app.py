@@ -16,8 +16,11 @@ from activityctl import wiring
 from activityctl.api.bodies import Intake
 from activityctl.api.gate import Gate
 from activityctl.api.identity import Identity, require_caller
+from activityctl.api.inputs import check_query
+from activityctl.api.openapi import describe_api
 from activityctl.api.problems import problem_response
 from activityctl.api.rates import Rates
+from activityctl.api.reference import HEADERS, reference_page
 from activityctl.api.refusals import MethodNotAllowedError, NoSuchPathError
 from activityctl.api.routes import (
     backfills,
@@ -90,22 +93,38 @@ def build_app(settings: Settings, options: ApiOptions | None = None) -> FastAPI:
         redirect_slashes=False,
         lifespan=_lifespan,
     )
+    # FastAPI keeps the document that this returns; a replaced method is its documented way.
+    app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     app.state.settings = settings
     app.state.intake = Intake()
     app.state.changes = asyncio.Lock()
     app.state.loading = asyncio.Lock()
     app.state.rates = Rates(chosen.rate, chosen.burst, time.monotonic)
     app.state.identity = Identity(settings.home if settings.uses_local_daemon else None)
+    app.add_route("/docs", _show_reference, include_in_schema=False)
     app.include_router(health.router)
     app.include_router(sources.router, prefix="/v1")
+    passed = [Depends(require_caller), Depends(check_query)]
     for area in _AREAS:
-        app.include_router(area.router, prefix="/v1", dependencies=[Depends(require_caller)])
+        app.include_router(area.router, prefix="/v1", dependencies=passed)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(ActivityctlError, _on_error)
     app.add_exception_handler(RequestValidationError, _on_wrong_parameter)
     gate_rates = Rates(chosen.rate, chosen.burst, time.monotonic)
     app.add_middleware(Gate, hosts=chosen.hosts, rates=gate_rates, proxies=chosen.proxies)
     return app
+
+
+async def _show_reference(request: Request) -> Response:
+    """Return the description as a page that people read."""
+    page = reference_page(request.app.openapi())
+    return Response(page, headers=HEADERS, media_type="text/html")
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        app.openapi_schema = describe_api(app)
+    return app.openapi_schema
 
 
 @asynccontextmanager

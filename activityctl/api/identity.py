@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
+from starlette.types import Scope as HttpScope
 
 from activityctl import wiring
 from activityctl.api.gate import check_rate
@@ -67,6 +68,16 @@ async def _foreign_caller(text: str, verifier: TokenVerifier) -> Caller:
         _LOG.info("a token of %s was refused: no rule fits its claims", caller.name)
         raise UnauthorizedError
     return caller
+
+
+def bears_token(scope: HttpScope) -> bool:
+    """Return whether a request shows a token of the API, whatever it is worth."""
+    given = [value for name, value in scope["headers"] if name == b"authorization"]
+    scheme, _, text = (given[0] if len(given) == 1 else b"").partition(b" ")
+    if scheme.lower() != b"bearer":
+        return False
+    accepts_jwt = scope["app"].state.identity.verifier is not None
+    return text.startswith(b"actl_") or (accepts_jwt and text.count(b".") == _DOTS_OF_JWT)
 
 
 async def require_caller(request: Request) -> Caller:

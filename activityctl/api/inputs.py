@@ -1,5 +1,6 @@
 """Reads JSON bodies strictly into models, and refuses what does not fit with the field's name."""
 
+from collections.abc import Iterator
 from typing import Any, Final, TypeVar
 
 from fastapi import Request
@@ -7,7 +8,7 @@ from pydantic import ValidationError
 
 from activityctl import wiring
 from activityctl.domain.values.model import Manifest
-from activityctl.errors import InvalidInputError
+from activityctl.errors import InvalidInputError, UsageError
 
 Model = TypeVar("Model", bound=Manifest)
 _NAME = "body"
@@ -49,3 +50,22 @@ def body_of(model: type[Manifest], example: dict[str, Any]) -> dict[str, Any]:
     """Return what OpenAPI says about such a body."""
     content = {"schema": model.model_json_schema(), "example": example}
     return {"requestBody": {"content": {"application/json": content}}}
+
+
+async def check_query(request: Request) -> None:
+    """Raise UsageError for a parameter that the path does not have, such as a misspelled one."""
+    if not request.query_params:
+        return
+    known = set(_query_parameters(request.scope["route"].dependant))
+    for name in request.query_params:
+        if name not in known:
+            hint = f"it has {', '.join(sorted(known))}" if known else "it has none"
+            raise UsageError(f"this path has no parameter {name!r}", hint=hint)
+
+
+def _query_parameters(dependant: Any) -> Iterator[str]:
+    """Yield the names of what a path, and everything that it depends on, reads of the query."""
+    for field in dependant.query_params:
+        yield field.alias
+    for inner in dependant.dependencies:
+        yield from _query_parameters(inner)

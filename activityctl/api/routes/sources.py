@@ -4,12 +4,17 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
+from fastapi.routing import APIRoute
+from starlette.routing import Match
+from starlette.types import Scope
 
 from activityctl import wiring
 from activityctl.api.bodies import Intake
+from activityctl.api.identity import bears_token
 from activityctl.api.problems import CONTENT_TYPE
 from activityctl.api.refusals import BodyTooLargeError
 from activityctl.domain.sources.answer import TEXT, Answer
@@ -19,18 +24,14 @@ from activityctl.settings import Settings
 from activityctl.steps.deciding import Deciding
 
 router = APIRouter(tags=["events"])
+_OF_OBJECTS: Final = frozenset({"GET", "DELETE"})
 _SECONDS: Final = 5.0
 """How long the evaluator process may work for the expressions of one request."""
 _BODY: Final[dict[str, Any]] = {
-    "requestBody": {"content": {"*/*": {"schema": {}, "description": "What the sender sends."}}}
-}
-_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"description": "The events are stored, now or before; or a challenge is answered."},
-    400: {"description": "The request is no event of this source.", "content": {CONTENT_TYPE: {}}},
-    401: {"description": "The request is not verified.", "content": {CONTENT_TYPE: {}}},
-    404: {"description": "There is no event source of this name.", "content": {CONTENT_TYPE: {}}},
-    409: {"description": "An event has another content now.", "content": {CONTENT_TYPE: {}}},
-    413: {"description": "The body is too large.", "content": {CONTENT_TYPE: {}}},
+    "requestBody": {
+        "description": "What the sender sends, of any content type.",
+        "content": {"application/json": {"schema": {}, "example": {"action": "opened"}}},
+    }
 }
 
 
@@ -82,8 +83,11 @@ def _response(answer: Answer, request_id: str) -> Response:
         content = answer.body
     else:
         is_problem = answer.media_type == CONTENT_TYPE
-        more = {"requestId": request_id} if is_problem else {}
-        view = {**answer.body, **more} if isinstance(answer.body, dict) else answer.body
+        more: dict[str, Any] = {}
+        if is_problem:
+            retryable = answer.status == HTTPStatus.SERVICE_UNAVAILABLE
+            more = {"hint": None, "retryable": retryable, "requestId": request_id}
+        view = {**more, **answer.body} if isinstance(answer.body, dict) else answer.body
         content = json.dumps(view, ensure_ascii=False, allow_nan=False)
     encoded = str(content).encode("utf-8", "replace")
     return Response(encoded, answer.status, dict(answer.headers), media_type=answer.media_type)
@@ -94,7 +98,6 @@ def _response(answer: Answer, request_id: str) -> Response:
     summary="Receive a web hook",
     response_class=Response,
     openapi_extra=_BODY,
-    responses=_ANSWERS,
 )
 async def receive_hook(answer: Annotated[Response, Depends(_received)]) -> Response:
     """Verify and map a request as the EventSource of this name says, and store its events.
@@ -105,9 +108,28 @@ async def receive_hook(answer: Annotated[Response, Depends(_received)]) -> Respo
     return answer
 
 
-@router.api_route(
+class _HookRoute(APIRoute):
+    """A path of web hooks that leaves requests with a token of the API to the path of objects."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        found, child = super().matches(scope)
+        if found is Match.FULL and scope["method"] in _OF_OBJECTS and bears_token(scope):
+            return Match.NONE, {}
+        return found, child
+
+
+hooks = APIRouter(route_class=_HookRoute)
+
+
+@hooks.api_route(
     "/sources/{name}", methods=["GET", "PUT", "PATCH", "DELETE"], include_in_schema=False
 )
 async def receive_other(answer: Annotated[Response, Depends(_received)]) -> Response:
-    """Receive a challenge, or a method that the event source takes beside POST."""
+    """Receive a challenge, or a method that the event source takes beside POST.
+
+    With a token of the API, GET shows the event source and DELETE deletes it.
+    """
     return answer
+
+
+router.include_router(hooks)

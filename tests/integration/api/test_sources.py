@@ -106,7 +106,7 @@ def test_refusals_are_problem_details_and_are_recorded(api: Api, api_settings: S
     head = "POST /v1/sources/shop HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1048577\r\n\r\n"
     large = api.raw(head.encode())
     assert (large.status, large.json["code"]) == (413, "body_too_large")
-    method = api.client.get("/v1/sources/shop")
+    method = api.client.get("/v1/sources/shop", headers={"Authorization": ""})
     assert (method.status_code, method.headers["allow"]) == (405, "POST")
     for name in ("nobody", "No%20Name", "a%00b", "%2e%2e", "a/b"):
         assert api.client.post(f"/v1/sources/{name}", **signed({})).status_code == 404
@@ -123,7 +123,9 @@ def test_refusals_are_problem_details_and_are_recorded(api: Api, api_settings: S
 
 
 def test_challenges_are_answered_with_their_form(api: Api):
-    asked = api.client.get("/v1/sources/chat", params={"hub.challenge": "<b>7"})
+    asked = api.client.get(
+        "/v1/sources/chat", params={"hub.challenge": "<b>7"}, headers={"Authorization": ""}
+    )
     assert (asked.status_code, asked.text) == (200, "<b>7")
     assert asked.headers["content-type"] == "text/plain; charset=utf-8"
     assert asked.headers["x-content-type-options"] == "nosniff"
@@ -167,3 +169,25 @@ def test_counts_and_refusals_are_listed(api: Api, api_settings: Settings):
     ((_, traffic),) = run(read())
     assert traffic.accepted >= 1
     assert traffic.last_accepted_at is not None
+
+
+def test_a_token_of_the_api_shows_and_deletes_the_source_itself(api: Api):
+    shown = api.client.get("/v1/sources/chat")
+    assert (shown.status_code, shown.json()["kind"], shown.json()["name"]) == (
+        200,
+        "source",
+        "chat",
+    )
+    assert api.client.get("/v1/sources/nobody").json()["code"] == "not_found"
+    # Without a token of ours, and with somebody else's, the hook answers.
+    for other in ("", "Basic x", "Bearer of-the-sender"):
+        asked = api.client.get(
+            "/v1/sources/chat?hub.challenge=c-1", headers={"Authorization": other}
+        )
+        assert asked.text == "c-1"
+    wrong = api.client.get("/v1/sources/chat", headers={"Authorization": "Bearer actl_wrong"})
+    assert wrong.status_code == 401
+    deleted = api.client.delete("/v1/sources/chat?dryRun=true")
+    assert deleted.json()["changes"] == [
+        {"kind": "EventSource", "name": "chat", "action": "deleted"}
+    ]
