@@ -1,19 +1,25 @@
 """What the paths share that change objects: the clock, and the wait for schedules."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from fastapi import Depends, Query
+from fastapi import Depends, Query, Request, Response
 
+from activityctl import wiring
+from activityctl.api.answers import json_response
 from activityctl.api.inputs import LONGEST_WAIT
 from activityctl.api.refusals import PreconditionFailedError
+from activityctl.api.repeats import REPEATED
+from activityctl.domain.gitops.answered import RequestKey
 from activityctl.domain.gitops.applyset import shorten_list
 from activityctl.domain.gitops.plan import Action, Plan
+from activityctl.domain.values.json_form import View
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import OutdatedPlanError
 from activityctl.operations.gitops.apply import Applied, wait_for_schedules
+from activityctl.operations.gitops.once import Done, once
 from activityctl.wiring import Ports
 
 
@@ -36,21 +42,40 @@ class ScheduleWait:
         self.seconds = wait
         self.without_worker = wait_without_worker
 
-    async def for_plan(self, ports: Ports, plan: Plan) -> Applied:
-        """Return the plan that was carried out, and which of its schedules are not updated yet."""
-        return await wait_for_schedules(
-            plan,
+    async def answer(self, ports: Ports, done: Done, view: Callable[[Applied], View]) -> Response:
+        """Return the answer: what was changed, and which schedules are not updated yet."""
+        applied = await wait_for_schedules(
+            done.plan,
             ports.register,
             ports.workers,
             timeout_seconds=self.seconds,
             wait_without_worker=self.without_worker,
         )
+        return json_response(view(applied), headers=REPEATED if done.is_repeat else None)
 
 
+Clock = Callable[[], datetime]
 Waiting = Annotated[ScheduleWait, Depends()]
 
 
-async def clock_of(ports: Ports) -> Callable[[], datetime]:
+async def changed_once(
+    request: Request,
+    asked: RequestKey | None,
+    work: Callable[[Clock], Awaitable[Plan]],
+    preview: View | None = None,
+) -> Done:
+    """Return the plan that `work` carries out, or what it was when the request came before.
+
+    One at a time: each holds a connection while it waits for the lock of the catalog.
+    """
+    ports: Ports = request.app.state.ports
+    clock = await _clock_of(ports)
+    async with request.app.state.changes:
+        with wiring.evaluating():
+            return await once(ports.catalog, asked, clock, lambda: work(clock), preview)
+
+
+async def _clock_of(ports: Ports) -> Clock:
     """Ask Postgres for the time once; return a clock that goes on from there."""
     asked_at = await ports.workers.server_time()
     began = time.monotonic()
@@ -62,10 +87,12 @@ def outdated(error: OutdatedPlanError) -> PreconditionFailedError:
     return PreconditionFailedError(error.message, hint="plan again, and review it")
 
 
-def audit_details(plan: Plan) -> dict[str, JsonValue]:
+def audit_details(done: Done) -> dict[str, JsonValue]:
     """Return what the audit says about a plan: the first names of each kind of change."""
+    if done.is_repeat:
+        return {"repeat": True}
     changed: dict[str, list[str]] = {}
-    for change in plan.changes:
+    for change in done.plan.changes:
         if change.action is not Action.UNCHANGED:
             label = f"{change.kind.lower()}/{change.name}"
             changed.setdefault(change.action.value, []).append(label)

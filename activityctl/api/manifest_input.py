@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import Query, Request
@@ -75,6 +75,7 @@ class Sent:
     unread: Mapping[tuple[str, str], str] = field(default_factory=dict)
     saved: SavedPlan | None = None
     """The plan that they came in."""
+    body: bytes = b""
 
     @property
     def source(self) -> ManifestSource:
@@ -142,9 +143,9 @@ async def sent_manifests(request: Request) -> AsyncIterator[Sent]:
     limit = LARGEST_BODY if is_yaml else LARGEST_BATCH
     async with request.app.state.intake.body(request, limit) as body:
         if is_yaml:
-            yield Sent(((NAME, body),))
+            yield Sent(((NAME, body),), body=body)
         else:
-            yield await asyncio.to_thread(_read_json, body)
+            yield replace(await asyncio.to_thread(_read_json, body), body=body)
 
 
 async def checked(request: Request, sent: Sent, work: Callable[[ManifestSource], Result]) -> Result:

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Protocol
 
+from activityctl.domain.gitops.answered import AnsweredRequest
 from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin, PastApply, PastChange
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.gitops.plan import Plan, Present, Recorded
@@ -42,11 +43,24 @@ class Catalog(Protocol):
         ...
 
     def changing(self) -> AbstractAsyncContextManager[None]:
-        """Hold the lock for changing the catalog; the block is one transaction."""
+        """Hold the lock for changing the catalog; the block is one transaction.
+
+        A block inside of another one is a part of it.
+        """
         ...
 
     async def write(self, plan: Plan, now: datetime, origin: Origin = UNKNOWN_ORIGIN) -> None:
         """Execute the plan and record it in the history; call it within `changing`."""
+        ...
+
+    async def answered(self, actor: str, key: str) -> AnsweredRequest | None:
+        """Return what a request with this key of this actor has changed; None if there was none."""
+        ...
+
+    async def keep_answered(
+        self, actor: str, key: str, request: AnsweredRequest, now: datetime
+    ) -> None:
+        """Keep what a request has changed, for a day; call it within `changing`."""
         ...
 
     async def history(self, kind: str, name: str, *, limit: int | None = None) -> list[PastChange]:

@@ -1,11 +1,13 @@
 """The Catalog port: apply sets, deletions by plan, and the history of every object."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
 from activityctl import wiring
+from activityctl.domain.gitops.answered import RequestKey
 from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin
 from activityctl.domain.gitops.plan import STATE_CHANGED, Plan, Recorded, Wanted, live_document
 from activityctl.domain.gitops.planning import plan_changes, plan_deletion
@@ -14,6 +16,7 @@ from activityctl.domain.manifests.document import value_differences
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionManifest
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError
+from activityctl.operations.gitops.once import once
 
 Apply = Callable[..., Awaitable[Plan]]
 Define = Callable[..., ActivityDefinition]
@@ -119,3 +122,34 @@ async def test_a_new_state_is_stored_and_recorded_unless_it_has_changed(
     assert (newest.number, before.number, before.action, before.origin) == (3, 2, "state", origin)
     assert before.fields == ({"path": "state.cursor", "old": 1, "new": 1.5},)
     assert before.document == document
+
+
+async def test_an_answered_request_is_kept_with_what_it_has_changed(
+    ports: wiring.Ports, define: Define, now: datetime
+):
+    catalog = ports.catalog
+    wanted = Wanted({"digest": define("digest")})
+
+    async def change() -> Plan:
+        async with catalog.changing():  # a part of the block of `once`
+            plan = plan_changes(wanted, await catalog.present())
+            await catalog.write(plan, now)
+        return plan
+
+    async def fail() -> Plan:
+        await change()
+        raise RuntimeError
+
+    def key(actor: str, digest: str = "d") -> RequestKey:
+        return RequestKey(actor, "k", digest)
+
+    with pytest.raises(RuntimeError):
+        await once(catalog, key("a"), lambda: now, fail)
+    assert not (await catalog.present()).definitions, "the blocks end together"
+    first = await once(catalog, key("a"), lambda: now, change)
+    again = await once(catalog, key("a"), lambda: now, fail)
+    assert (first.is_repeat, again.is_repeat) == (False, True)
+    assert [replace(each, fields=()) for each in first.plan.changes] == list(again.plan.changes)
+    assert not (await once(catalog, key("b"), lambda: now, change)).is_repeat
+    with pytest.raises(ConflictError):
+        await once(catalog, key("a", "other"), lambda: now, change)

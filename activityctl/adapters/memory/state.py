@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from activityctl.domain.chain.reading import Reading, TriggerKey, Watch
 from activityctl.domain.events.gathering import Gathering, GatheringKey
 from activityctl.domain.events.stored_event import ArrivedEvent, Verdict
+from activityctl.domain.gitops.answered import AnsweredRequest
 from activityctl.domain.gitops.history import PastChange
 from activityctl.domain.gitops.plan import WantedSchedule
 from activityctl.domain.manifests.calendar import PresentCalendar
@@ -239,6 +240,8 @@ class MemoryState:
     """The rows that all in-memory ports of one test read and write."""
 
     catalog: CatalogTables = field(default_factory=CatalogTables)
+    answered: dict[tuple[str, str], AnsweredRequest] = field(default_factory=dict)
+    """By actor and key."""
     firings: dict[str, FiringRow] = field(default_factory=dict)
     """By id, in the order in which they were decided."""
     claimed: set[str] = field(default_factory=set)

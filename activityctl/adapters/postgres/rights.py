@@ -102,6 +102,7 @@ TABLES: Final[Mapping[str, Rights]] = {
     ),
     "applies": _rights(read="SELECT", apply="SELECT, INSERT", worker="SELECT"),
     "apply_changes": _rights(read="SELECT", apply="SELECT, INSERT"),
+    "answered_requests": _rights(apply="SELECT, INSERT, DELETE"),
     "schedules": _rights(
         read="SELECT", apply="SELECT, INSERT, UPDATE", worker="SELECT, UPDATE, DELETE"
     ),

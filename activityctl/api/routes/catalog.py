@@ -1,18 +1,19 @@
 """One definition, subscription, calendar or event source: its history, roll back, delete."""
 
+from functools import partial
 from typing import Annotated, Literal, cast
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import Field
 
-from activityctl import wiring
 from activityctl.api.answers import json_response, tagged_response
-from activityctl.api.applying import Waiting, clock_of, outdated
+from activityctl.api.applying import Clock, Waiting, changed_once, outdated
 from activityctl.api.auditing import recorded
 from activityctl.api.identity import Known
 from activityctl.api.inputs import body_of, read_body
 from activityctl.api.object_tags import require_match, wanted_tag
 from activityctl.api.refusals import MethodNotAllowedError, NoSuchPathError
+from activityctl.api.repeats import GivenKey, request_key
 from activityctl.api.sight import absent
 from activityctl.domain.access.caller import Caller
 from activityctl.domain.gitops.history import Origin
@@ -39,6 +40,7 @@ from activityctl.operations.gitops.json_form import (
     deletion_preview_view,
     deletion_view,
 )
+from activityctl.operations.gitops.once import Done, done_before
 from activityctl.operations.looking.kinds import MANIFEST_KINDS, known_kind, singular
 from activityctl.wiring import Ports
 
@@ -77,15 +79,34 @@ async def _delete(
     name: str,
     caller: Known,
     waiting: Waiting,
+    key: GivenKey,
     *,
     dry_run: Annotated[
         bool, Query(alias="dryRun", description="delete nothing, and return what would be deleted")
     ] = False,
 ) -> Response:
     ports: Ports = request.app.state.ports
+    asked = request_key(request, caller.name, key, b"")
+    before = await done_before(ports.catalog, asked) if asked else None
+    if before is not None:
+        view = partial(deletion_view, before.preview)
+        return await waiting.answer(ports, Done(before.plan, is_repeat=True), view)
+    preview = await _preview(request, caller, kind, name)
+    shown = deletion_preview_view(preview)
+    if dry_run:
+        return json_response(shown, headers={"ETag": f'"{preview.fingerprint}"'})
+    async with recorded(request, caller, "delete", f"{singular(kind)}/{preview.name}"):
+        work = partial(_deleted, request, kind, preview, caller)
+        done = await changed_once(request, asked, work, shown)
+    return await waiting.answer(ports, done, partial(deletion_view, shown))
+
+
+async def _preview(request: Request, caller: Caller, kind: Word, name: str) -> Deletion:
+    """Return what deleting the object means; a refusal is kept in the audit."""
+    ports: Ports = request.app.state.ports
     reach = Reach(caller)
     try:
-        preview = await preview_deletion(
+        return await preview_deletion(
             ports.catalog, ports.register, ports.run_lists, MANIFEST_KINDS[kind], name, reach=reach
         )
     except (AmbiguousError, NotFoundError):
@@ -95,36 +116,28 @@ async def _delete(
     except ActivityctlError:
         async with recorded(request, caller, "delete", f"{singular(kind)}/{name}"):
             raise
-    if dry_run:
-        tag = {"ETag": f'"{preview.fingerprint}"'}
-        return json_response(deletion_preview_view(preview), headers=tag)
-    async with recorded(request, caller, "delete", f"{singular(kind)}/{preview.name}"):
-        plan = await _deleted(request, kind, preview, caller)
-    applied = await waiting.for_plan(ports, plan)
-    return json_response(deletion_view(preview, applied))
 
 
-async def _deleted(request: Request, kind: Word, preview: Deletion, caller: Caller) -> Plan:
+async def _deleted(
+    request: Request, kind: Word, preview: Deletion, caller: Caller, clock: Clock
+) -> Plan:
     """Delete the object if it has the tag of If-Match: its own, or that of the dry run."""
     ports: Ports = request.app.state.ports
     tag = wanted_tag(request)
-    clock = await clock_of(ports)
-    # One at a time: each holds a connection while it waits for the lock of the catalog.
-    async with request.app.state.changes:
-        if tag != preview.fingerprint:
-            await require_match(request, kind, preview.name)
-        try:
-            return await delete(
-                ports.catalog,
-                preview.kind,
-                preview.name,
-                clock,
-                Origin(actor=caller.name),
-                made_against=None if tag is None else preview.fingerprint,
-                reach=Reach(caller),
-            )
-        except OutdatedPlanError as error:
-            raise outdated(error) from error
+    if tag != preview.fingerprint:
+        await require_match(request, kind, preview.name)
+    try:
+        return await delete(
+            ports.catalog,
+            preview.kind,
+            preview.name,
+            clock,
+            Origin(actor=caller.name),
+            made_against=None if tag is None else preview.fingerprint,
+            reach=Reach(caller),
+        )
+    except OutdatedPlanError as error:
+        raise outdated(error) from error
 
 
 async def _history(
@@ -151,28 +164,24 @@ async def show_history(answer: Annotated[Response, Depends(_history)]) -> Respon
 
 
 async def _roll_back(
-    request: Request, kind: KnownWord, name: str, caller: Known, waiting: Waiting
+    request: Request, kind: KnownWord, name: str, caller: Known, waiting: Waiting, key: GivenKey
 ) -> Response:
     ports: Ports = request.app.state.ports
-    await history(ports.catalog, MANIFEST_KINDS[kind], name, reach=Reach(caller))
+    reach = Reach(caller)
+    await history(ports.catalog, MANIFEST_KINDS[kind], name, reach=reach)
     async with recorded(request, caller, "rollback", f"{singular(kind)}/{name}") as details:
         body = await read_body(request, RollbackBody)
-        clock = await clock_of(ports)
-        # One at a time: each holds a connection while it waits for the lock of the catalog.
-        async with request.app.state.changes:
-            await require_match(request, kind, name)
-            with wiring.evaluating():
-                plan = await roll_back(
-                    ports.catalog,
-                    MANIFEST_KINDS[kind],
-                    name,
-                    body.to,
-                    clock,
-                    Origin(actor=caller.name),
-                    reach=Reach(caller),
-                )
         details["to"] = body.to
-    return json_response(applied_view(await waiting.for_plan(ports, plan)))
+        asked = request_key(request, caller.name, key, repr(body.to).encode())
+        origin = Origin(actor=caller.name)
+
+        async def work(clock: Clock) -> Plan:
+            await require_match(request, kind, name)
+            wanted = MANIFEST_KINDS[kind]
+            return await roll_back(ports.catalog, wanted, name, body.to, clock, origin, reach=reach)
+
+        done = await changed_once(request, asked, work)
+    return await waiting.answer(ports, done, applied_view)
 
 
 @router.post(

@@ -4,13 +4,20 @@ import asyncio
 import logging
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from activityctl import wiring
 from activityctl.api.answers import json_response
-from activityctl.api.applying import Waiting, audit_details, clock_of, outdated
+from activityctl.api.applying import (
+    Clock,
+    Waiting,
+    audit_details,
+    changed_once,
+    outdated,
+)
 from activityctl.api.auditing import recorded
 from activityctl.api.identity import Known
 from activityctl.api.manifest_input import (
@@ -22,6 +29,7 @@ from activityctl.api.manifest_input import (
     sent_manifests,
 )
 from activityctl.api.object_tags import wanted_tag
+from activityctl.api.repeats import GivenKey, request_key
 from activityctl.api.sight import Sight
 from activityctl.domain.access.caller import Caller
 from activityctl.domain.gitops.history import Origin
@@ -211,7 +219,13 @@ async def plan(answer: Annotated[Response, Depends(_plan)]) -> Response:
 
 
 async def _apply(
-    request: Request, caller: Known, given: Given, waiting: Waiting, *, dry_run: DryRun = False
+    request: Request,
+    caller: Known,
+    given: Given,
+    waiting: Waiting,
+    key: GivenKey,
+    *,
+    dry_run: DryRun = False,
 ) -> Response:
     ports: Ports = request.app.state.ports
     sight = Sight(ports, caller)
@@ -229,9 +243,11 @@ async def _apply(
             saved = sent.saved
             if saved is not None and saved.knows_commit:
                 origin = replace(origin, source_commit=saved.source_commit)
-        done = await _store(request, caller, (manifests, wanted), origin, saved)
+            asked = request_key(request, caller.name, key, sent.body)
+        work = partial(_store, request, caller, (manifests, wanted), origin, saved)
+        done = await changed_once(request, asked, work)
         details.update(audit_details(done))
-    return json_response(applied_view(await waiting.for_plan(ports, done)))
+    return await waiting.answer(ports, done, applied_view)
 
 
 async def _store(
@@ -240,23 +256,15 @@ async def _store(
     what: tuple[ManifestSet, Wanted],
     origin: Origin,
     saved: SavedPlan | None,
+    clock: Clock,
 ) -> Plan:
     """Store what is wanted, if the plan that was reviewed still fits: a saved one, or If-Match."""
-    ports: Ports = request.app.state.ports
     made_against = wanted_tag(request) if saved is None else saved.fingerprint
-    clock = await clock_of(ports)
+    catalog = request.app.state.ports.catalog
     try:
-        # One at a time: each holds a connection while it waits for the lock of the catalog.
-        async with request.app.state.changes:
-            with wiring.evaluating():
-                return await store(
-                    *what,
-                    ports.catalog,
-                    clock,
-                    origin,
-                    made_against=made_against,
-                    reach=Reach(caller),
-                )
+        return await store(
+            *what, catalog, clock, origin, made_against=made_against, reach=Reach(caller)
+        )
     except OutdatedPlanError as error:
         if saved is None:
             raise outdated(error) from error

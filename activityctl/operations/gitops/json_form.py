@@ -60,9 +60,9 @@ def applied_view(applied: Applied) -> View:
     }
 
 
-def deletion_view(deletion: Deletion, applied: Applied) -> View:
-    """Return what was deleted with an object, and what goes on without it."""
-    view, preview = applied_view(applied), deletion_preview_view(deletion)
+def deletion_view(preview: View, applied: Applied) -> View:
+    """Return what was deleted with an object, and what goes on without it, as in the preview."""
+    view = applied_view(applied)
     schedules = {**preview["schedules"], **view["schedules"]}
     return {**view, **preview, "kind": "DeleteResult", "schedules": schedules}
 

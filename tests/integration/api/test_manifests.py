@@ -4,40 +4,13 @@ import asyncio
 import json
 from typing import Any
 
-import httpx
 import pytest
 
 from activityctl import wiring
 from activityctl.settings import Settings
 from support.api_server import Api, make_tokens
+from support.sent_manifests import DEFINITION, pair, post, problem_of, sent
 
-DEFINITION = """\
-apiVersion: activityctl/v1
-kind: ActivityDefinition
-metadata:
-  name: {name}
-spec:
-  params:
-    type: object
-    properties:
-      city: {{type: string}}
-    additionalProperties: false
-  triggers:
-    - name: nightly
-      cron: {{schedule: "0 2 * * *"}}
-  tasks:
-    - name: note
-      command: {{argv: ["true"]}}
-"""
-SUBSCRIPTION = """\
-apiVersion: activityctl/v1
-kind: Subscription
-metadata:
-  name: {name}
-spec:
-  activity: {activity}
-  params: {{city: {city}}}
-"""
 CALENDAR = """\
 apiVersion: activityctl/v1
 kind: Calendar
@@ -68,33 +41,6 @@ def tokens(api_settings: Settings) -> Tokens:
             )
 
     return asyncio.run(make())
-
-
-def sent(*files: tuple[str, str], icals: dict[str, str] | None = None) -> dict[str, Any]:
-    """Return the body with these files."""
-    found: dict[str, Any] = {"files": [{"name": name, "content": text} for name, text in files]}
-    if icals is not None:
-        found["icalFiles"] = [{"name": name, "content": text} for name, text in icals.items()]
-    return found
-
-
-def pair(name: str, city: str = "oslo") -> dict[str, Any]:
-    """Return the body with a definition and a subscription to it, of the same name."""
-    return sent(
-        ("definition.yaml", DEFINITION.format(name=name)),
-        ("sub/subscription.yaml", SUBSCRIPTION.format(name=name, activity=name, city=city)),
-    )
-
-
-def post(
-    api: Api, path: str, body: Any, headers: dict[str, str] | None = None, **params: Any
-) -> httpx.Response:
-    return api.client.post(f"/v1/manifests/{path}", json=body, headers=headers, params=params)
-
-
-def problem_of(answer: httpx.Response) -> tuple[int, str]:
-    assert answer.headers["content-type"] == "application/problem+json", answer.text
-    return answer.status_code, answer.json()["code"]
 
 
 def test_problems_have_the_file_the_line_and_the_column(api: Api, tokens: Tokens):
@@ -269,83 +215,6 @@ def test_only_who_may_do_so_applies(api: Api, tokens: Tokens):
     for name in ("memitter", "moperator"):
         assert problem_of(api.client.delete(path, headers=tokens[name])) == (404, "not_found")
     assert api.client.get(path).status_code == 200
-
-
-def test_the_history_shows_what_a_rollback_restores(api: Api, tokens: Tokens):
-    for city in ("oslo", "rome", "lima"):
-        assert post(api, "apply", pair("past", city), tokens["mapplier"]).status_code == 200
-    path = "/v1/subscriptions/past"
-    shown = api.client.get(f"{path}/history", headers=tokens["mreader"]).json()
-    assert [(each["number"], each["action"], each["actor"]) for each in shown["items"]] == [
-        (3, "configured", "token/mapplier"),
-        (2, "configured", "token/mapplier"),
-        (1, "created", "token/mapplier"),
-    ]
-    cut = api.client.get(f"{path}/history", params={"limit": 1}).json()
-    assert (len(cut["items"]), cut["metadata"]["hasMore"]) == (1, True)
-    tag = api.client.get(path).headers["etag"]
-    back = api.client.post(f"{path}/rollback", json={"to": 1}, headers={"If-Match": tag})
-    assert back.status_code == 200, back.text
-    assert (back.json()["kind"], back.json()["summary"]["configured"]) == ("ApplyResult", 1)
-    late = api.client.post(f"{path}/rollback", json={"to": 2}, headers={"If-Match": tag})
-    assert problem_of(late) == (412, "precondition_failed")
-    first = api.client.get(f"{path}/history").json()["items"][0]
-    assert (first["command"], first["actor"], first["rolledBackTo"]) == ("rollback", "local", 1)
-    assert api.client.get(path).json()["params"] == {"city": "oslo"}
-    for to, expected in ((9, (404, "not_found")), ("x", (400, "invalid_input")), (0, None)):
-        refused = api.client.post(f"{path}/rollback", json={"to": to})
-        assert problem_of(refused) == (expected or (400, "invalid_input"))
-    api.client.delete(path)
-    assert api.client.post(f"{path}/rollback").json()["summary"]["created"] == 1
-    refused = api.client.post(f"{path}/rollback", headers=tokens["mreader"])
-    assert problem_of(refused) == (403, "not_allowed")
-    for name in ("memitter", "moperator"):
-        hidden = api.client.get(f"{path}/history", headers=tokens[name])
-        assert problem_of(hidden) == (404, "not_found")
-    assert problem_of(api.client.get("/v1/sources/none/history")) == (404, "not_found")
-
-
-def test_stored_objects_are_exported_as_manifests(api: Api, tokens: Tokens):
-    post(api, "apply", pair("exported"))
-    shown = api.client.get("/v1/export", params={"name": "exported"}, headers=tokens["mreader"])
-    assert [each["kind"] for each in shown.json()["items"]] == [
-        "ActivityDefinition",
-        "Subscription",
-    ]
-    wants_yaml = {"Accept": "application/yaml"}
-    one = {"kind": "subscriptions", "name": "exported"}
-    text = api.client.get("/v1/export", params=one, headers=wants_yaml)
-    assert text.headers["content-type"].startswith("application/yaml")
-    again = api.client.post(
-        "/v1/manifests/apply", content=text.content, headers={"Content-Type": "application/yaml"}
-    )
-    assert again.json()["summary"] == {"created": 0, "configured": 0, "unchanged": 1, "deleted": 0}
-    for params in ({"name": "nothing"}, {"kind": "runs"}, {"label": "x"}):
-        refused = api.client.get("/v1/export", params=params)
-        assert refused.status_code in {400, 404}, params
-    refused = api.client.get("/v1/export", headers=tokens["memitter"])
-    assert problem_of(refused) == (403, "not_allowed")
-    schema = api.client.get("/v1/schema", headers=tokens["memitter"])
-    assert schema.json()["$schema"].endswith("2020-12/schema")
-    assert len(api.client.get("/v1/schema?kind=calendar").content) < len(schema.content)
-    assert "specversion" in api.client.get("/v1/schema?kind=event").text
-    assert problem_of(api.client.get("/v1/schema?kind=house")) == (404, "not_found")
-
-
-def test_a_plan_is_compared_with_stored_events(api: Api, tokens: Tokens):
-    event = {"specversion": "1.0", "id": "c1", "source": "/cmp", "type": "compared.now"}
-    api.client.post("/v1/events", json=event)
-    cron = '    - name: nightly\n      cron: {schedule: "0 2 * * *"}'
-    body = pair("compared")
-    text = body["files"][0]["content"]
-    assert cron in text
-    on_event = "    - name: nightly\n      event: {type: compared.now}"
-    body["files"][0]["content"] = text.replace(cron, on_event)
-    found = post(api, "plan", body, tokens["mreader"], since="1h").json()["againstEvents"]
-    assert [each["after"] for each in found["triggers"]] == [1]
-    refused = post(api, "plan", body, tokens["mapplier"], since="1h")
-    assert problem_of(refused) == (403, "not_allowed")
-    assert problem_of(post(api, "plan", body, until="1h")) == (400, "usage")
 
 
 def test_one_object_is_deleted_if_it_is_as_it_was_read(api: Api):

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from activityctl.adapters.memory.catalog.sources import live_sources
 from activityctl.adapters.memory.runs.streaks import with_operator_status
 from activityctl.adapters.memory.schedules.due_schedules import process_due_of_subscriptions
 from activityctl.adapters.memory.state import CatalogTables, MemoryState, spec_of, stored_json
+from activityctl.domain.gitops.answered import AnsweredRequest
 from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin, PastApply, PastChange
 from activityctl.domain.gitops.plan import Plan, Present, PresentDefinition, Recorded
 from activityctl.domain.manifests.calendar import PresentCalendar
@@ -30,7 +31,13 @@ from activityctl.domain.values.selection import Selection
 from activityctl.errors import AmbiguousError, NotFoundError
 from activityctl.ports import Work
 
-_Pending = list[tuple[Plan, datetime, Origin]]
+
+@dataclass(slots=True)
+class _Pending:
+    """What takes effect at the end of a block."""
+
+    writes: list[tuple[Plan, datetime, Origin]] = field(default_factory=list)
+    answered: dict[tuple[str, str], AnsweredRequest] = field(default_factory=dict)
 
 
 class MemoryCatalog:
@@ -44,16 +51,21 @@ class MemoryCatalog:
     async def changing(self) -> AsyncIterator[None]:
         """Hold the catalog's lock; other callers wait until the block ends.
 
-        What is written takes effect when the block ends without an exception.
+        What is written takes effect when the block ends without an exception. A block inside of
+        another one is a part of it.
         """
+        if self._pending.get() is not None:
+            yield
+            return
         async with self._state.catalog_lock:
-            pending: _Pending = []
+            pending = _Pending()
             token = self._pending.set(pending)
             try:
                 yield
             finally:
                 self._pending.reset(token)
-            for plan, now, origin in pending:
+            self._state.answered |= pending.answered
+            for plan, now, origin in pending.writes:
                 if not plan.is_empty:
                     process_due_of_subscriptions(self._state, plan.touched_subscriptions)
                 write_plan(plan, now, self._state.catalog, origin)
@@ -88,7 +100,25 @@ class MemoryCatalog:
         """Carry out the plan and record it in the history; call it inside `changing`."""
         pending = self._pending.get()
         assert pending is not None, "call it inside changing()"  # noqa: S101  # our bug
-        pending.append((plan, now, origin))
+        pending.writes.append((plan, now, origin))
+
+    async def answered(self, actor: str, key: str) -> AnsweredRequest | None:
+        """Return what a request with this key of this actor has changed."""
+        pending = self._pending.get()
+        kept = {**self._state.answered, **(pending.answered if pending else {})}
+        return kept.get((actor, key))
+
+    async def keep_answered(
+        self,
+        actor: str,
+        key: str,
+        request: AnsweredRequest,
+        now: datetime,  # noqa: ARG002  # memory does not last for a day
+    ) -> None:
+        """Keep what a request has changed; call it within `changing`."""
+        pending = self._pending.get()
+        assert pending is not None, "call it inside changing()"  # noqa: S101  # our bug
+        pending.answered[actor, key] = request
 
     async def history(self, kind: str, name: str, *, limit: int | None = None) -> list[PastChange]:
         """Return the recorded changes of one object, newest first; None for all."""
@@ -249,10 +279,10 @@ class MemoryCatalog:
 
     def _tables(self) -> CatalogTables:
         pending = self._pending.get()
-        if not pending:
+        if pending is None or not pending.writes:
             return self._state.catalog
         tables = self._state.catalog.copy()
-        for plan, now, origin in pending:
+        for plan, now, origin in pending.writes:
             write_plan(plan, now, tables, origin)
         return tables
 

@@ -43,6 +43,7 @@ from activityctl.adapters.postgres.schedules.due_schedules import (
     select_due,
 )
 from activityctl.adapters.postgres.signals import wake_workers
+from activityctl.domain.gitops.answered import ANSWERS_KEPT, AnsweredRequest
 from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin, PastApply, PastChange
 from activityctl.domain.gitops.plan import Plan, Present, PresentDefinition, Recorded
 from activityctl.domain.manifests.calendar import PresentCalendar
@@ -79,8 +80,12 @@ class PostgresCatalog:
     async def changing(self) -> AsyncIterator[None]:
         """Hold the catalog's lock; other callers wait until the block ends.
 
-        What is written takes effect when the block ends without an exception.
+        What is written takes effect when the block ends without an exception. A block inside of
+        another one is a part of it.
         """
+        if self._changing.get() is not None:
+            yield
+            return
         async with self._database.transaction(is_long=True) as connection:
             async with connection.pipeline():
                 await connection.execute(_ALLOW_LONG_PLAN)
@@ -128,6 +133,31 @@ class PostgresCatalog:
     async def write(self, plan: Plan, now: datetime, origin: Origin = UNKNOWN_ORIGIN) -> None:
         """Carry out the plan and record it in the history; call it inside `changing`."""
         await write_plan(self._changing_connection(), plan, origin, now)
+
+    async def answered(self, actor: str, key: str) -> AnsweredRequest | None:
+        """Return what a request with this key of this actor has changed."""
+        rows = await self._rows(
+            """SELECT digest, content FROM answered_requests
+               WHERE actor = %(actor)s AND key = %(key)s""",
+            actor=actor,
+            key=key,
+        )
+        return AnsweredRequest(rows[0]["digest"], rows[0]["content"]) if rows else None
+
+    async def keep_answered(
+        self, actor: str, key: str, request: AnsweredRequest, now: datetime
+    ) -> None:
+        """Keep what a request has changed, and forget what is older than a day."""
+        connection = self._changing_connection()
+        async with connection.pipeline():
+            await connection.execute(
+                "DELETE FROM answered_requests WHERE at < %s", (now - ANSWERS_KEPT,)
+            )
+            await connection.execute(
+                "INSERT INTO answered_requests (actor, key, digest, content, at)"
+                " VALUES (%s, %s, %s, %s, %s)",
+                (actor, key, request.digest, Jsonb(dict(request.content)), now),
+            )
 
     async def history(self, kind: str, name: str, *, limit: int | None = None) -> list[PastChange]:
         """Return the recorded changes of one object, newest first; None for all."""

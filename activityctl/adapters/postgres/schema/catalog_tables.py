@@ -102,6 +102,18 @@ class ApplyTable(SQLModel, table=True):
     created_at: datetime = moment_column()
 
 
+class AnsweredRequestTable(SQLModel, table=True):
+    """What a request with an idempotency key has changed; kept for a day."""
+
+    __tablename__: ClassVar[Any] = "answered_requests"
+    __table_args__ = (Index(None, "at"),)
+    actor: str = text_column(key=True)
+    key: str = text_column(key=True)
+    digest: str = text_column()
+    content: Any = json_column()
+    at: datetime = moment_column()
+
+
 class ApplyChangeTable(SQLModel, table=True):
     """The change of one object by one command; a rollback reads its document from here."""
 

@@ -31,7 +31,7 @@ from activityctl.domain.values.plurals import count_noun
 from activityctl.operations.gitops.apply import Applied, wait_for_schedules
 from activityctl.operations.gitops.history import Deletion, preview_deletion
 from activityctl.operations.gitops.history import delete as delete_object
-from activityctl.operations.gitops.json_form import deletion_view
+from activityctl.operations.gitops.json_form import deletion_preview_view, deletion_view
 from activityctl.wiring import Ports
 
 
@@ -98,7 +98,7 @@ def delete(
         require_yes("deleting", "Delete it?")
     applied = session.with_ports(work)
     if shape == "json":
-        print_json(session.out, deletion_view(preview, applied))
+        print_json(session.out, deletion_view(deletion_preview_view(preview), applied))
     else:
         print_changes(session, applied.plan)
     report_pending(session, applied, wait=wait, is_shown=shape == "json")
