@@ -25,6 +25,7 @@ _LOG = logging.getLogger(__name__)
 LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::\d{1,5})?")
+_HIDDEN_SLASH: Final = re.compile(rb"%2f|%5c", re.IGNORECASE)
 _FIXED_HEADERS: Final = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-activityctl-version", VERSION.encode()),
@@ -79,6 +80,7 @@ class Gate:
 
     def _check(self, scope: Scope, headers: Iterable[tuple[bytes, bytes]]) -> None:
         check_framing(scope["http_version"], headers)
+        check_path(scope.get("raw_path") or b"")
         client = self._proxies.client((scope.get("client") or ("",))[0], headers)
         if client is not None:
             scope["client"] = (client.address, 0)
@@ -119,6 +121,12 @@ def check_framing(version: str, headers: Iterable[tuple[bytes, bytes]]) -> None:
     is_chunked = b"transfer-encoding" in names
     if is_chunked and (b"content-length" in names or version == "1.0"):
         raise BadRequestError("the length of the body is given in two ways")
+
+
+def check_path(raw: bytes) -> None:
+    """Raise BadRequestError if a proxy with rules for paths could see another path."""
+    if _HIDDEN_SLASH.search(raw):
+        raise BadRequestError("the path has a slash in percent encoding, which no path here needs")
 
 
 def check_origin(headers: Iterable[tuple[bytes, bytes]], host: str, scheme: str | None) -> None:

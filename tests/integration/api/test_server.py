@@ -125,6 +125,14 @@ def test_known_hosts_and_own_pages_are_served(strict: Api):
         "Transfer-Encoding : chunked\r\n",
         "Host: localhost\r\n",
         "no header\r\n",
+        "Content-Length: 3, 4\r\n",
+        "Content-Length: 0x3\r\n",
+        "Content-Length: 3\r\nContent-Length : 3\r\n",
+        "Transfer-Encoding: identity, chunked\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: \x0bchunked\r\n",
+        "X: a\x00b\r\n",
+        "X: a\rTransfer-Encoding: chunked\r\n",
     ],
 )
 def test_requests_that_two_servers_could_read_differently_are_refused(api: Api, head: str):
@@ -134,6 +142,71 @@ def test_requests_that_two_servers_could_read_differently_are_refused(api: Api, 
     assert answer.status in {400, 501}
     assert answer.headers["content-type"] == PROBLEM
     assert answer.headers["connection"] == "close"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "3;x\r\nabc\r\n-1\r\n",
+        "0x3\r\nabc\r\n0\r\n\r\n",
+        "+3\r\nabc\r\n0\r\n\r\n",
+        "3\r\nabcd\r\n0\r\n\r\n",
+        "fffffffffffffffffffff\r\n",
+        "3" + "0" * 70_000,
+        "\r\n3\r\nabc\r\n0\r\n\r\n",
+    ],
+)
+def test_chunks_that_two_servers_could_read_differently_end_the_connection(api: Api, body: str):
+    head = (
+        "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+        f"Authorization: Bearer {api.token}\r\nContent-Type: application/json\r\n\r\n"
+    )
+    hidden = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    answer = api.raw(f"{head}{body}{hidden}".encode())
+    assert answer.status in {400, 413}
+    assert b"\r\nHTTP/1.1 " not in answer.body
+    assert api.client.get("/healthz").status_code == 200
+
+
+def test_folded_lines_are_one_header_and_bare_line_ends_hide_none(api: Api):
+    """RFC 9112, 5.2 and 2.2: h11 reads a fold as a space, and a bare LF as a line end."""
+    end = "Connection: close\r\n\r\n"
+    folded = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: a\r\n b\r\n"
+    answer = api.raw(f"{folded}{end}".encode())
+    assert (answer.status, answer.headers["x-request-id"] != "a") == (200, True)
+    bare = "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nX: a\nTransfer-Encoding: chunked\r\n"
+    both = api.raw(f"{bare}Content-Length: 3\r\n{end}0\r\n\r\n".encode())
+    assert both.status == 400
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//v1/status",
+        "/v1//status",
+        "/v1/./status",
+        "/v1/x/../status",
+        "/v1/%2e%2e/v1/status",
+        "/v1/status/",
+        "/v1/status/.",
+        "/v1/status%00",
+        "/v1/status%2f",
+        "/v1%2fstatus",
+        "/v1/status..",
+        "/v1/status;a=b",
+        "/v1\\status",
+        "/V1/status",
+        "/v1/%73tatus%20",
+        "http://evil.example/v1/status",
+        "*",
+    ],
+)
+def test_another_spelling_of_a_path_is_not_that_path(api: Api, path: str):
+    head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    for token in ("", f"Authorization: Bearer {api.token}\r\n"):
+        answer = api.raw(f"{head}{token}\r\n".encode())
+        assert answer.status in {400, 401, 404}, answer
+        assert answer.json["code"] in {"bad_request", "unauthorized", "not_found"}
 
 
 def test_large_bodies_and_headers_are_refused_without_reading_the_rest(api: Api):
