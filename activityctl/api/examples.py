@@ -56,6 +56,19 @@ def _subscription(outcome: str) -> Any:
     return {"id": _SUBSCRIPTION_ID, "name": "eu-orders", "outcome": outcome}
 
 
+_OF_EACH: Final = "What was done with each; or with `dryRun=true`, the objects."
+
+
+def _many(noun: str, outcome: str) -> Any:
+    known = {"subscription": (_SUBSCRIPTION_ID, "eu-orders"), "run": (_RUN_ID, _RUN_ID)}
+    if noun == "letter":
+        item = _letter(outcome, _RUN_ID if outcome == "retried" else None, None)
+    else:
+        key, name = known[noun]
+        item = {"id": key, "name": name, "outcome": outcome, "error": None, "run": None}
+    return _listed(item, metadata={"hasMore": False}, summary={outcome: 1})
+
+
 def _letter(outcome: str, run: str | None, status: str | None) -> Any:
     return {"id": _LETTER_ID, "outcome": outcome, "run": run, "status": status}
 
@@ -223,6 +236,11 @@ EXAMPLES: Final[dict[str, tuple[Example, ...]]] = {
     ),
     "POST /v1/subscriptions/{name}/pause": ((200, "It is paused.", _subscription("paused")),),
     "POST /v1/subscriptions/{name}/resume": ((200, "It is active.", _subscription("resumed")),),
+    "POST /v1/subscriptions/pause": ((200, _OF_EACH, _many("subscription", "paused")),),
+    "POST /v1/subscriptions/resume": ((200, _OF_EACH, _many("subscription", "resumed")),),
+    "POST /v1/runs/cancel": ((200, _OF_EACH, _many("run", "cancelling")),),
+    "POST /v1/deadletters/retry": ((200, _OF_EACH, _many("letter", "retried")),),
+    "POST /v1/deadletters/discard": ((200, _OF_EACH, _many("letter", "discarded")),),
     "GET /v1/subscriptions/{name}/next": (
         (
             200,

@@ -29,6 +29,11 @@ _PARTLY: Final = frozenset(
         "POST /v1/manifests/plan",
         "POST /v1/manifests/apply",
         "DELETE /v1/{kind}/{name}",
+        "POST /v1/subscriptions/pause",
+        "POST /v1/subscriptions/resume",
+        "POST /v1/runs/cancel",
+        "POST /v1/deadletters/retry",
+        "POST /v1/deadletters/discard",
     }
 )
 """Paths whose answers differ; the example shows one of them."""

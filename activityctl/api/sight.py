@@ -88,6 +88,14 @@ class Sight:
                 hint="activityctl tokens create NAME --scope apply:set=SET",
             )
 
+    def require_operates_something(self) -> None:
+        """Raise NotAllowedError if the caller may operate no subscription at all."""
+        if not self.caller.may_operate_something:
+            raise NotAllowedError(
+                "this token may not operate subscriptions",
+                hint="activityctl tokens create NAME --scope operate:label=KEY=VALUE",
+            )
+
     def require_all(self, kind: str) -> None:
         """Raise NotAllowedError if the caller may not read everything."""
         if kind == "audit" and not self.caller.is_admin:

@@ -194,6 +194,7 @@ async def rollback(answer: Annotated[Response, Depends(_roll_back)]) -> Response
     """Restore an earlier version of an object, also of a deleted one, as `rollback` does.
 
     `to` is the number of a change in the history; without it, it is the change before the last.
+    With `If-Match`, 412 if the object has changed since it was read.
     409 if there is no earlier version; 400 if it does not fit the stored objects any more.
     """
     return answer

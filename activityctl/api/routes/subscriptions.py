@@ -10,6 +10,7 @@ from activityctl.api.answers import json_response
 from activityctl.api.auditing import recorded
 from activityctl.api.identity import Known
 from activityctl.api.inputs import body_of, read_body
+from activityctl.api.object_tags import require_match
 from activityctl.api.routes.waiting import WaitSeconds, ended_or_queued
 from activityctl.api.sight import Sight
 from activityctl.domain.access.caller import Caller
@@ -110,6 +111,7 @@ async def _change(
     action = "pause" if status is SubscriptionStatus.PAUSED else "resume"
     async with recorded(request, caller, action, f"subscription/{owner.name}") as details:
         sight.require_operates(owner)
+        await require_match(request, "subscriptions", owner.id)
         given = await read_body(request, body)
         reason = given.reason if isinstance(given, PauseBody) else None
         catch_up = isinstance(given, ResumeBody) and given.catch_up
@@ -138,7 +140,10 @@ async def _resume(request: Request, name: str, caller: Known) -> Response:
     openapi_extra=body_of(PauseBody, {"reason": "the disk is being replaced"}),
 )
 async def pause(answer: Annotated[Response, Depends(_pause)]) -> Response:
-    """Pause a subscription: neither schedules nor events start runs. A repeat changes nothing."""
+    """Pause a subscription: neither schedules nor events start runs. A repeat changes nothing.
+
+    With `If-Match`, 412 if the subscription has changed since it was read.
+    """
     return answer
 
 
@@ -149,7 +154,10 @@ async def pause(answer: Annotated[Response, Depends(_pause)]) -> Response:
     openapi_extra=body_of(ResumeBody, {"catchUp": True}),
 )
 async def resume(answer: Annotated[Response, Depends(_resume)]) -> Response:
-    """Resume a paused subscription. A repeat changes nothing."""
+    """Resume a paused subscription. A repeat changes nothing.
+
+    With `If-Match`, 412 if the subscription has changed since it was read.
+    """
     return answer
 
 

@@ -45,6 +45,11 @@ class Caller:
         """
         return self._may(Action.APPLY, {"set": [] if apply_set is None else [apply_set]})
 
+    @property
+    def may_operate_something(self) -> bool:
+        """Whether some subscriptions may be operated."""
+        return self.is_admin or any(scope.action is Action.OPERATE for scope in self.scopes)
+
     def may_operate(self, subscription: str, labels: Mapping[str, str]) -> bool:
         """Return whether the runs of a subscription may be triggered, cancelled and so on."""
         pairs = [f"{key}={value}" for key, value in labels.items()]
