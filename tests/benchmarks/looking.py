@@ -146,7 +146,7 @@ async def pages(ports: wiring.Ports, owner: str, rows: int) -> None:
         print(f"  page of 500 after {share:.1%} of the log: {await milliseconds(page):.1f} ms")
     for text, narrowed in {
         "--level error --tail 20": LogFilter((owner,), level="error"),
-        "--since 10m --tail 20": LogFilter((owner,), since=now() - timedelta(minutes=10)),
+        "--since 2h --tail 20": LogFilter((owner,), since=now() - timedelta(hours=2)),
         "--grep 'item [0-9]*7 ' --tail 20": LogFilter((owner,), text="item [0-9]*7 "),
         "--grep 'of the item 7777 ' (one line)": LogFilter((owner,), text="of the item 7777 "),
         "--task note --tail 20": LogFilter((owner,), task="note"),

@@ -177,3 +177,40 @@ def test_the_dashboard_and_the_alerts_name_only_what_is_served():
             known = {*RUN_STATUSES, *BREAKER_STATUSES, *SUBSCRIPTION_STATUSES}
             assert set(status.split("|")) <= known, query
     assert used == set(served())
+
+
+def test_the_dashboard_has_what_an_import_into_grafana_needs():
+    """Its own model of a dashboard, of its SDK 10.1, reads and writes it without a loss."""
+    dashboard = json.loads(template("dashboard.json"))
+    assert "id" not in dashboard, "Grafana gives it"
+    assert re.fullmatch(r"[a-zA-Z0-9_-]{1,40}", dashboard["uid"])
+    assert dashboard["schemaVersion"] >= 36, "before it a data source had no uid"
+    variables = {each["name"]: each for each in dashboard["templating"]["list"]}
+    assert (variables["datasource"]["type"], variables["datasource"]["query"]) == (
+        "datasource",
+        "prometheus",
+    )
+    source = {"type": "prometheus", "uid": "${datasource}"}
+    assert all(each.get("datasource", source) == source for each in variables.values())
+    panels = dashboard["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    taken: set[tuple[int, int]] = set()
+    for panel in panels:
+        assert panel["type"] in {"stat", "timeseries"}, "these come with Grafana"
+        assert panel["title"]
+        assert panel["datasource"] == source
+        assert [target["datasource"] for target in panel["targets"]] == [source] * len(
+            panel["targets"]
+        )
+        references = [target["refId"] for target in panel["targets"]]
+        assert len(set(references)) == len(references) > 0
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24
+        cells = {
+            (place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])
+        }
+        assert cells
+        assert not cells & taken, "panels lie on one another"
+        taken |= cells
+    names = set(re.findall(r"\$\{?(\w+)", " ".join(queries())))
+    assert names <= {*variables, "__rate_interval"}
