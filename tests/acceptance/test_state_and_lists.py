@@ -50,6 +50,11 @@ def test_a_state_is_changed_recorded_and_read_by_the_next_run(shell: Any):
         *[["counting", "succeeded", "-"]] * 2,
     ]
     assert "fields: id" in shell("get", "runs", "--sort-by", "statsu", code=2).stderr
+    (shell.folder / "state.json").write_text('{"c": 2}')  # it has no count any more
+    assert "state.count: " in shell("state", "set", "counting", "-f", "state.json", code=1).stderr
+    shell("state", "set", "counting", "-f", "state.json", "--yes")
+    assert shell.json("state", "show", "counting") == {"c": 2}
+    assert "hint: -f -" in shell("state", "set", "counting", '{"c": 3}', code=2).stderr
     shell("get", "runs", "--watch", "-o", "json", code=2)
     watching = shell.start("get", "subs", "-l", "team=counting", "--watch", "-o", "jsonl")
     try:

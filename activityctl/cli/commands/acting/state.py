@@ -71,7 +71,7 @@ def set_(
     values: Annotated[
         list[str],
         typer.Argument(
-            metavar="[KEY=VALUE]...",
+            metavar="[KEY=VALUE]",
             help="A key and its new value: JSON, or any other text, which is a string.",
         ),
     ] = [],  # noqa: B006  # typer copies it
@@ -85,12 +85,13 @@ def set_(
         ),
     ] = None,
     dry_run: ListOnly = False,
+    yes: Yes = False,
     output: TextOrJson = "text",
 ) -> None:
     """Set keys of the state, or replace it; the history records who did it and what changed.
 
     Runs that have begun keep the state that they read, and the one that they store replaces this
-    one.
+    one. It asks only before --filename removes keys.
 
     activityctl state set exchange-rates cursor=41 region=eu 'last={"id": 7}'
 
@@ -99,7 +100,8 @@ def set_(
     if bool(values) == (file is not None):
         raise UsageError("give KEY=VALUE or --filename", hint="activityctl state set --help")
     change = with_values(_values(values)) if file is None else _replaced_by(_object_of(file))
-    _change(context.obj, subscription, "state set", change, output, dry_run=dry_run, yes=True)
+    is_sure = yes or file is None
+    _change(context.obj, subscription, "state set", change, output, dry_run=dry_run, yes=is_sure)
 
 
 @state.command()
@@ -108,7 +110,7 @@ def reset(
     subscription: SubscriptionArgument,
     keys: Annotated[
         list[str],
-        typer.Argument(metavar="[KEY]...", help="The keys to remove; without them all."),
+        typer.Argument(metavar="[KEY]", help="The keys to remove; without them all."),
     ] = [],  # noqa: B006  # typer copies it
     dry_run: ListOnly = False,
     yes: Yes = False,
@@ -142,7 +144,8 @@ def _change(
 
     found, open_runs = session.with_ports(preview)
     name = found.subscription.name
-    if found.fields and not dry_run and not yes:
+    yes = yes or not any(isinstance(each.new, Absent) for each in found.fields)
+    if not dry_run and not yes:
         _print_fields(session, found.fields)
         require_yes(f"to change the state of {name}", f"Change the state of {name}?")
     if open_runs and found.fields:
@@ -183,7 +186,8 @@ def _values(texts: Sequence[str]) -> dict[str, JsonValue]:
     for text in texts:
         key, equals, value = text.partition("=")
         if not key or not equals:
-            raise UsageError(f"not a key and a value: {text!r}", hint="write cursor=41")
+            hint = "-f - reads a whole state" if text.startswith("{") else "write cursor=41"
+            raise UsageError(f"not a key and a value: {text!r}", hint=hint)
         try:
             found[key] = parse_json(value, key, example="write KEY=41")
         except InvalidInputError:

@@ -60,7 +60,7 @@ def logs(
     references: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[SUB|RUN]...",
+            metavar="[SUB|RUN]",
             help="Subscriptions or one run: names, ids or the first characters of ids.",
             autocompletion=subscription_names,
         ),

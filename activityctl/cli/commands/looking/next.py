@@ -47,6 +47,7 @@ def next(  # noqa: A001  # the command's name
     count: Annotated[
         int | None,
         typer.Option(
+            "--limit",
             "-n",
             min=1,
             max=MOST_LISTED,

@@ -24,7 +24,7 @@ def verify(
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[PATH]...",
+            metavar="[PATH]",
             help="Files with histories, or folders of them. Without: those of the server.",
         ),
     ] = None,

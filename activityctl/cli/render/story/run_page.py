@@ -75,6 +75,8 @@ def _facts(view: View, temporal_page: str | None, moment: str | None) -> Iterato
 def _started(view: View) -> str:
     if view["startedAt"] is None:
         return f"not started; recorded {local_time(view['createdAt'])}"
+    if view["replayOf"]:  # it was asked for long after that
+        return local_time(view["startedAt"])
     late = duration(view["dueAt"], view["startedAt"])
     return f"{local_time(view['startedAt'])}, {late} after it was due"
 
