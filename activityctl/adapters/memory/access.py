@@ -70,4 +70,8 @@ class MemoryAuditTrail:
             )
         ]
         found.sort(key=lambda entry: entry.id)
-        return sorted(found, key=lambda entry: entry.at, reverse=True)[: selection.limit]
+        found.sort(key=lambda entry: entry.at, reverse=True)
+        if selection.after:
+            keys: list[tuple[object, ...]] = [(entry.at, entry.id) for entry in found]
+            found = found[keys.index(selection.after) + 1 :]
+        return found[: selection.limit]

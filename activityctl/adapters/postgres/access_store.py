@@ -10,6 +10,7 @@ from activityctl.adapters.postgres.database import (
     to_jsonb,
     to_storable_text,
 )
+from activityctl.adapters.postgres.pages import after, place_of
 from activityctl.domain.access.audit import AuditEntry
 from activityctl.domain.access.scope import parse_scope
 from activityctl.domain.access.token import ApiToken
@@ -46,7 +47,7 @@ _ENTRIES: Final = """
     FROM audit_entries
     WHERE (%(since)s::timestamptz IS NULL OR at >= %(since)s)
       AND (%(name)s::text IS NULL OR actor = %(name)s OR request_id = %(name)s
-           OR id LIKE %(prefix)s)
+           OR id LIKE %(prefix)s) AND {after}
     ORDER BY at DESC, id LIMIT %(limit)s"""
 
 
@@ -121,11 +122,12 @@ class PostgresAuditTrail:
     async def entries(self, selection: Selection) -> list[AuditEntry]:
         """Return the entries since the selection's time, newest first."""
         rows = await self._database.fetch(
-            _ENTRIES,
+            _ENTRIES.replace("{after}", after(selection, "at DESC", "id")),
             since=selection.since,
             name=selection.name,
             prefix=prefix_pattern(selection.name or ""),
             limit=selection.limit,
+            **place_of(selection),
         )
         return [AuditEntry(**row) for row in rows]
 

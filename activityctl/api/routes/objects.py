@@ -49,6 +49,7 @@ def _filters(
     assignee: str | None = None,
     name: Annotated[str | None, Query(description="a name, an id, or its beginning")] = None,
     limit: Annotated[int, Query(ge=1, le=_MOST)] = 100,
+    cursor: Annotated[str | None, Query(description="`metadata.next` of the page before")] = None,
 ) -> tuple[Selection, Mapping[str, str | None]]:
     """Return the selection of a list, and what names other objects in it."""
     first, last = parse_time_range(since, until, datetime.now(UTC))
@@ -62,7 +63,12 @@ def _filters(
         assignee=assignee,
         limit=limit,
     )
-    return selection, {"subscription": subscription, "run": run, "name": name}
+    return selection, {
+        "subscription": subscription,
+        "run": run,
+        "name": name,
+        "cursor": cursor,
+    }
 
 
 Filters = Annotated[tuple[Selection, Mapping[str, str | None]], Depends(_filters)]
@@ -86,15 +92,19 @@ async def _list(request: Request, kind: KnownKind, given: Filters, caller: Known
             "run_id": run,
         }
     )
-    page = await object_views(ports).page(kind, named["name"], chosen)
-    return tagged_response(request, list_view(page.views, has_more=page.has_more))
+    page = await object_views(ports).page(kind, named["name"], chosen, named["cursor"])
+    view = list_view(page.views, has_more=page.has_more)
+    if page.cursor is not None:
+        view["metadata"] = {"hasMore": True, "next": page.cursor}
+    return tagged_response(request, view)
 
 
 @router.get("/{kind}", summary="List the objects of a kind", response_class=Response)
 async def list_objects(answer: Annotated[Response, Depends(_list)]) -> Response:
     """List objects, the newest first where they have a time, as `get KIND -o json` does.
 
-    `metadata.hasMore` says whether there are more than the limit.
+    `metadata.hasMore` says whether there are more than the limit. Ask again with `?cursor=` and
+    `metadata.next` for the next page: what was stored meanwhile moves nothing.
     """
     return answer
 

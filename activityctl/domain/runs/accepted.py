@@ -81,6 +81,8 @@ def _reason(accepted: AcceptedFiring, now: datetime) -> str:
 
 def is_listed(selection: Selection) -> bool:
     """Return whether a list of runs with these conditions has accepted firings too."""
+    if selection.after:  # they are on the first page only
+        return False
     return not selection.statuses or RunStatus.QUEUED in selection.statuses
 
 
@@ -95,7 +97,8 @@ def lists_held(selection: Selection) -> bool:
 def with_accepted(runs: Iterable[Run], accepted: Iterable[Run], selection: Selection) -> list[Run]:
     """Return both as one list, newest first; a firing that has become a run counts as that."""
     found = {run.id: run for run in (*accepted, *runs)}
-    ordered = sorted(found.values(), key=lambda run: run.created_at, reverse=True)
+    by_id = sorted(found.values(), key=lambda run: run.id)
+    ordered = sorted(by_id, key=lambda run: run.created_at, reverse=True)
     return ordered[: selection.limit]
 
 

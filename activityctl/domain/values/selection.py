@@ -32,6 +32,8 @@ class Selection:
     """Only tasks that wait, or have waited, for this person or team."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Runs, tasks and dead letters have the labels of their subscription."""
+    after: tuple[object, ...] = ()
+    """Only what comes after the object with these values in the order of the list."""
     limit: int | None = 100
     """The most objects in the list; None for all."""
 

@@ -17,6 +17,13 @@ from activityctl.errors import (
     NotFoundError,
     UsageError,
 )
+from activityctl.operations.looking.cursors import (
+    PAGED,
+    Places,
+    cursor_after,
+    key_of,
+    views_after,
+)
 from activityctl.operations.looking.filters import given_filters
 from activityctl.operations.looking.kinds import Kind, singular
 from activityctl.operations.looking.object_lists import ObjectLists
@@ -44,6 +51,8 @@ class Page:
 
     views: list[View]
     has_more: bool
+    cursor: str | None = None
+    """Where the next page begins; None if there is none."""
 
 
 class ObjectViews:
@@ -67,17 +76,40 @@ class ObjectViews:
         self._objects = ObjectLists(
             catalog, register, lists, events, workers, audit, chains=chains, relayers=relayers
         )
+        self._places = Places(lists, events, audit)
         self._related = RelatedObjects(self._objects, catalog, lists, events)
 
-    async def page(self, kind: Kind, name: str | None, selection: Selection) -> Page:
-        """Return the selected objects, by name if given; raises what they raise."""
+    async def page(
+        self, kind: Kind, name: str | None, selection: Selection, cursor: str | None = None
+    ) -> Page:
+        """Return the selected objects, by name if given; raises what they raise.
+
+        A cursor goes on after the page that has returned it. Raises UsageError if it is none.
+        """
         limit = selection.limit
         one_more = replace(selection, limit=None if limit is None else limit + 1)
-        if name is None:
+        if cursor is not None:
+            found = await self._after(kind, name, one_more, key_of(kind, cursor))
+        elif name is None:
             found = await self._objects.listed(kind, one_more)
         else:
             found = await self.named(kind, name, one_more)
-        return Page(found[:limit], limit is not None and len(found) > limit)
+        if limit is None or len(found) <= limit:
+            return Page(found, has_more=False)
+        return Page(found[:limit], True, cursor_after(kind, found[limit - 1]))
+
+    async def _after(
+        self, kind: Kind, name: str | None, selection: Selection, key: str
+    ) -> list[View]:
+        if kind in PAGED and name is None:
+            place = await self._places.after(kind, key)
+            return await self._objects.listed(kind, replace(selection, after=place))
+        whole = replace(selection, limit=None)
+        if name is None:
+            views = await self._objects.listed(kind, whole)
+        else:
+            views = await self.named(kind, name, whole)
+        return views_after(views, key)[: selection.limit]
 
     async def subscription_views(self, subscriptions: Sequence[Subscription]) -> list[View]:
         """Return the views of subscriptions that were read."""

@@ -97,7 +97,12 @@ def test_lists_and_objects_are_those_of_the_command_line(call: Caller):
     assert listed["kind"] == "List"
     assert {item["name"] for item in listed["items"]} >= set(NAMES)
     assert call("GET", "subscriptions?label=team=shop").json()["items"][0]["name"] == "shop-eu"
-    assert call("GET", "subscriptions?limit=1").json()["metadata"] == {"hasMore": True}
+    first = call("GET", "subscriptions?limit=1").json()
+    assert first["metadata"]["hasMore"] is True
+    second = call("GET", f"subscriptions?limit=1&cursor={first['metadata']['next']}").json()
+    assert second["items"][0]["name"] > first["items"][0]["name"]
+    wrong = call("GET", f"runs?cursor={first['metadata']['next']}")
+    assert (wrong.status_code, wrong.json()["code"]) == (400, "usage")
     assert call("GET", "schedules?subscription=pay-eu").json()["items"][0]["trigger"] == "hourly"
     one = call("GET", "subscriptions/pay-eu")
     assert one.json()["kind"] == "subscription"

@@ -76,7 +76,11 @@ class MemoryEventStore:
         found = [
             row.event for row in self._state.events.values() if self._is_selected(row, selection)
         ]
-        return sorted(found, key=lambda event: -event.position)[: selection.limit]
+        found.sort(key=lambda event: -event.position)
+        if selection.after:
+            places: list[tuple[object, ...]] = [(event.position,) for event in found]
+            found = found[places.index(selection.after) + 1 :]
+        return found[: selection.limit]
 
     async def unrouted(self, event_ids: Sequence[str]) -> list[EventId]:
         """Return which of these events are not routed yet."""

@@ -44,6 +44,9 @@ def list_letters(
     ]
     found.sort(key=lambda letter: letter.id)
     found.sort(key=lambda letter: letter.created_at, reverse=True)
+    if selection.after:
+        keys: list[tuple[object, ...]] = [(letter.created_at, letter.id) for letter in found]
+        found = found[keys.index(selection.after) + 1 :]
     return [replace(letter, actions=letter.actions[-1:]) for letter in found[: selection.limit]]
 
 

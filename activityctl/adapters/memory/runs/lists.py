@@ -29,7 +29,7 @@ class MemoryRunLists:
     async def runs(self, selection: Selection) -> list[Run]:
         """Return runs, newest first."""
         found = [run for run in self._selected(selection) if _has_status(run, selection)]
-        return found[: selection.limit]
+        return [run for run in found if _is_after(run, selection)][: selection.limit]
 
     async def accepted(self, selection: Selection) -> list[Run]:
         """Return firings that have no run yet, as the queued runs that they become."""
@@ -104,6 +104,13 @@ class MemoryRunLists:
             and selection.assignee in (None, assignee_of(row.task))
         ]
         found.sort(key=lambda task: (order[task.run_id], task.created_at, task.name, task.index))
+        if selection.after:
+            place = [
+                (self._state.runs[task.run_id].run, task.created_at, task.name, task.index)
+                for task in found
+            ]
+            keys = [(run.created_at, run.id, *rest) for run, *rest in place]
+            found = found[keys.index(selection.after) + 1 :]
         return found[: selection.limit]
 
     async def attempts(self, task_ids: Sequence[str]) -> list[Attempt]:
@@ -196,3 +203,10 @@ class MemoryRunLists:
 
 def _has_status(item: Run | TaskInstance, selection: Selection) -> bool:
     return not selection.statuses or item.status.value in selection.statuses
+
+
+def _is_after(run: Run, selection: Selection) -> bool:
+    if not selection.after:
+        return True
+    at, run_id = selection.after
+    return run.created_at < at or (run.created_at == at and run.id > run_id)  # type: ignore[operator]

@@ -15,6 +15,7 @@ from activityctl.adapters.postgres.events.rows import (
     like_patterns,
     verdict_of,
 )
+from activityctl.adapters.postgres.pages import after, place_of
 from activityctl.domain.events.emit_result import outcomes_of
 from activityctl.domain.events.envelope import EventEnvelope
 from activityctl.domain.events.query import resolve_event
@@ -137,6 +138,7 @@ class PostgresEventStore:
                       SELECT unnest(f.event_ids) FROM firings f
                       JOIN runs r USING (subscription_id, trigger, firing_key)
                       WHERE r.id = %(run)s))
+                  AND {after(selection, "e.place DESC")}
                 ORDER BY e.place DESC LIMIT %(limit)s""",
             since=selection.since,
             until=selection.until,
@@ -146,6 +148,7 @@ class PostgresEventStore:
             subscription=selection.subscription_id,
             run=selection.run_id,
             limit=selection.limit,
+            **place_of(selection),
         )
         return [event_of(row) for row in rows]
 

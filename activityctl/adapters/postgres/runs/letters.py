@@ -14,6 +14,7 @@ from activityctl.adapters.postgres.database import (
 )
 from activityctl.adapters.postgres.letter_status import LAST_ACTION, LETTER_STATUS
 from activityctl.adapters.postgres.logbook import insert_log_entries
+from activityctl.adapters.postgres.pages import after, place_of
 from activityctl.adapters.postgres.runs.replays import insert_firings
 from activityctl.domain.runs.dead_letter import (
     DeadLetter,
@@ -51,6 +52,7 @@ _LIST: Final = f"""
       AND (%(task)s::text IS NULL OR %(task)s IN (f.bare, f.task))
       AND (%(error)s::text IS NULL OR position(lower(%(error)s) IN lower(d.reason)) > 0)
       AND (%(labels)s::jsonb IS NULL OR s.labels @> %(labels)s::jsonb)
+      AND {{after}}
     ORDER BY d.created_at DESC, d.id LIMIT %(limit)s"""
 _SELECT_ACTIONS: Final = f"""
     SELECT {_ACTION} FROM letter_actions a LEFT JOIN runs ar ON ar.id = a.run_id
@@ -76,7 +78,7 @@ async def list_letters(
 ) -> list[DeadLetter]:
     """Return dead letters, newest first, each with the last action."""
     rows = await database.fetch(
-        _LIST,
+        _LIST.replace("{after}", after(selection, "d.created_at DESC", "d.id")),
         subscription=selection.subscription_id,
         run=selection.run_id,
         since=selection.since,
@@ -89,6 +91,7 @@ async def list_letters(
         error=letters.error,
         labels=Jsonb(dict(selection.labels)) if selection.labels else None,
         limit=selection.limit,
+        **place_of(selection),
     )
     return [_letter_of(row) for row in rows]
 

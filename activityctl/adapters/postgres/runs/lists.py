@@ -8,6 +8,7 @@ from psycopg.types.json import Jsonb
 
 from activityctl.adapters.postgres.database import Database, prefix_pattern
 from activityctl.adapters.postgres.letter_status import OPEN_LETTERS
+from activityctl.adapters.postgres.pages import after, place_of
 from activityctl.adapters.postgres.rows import (
     RUN_COLUMNS,
     TASK_COLUMNS,
@@ -38,6 +39,7 @@ _IS_SELECTED_RUN: Final = """
     AND (%(since)s::timestamptz IS NULL OR r.created_at >= %(since)s)
     AND (%(labels)s::jsonb IS NULL OR r.subscription_id IN
          (SELECT id FROM subscriptions WHERE labels @> %(labels)s))"""
+_ORDER_OF_TASKS: Final = ("r.created_at DESC", "r.id", "t.created_at", "t.name", "t.index")
 _COUNT_FIRINGS: Final = """
     SELECT f.subscription_id, v.number AS revision, count(*) AS n
     FROM firings f JOIN revisions v ON v.id = f.revision_id
@@ -59,6 +61,7 @@ class PostgresRunLists:
             f"""SELECT {RUN_COLUMNS} FROM runs r JOIN subscriptions s ON s.id = r.subscription_id
                 WHERE {_IS_SELECTED_RUN}
                   AND (%(statuses)s::text[] IS NULL OR r.status = ANY(%(statuses)s))
+                  AND {after(selection, "r.created_at DESC", "r.id")}
                 ORDER BY r.created_at DESC, r.id LIMIT %(limit)s""",
             **_values(selection),
         )
@@ -162,8 +165,8 @@ class PostgresRunLists:
                   AND (%(name)s::text IS NULL OR t.id LIKE %(prefix)s)
                   AND (%(assignee)s::text IS NULL
                        OR t.kind = 'manual' AND t.input ->> 'assignee' = %(assignee)s)
-                ORDER BY r.created_at DESC, r.id, t.created_at, t.name, t.index
-                LIMIT %(limit)s""",
+                  AND {after(selection, *_ORDER_OF_TASKS)}
+                ORDER BY {", ".join(_ORDER_OF_TASKS)} LIMIT %(limit)s""",
             name=selection.name,
             prefix=prefix_pattern(selection.name or ""),
             assignee=selection.assignee,
@@ -255,4 +258,5 @@ def _values(selection: Selection) -> dict[str, object]:
         "labels": Jsonb(dict(selection.labels)) if selection.labels else None,
         "statuses": list(selection.statuses) or None,
         "limit": selection.limit,
+        **place_of(selection),
     }
