@@ -147,6 +147,9 @@ def test_the_story_says_what_started_the_run_what_it_did_and_what_comes_next():
     assert any(re.match(r"  ✗   charge +command +failed +8.0s  2 attempts", line) for line in lines)
     assert any(re.match(r" +1\. .* 1.0s  failed  other", line) for line in lines)
     assert charge >= 0
+    replay = "\n".join(printed({**STORY, "replayOf": "first-run"}))
+    assert "replay of     run first-run" in replay
+    assert "after it was due" not in replay, "it was asked for long after that"
 
 
 def test_each_error_is_told_once():
