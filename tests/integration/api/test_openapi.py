@@ -121,6 +121,7 @@ def test_only_paths_without_a_token_answer_without_one(described: tuple[Api, Any
             assert (answer.status_code == 401) == ("security" in operation), f"{method} {path}"
 
 
+@pytest.mark.timeout(0 if FULL else 600)
 def test_schemathesis_finds_nothing(described: tuple[Api, Any, dict[str, str]]):
     api, document, known = described
     session = requests.Session()
@@ -172,6 +173,8 @@ def ask(
         if response.status_code == 503 and case.path == "/readyz":  # no worker runs here
             left_out.append(not_a_server_error)
         if response.status_code == 207:  # each event of a batch has its outcome
+            left_out.append(negative_data_rejection)
+        if case.query and "?" not in str(response.request.url):  # an empty list is not sent
             left_out.append(negative_data_rejection)
         case.validate_response(response, checks=checks, excluded_checks=left_out)
 
