@@ -16,8 +16,8 @@ REACHES: Final[Mapping[str, Reach]] = {
     **dict.fromkeys(("keys", "secrets", "config", "version"), "files"),
     **dict.fromkeys(("up", "down", "doctor", "verify", "worker", "signer", "migrate"), "database"),
     **dict.fromkeys(("executor", "serve", "simulate", "top", "tokens"), "database"),
-    **dict.fromkeys(("apply", "plan", "diff", "export", "history", "rollback"), "database"),
-    **dict.fromkeys(("delete", "backfill", "replay", "state", "dlq", "complete"), "database"),
+    **dict.fromkeys(("apply", "plan", "delete", "export", "history", "rollback"), "http"),
+    **dict.fromkeys(("diff", "backfill", "replay", "state", "dlq", "complete"), "database"),
     **dict.fromkeys(("breaker", "recover", "backup", "restore", "purge", "retention"), "database"),
 }
 """How far each command reaches."""
@@ -28,5 +28,5 @@ def needs_database(what: str) -> UsageError:
     return UsageError(
         f"{what} does not work over HTTP",
         hint="run it on a machine that reaches the database, without --server and "
-        "ACTIVITYCTL_SERVER: activityctl guide http-api",
+        "ACTIVITYCTL_SERVER: activityctl guide remote-commands",
     )

@@ -12,13 +12,14 @@ from activityctl.ports import ManifestSource
 
 if TYPE_CHECKING:
     from activityctl.adapters.manifests.event_source import EventSource
+    from activityctl.adapters.manifests.manifests import YamlManifests
 
 _MAX_REQUEST_BYTES: Final = MAX_EVENT_BYTES + 64 * 1024
 """A body and its headers."""
 
 
-def manifest_source() -> ManifestSource:
-    """Return the reader of YAML files."""
+def manifest_source() -> "YamlManifests":
+    """Return the reader of YAML files; it keeps what it has read."""
     from activityctl.adapters.manifests.manifests import YamlManifests
 
     return YamlManifests()

@@ -113,6 +113,65 @@ def test_commands_do_the_same_by_http(shell: Any):
     assert nobody.stderr.startswith("error: http://127.0.0.1:1 does not answer: ")
 
 
+GITOPS = """
+apiVersion: activityctl/v1
+kind: ActivityDefinition
+metadata: {name: MODE-report}
+spec:
+  triggers: [{name: daily, cron: {schedule: "0 4 * * *"}}]
+  tasks: [{name: note, command: {argv: [echo, hi]}}]
+---
+apiVersion: activityctl/v1
+kind: Subscription
+metadata: {name: MODE-reporter}
+spec: {activity: MODE-report}
+"""
+WRONG = """
+apiVersion: activityctl/v1
+kind: Subscription
+metadata: {name: MODE-wrong}
+spec: {activity: MODE-nothing}
+"""
+STEPS = (
+    "plan -f MODE.yaml",
+    "plan -f MODE.yaml -o markdown --detailed-exitcode",
+    "plan -f MODE.yaml --out MODE.json",
+    "apply MODE.json",
+    "apply MODE.json",
+    "apply -f MODE.yaml --applyset MODE -o json",
+    "apply -f MODE-wrong.yaml",
+    "apply -f MODE.yaml --dry-run server",
+    "export def MODE-report",
+    "export cal MODE-nothing",
+    "rollback def MODE-report --to 99",
+    "delete def MODE-report --yes",
+    "delete sub MODE-reporter",
+    "delete sub MODE-reporter --yes -o json",
+    "rollback sub MODE-reporter",
+)
+CHANGING = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z|\b[0-9a-f]{64}\b")
+
+
+def test_manifests_are_applied_the_same_by_http(shell: Any):
+    url = next(
+        part["address"] for part in shell.json("status")["components"] if part["name"] == "api"
+    )
+    told = {}
+    for mode, options in (("mode-1", ()), ("mode-2", ("--server", url))):
+        (shell.folder / f"{mode}.yaml").write_text(GITOPS.replace("MODE", mode), "utf-8")
+        (shell.folder / f"{mode}-wrong.yaml").write_text(WRONG.replace("MODE", mode), "utf-8")
+        for words in STEPS:
+            done = shell(*options, *words.replace("MODE", mode).split(), code=None)
+            code, out, err = outcome(done, mode)
+            told[words, mode] = (code, CHANGING.sub("WHEN", out), err)
+    for words in STEPS:
+        assert told[words, "mode-2"] == told[words, "mode-1"], words
+    assert [told[words, "mode-1"][0] for words in STEPS][:7] == [0, 2, 0, 0, 5, 0, 3]
+    history = shell("--server", url, "history", "sub", "mode-2-reporter").stdout
+    assert "root" not in history
+    assert "local" in history
+
+
 def whole(done: subprocess.CompletedProcess[str]) -> tuple[int, str, str]:
     """Return what was printed; the ages in tables, which grow, and their widths are left out."""
     is_table = not done.stdout.startswith("{")

@@ -3,7 +3,8 @@
 import json
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
@@ -37,13 +38,32 @@ Raises ValueError with the reason if the file cannot be read.
 _TOP: Final = ("apiVersion", "kind", "metadata", "spec")
 
 
+@dataclass(slots=True)
+class FilesRead:
+    """The files that manifests were read from, in the order of reading."""
+
+    manifests: list[tuple[str, bytes]] = field(default_factory=list)
+    icals: dict[str, bytes] = field(default_factory=dict)
+    """The iCalendar files that manifests refer to, by their path."""
+
+
 class YamlManifests:
     """The ManifestSource port for files, folders, patterns and standard input."""
+
+    def __init__(self) -> None:
+        self.files_read = FilesRead()
 
     def read(self, paths: Sequence[str], *, recursive: bool) -> tuple[ManifestSet, list[Problem]]:
         """Return the manifests that match their schema, and every problem of all files."""
         files, problems = read_files(paths, recursive=recursive, stdin=sys.stdin.buffer)
-        return collect_manifests(files, problems, _read_from_disk)
+        self.files_read.manifests = [(file.name, file.content) for file in files]
+        return collect_manifests(files, problems, self._read_referenced)
+
+    def _read_referenced(self, manifest: str, path: str) -> bytes:
+        content = _read_from_disk(manifest, path)
+        name = str(PurePosixPath(manifest).parent.joinpath(*PurePosixPath(path).parts))
+        self.files_read.icals[name] = content
+        return content
 
     def names_below(self, paths: Sequence[str]) -> dict[tuple[str, str], str]:
         """Return the file of each object in the folders and their subfolders, by kind and name.

@@ -52,6 +52,14 @@ class ServerPlace:
     """What to do if it does not answer."""
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The JSON of an answer, and its ETag."""
+
+    value: Any
+    tag: str | None = None
+
+
 class ApiClient:
     """Sends requests and returns the JSON of the answers; each error is one of ours."""
 
@@ -62,7 +70,34 @@ class ApiClient:
 
     async def get(self, path: str, params: Params | None = None) -> Any:
         """Return the JSON of an answer; it is asked for again after a fault of the network."""
-        return await self._json("GET", path, params, is_harmless=True)
+        return (await self._answer("GET", path, params, is_harmless=True)).value
+
+    async def ask(  # what a request has
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        params: Params | None = None,
+        tag: str | None = None,
+        key: str | None = None,
+        is_harmless: bool = False,
+        seconds: float = 0.0,
+    ) -> Answer:
+        """Return the JSON of an answer, and its tag; it is repeated as one of `post`.
+
+        With a `tag`, the object or plan must still have it. The server may wait for `seconds`.
+        """
+        headers = {"Content-Type": _CONTENT}
+        if tag is not None:
+            headers["If-Match"] = f'"{tag}"'
+        if key is not None:
+            headers["Idempotency-Key"] = key
+        data = b"" if body is None else json.dumps(body).encode()
+        repeats = is_harmless or key is not None
+        return await self._answer(
+            method, path, params, headers, data, is_harmless=repeats, seconds=seconds
+        )
 
     async def post(  # what a request has
         self,
@@ -85,9 +120,10 @@ class ApiClient:
             headers["Idempotency-Key"] = key
         data = json.dumps(body or {}).encode() if content is None else content
         repeats = is_harmless or key is not None
-        return await self._json("POST", path, params, headers, data, is_harmless=repeats)
+        answer = await self._answer("POST", path, params, headers, data, is_harmless=repeats)
+        return answer.value
 
-    async def _json(  # what a request has
+    async def _answer(  # what a request has
         self,
         method: str,
         path: str,
@@ -96,13 +132,15 @@ class ApiClient:
         data: bytes | None = None,
         *,
         is_harmless: bool,
-    ) -> Any:
+        seconds: float = 0.0,
+    ) -> Answer:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _PATIENCE
         pause = _FIRST_PAUSE
         for left in range(_TRIES - 1, -1, -1):
             try:
-                status, answered, body = await self._send(method, path, params, headers, data)
+                async with asyncio.timeout(_SECONDS + seconds):
+                    status, answered, body = await self._send(method, path, params, headers, data)
             except httpx.TransportError as error:
                 is_unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
                 again = is_harmless and not is_unsent and left and loop.time() + pause < deadline
@@ -128,26 +166,25 @@ class ApiClient:
         data: bytes | None,
     ) -> tuple[int, httpx.Headers, bytes]:
         """Send one request; return status, headers and body."""
-        async with asyncio.timeout(_SECONDS):
-            request = self._http.build_request(
-                method, self._target(path), params=_given(params), headers=headers, content=data
-            )
-            answer = await self._http.send(request, stream=True)
-            try:
-                parts, size = [], 0
-                async for part in answer.aiter_raw():
-                    size += len(part)
-                    if size > _LARGEST:
-                        raise UnreachableError(
-                            f"the answer of {self.url} is larger than {_LARGEST // 1024**2} MiB",
-                            hint="ask for less, for example with --limit",
-                        )
-                    parts.append(part)
-            finally:
-                await answer.aclose()
+        request = self._http.build_request(
+            method, self._target(path), params=_given(params), headers=headers, content=data
+        )
+        answer = await self._http.send(request, stream=True)
+        try:
+            parts, size = [], 0
+            async for part in answer.aiter_raw():
+                size += len(part)
+                if size > _LARGEST:
+                    raise UnreachableError(
+                        f"the answer of {self.url} is larger than {_LARGEST // 1024**2} MiB",
+                        hint="ask for less, for example with --limit",
+                    )
+                parts.append(part)
+        finally:
+            await answer.aclose()
         return answer.status_code, answer.headers, b"".join(parts)
 
-    def _checked(self, status: int, headers: httpx.Headers, body: bytes) -> Any:
+    def _checked(self, status: int, headers: httpx.Headers, body: bytes) -> Answer:
         """Return the JSON of a success; raise the error of anything else."""
         if status // 100 == _REDIRECTION:
             raise redirected(self.url, status)
@@ -156,7 +193,8 @@ class ApiClient:
         except ValueError:
             raise no_answer_of_ours(self.url, status, "no JSON") from None
         if status // 100 == _SUCCESS:
-            return value
+            tag = headers.get("etag")
+            return Answer(value, None if tag is None else tag.removeprefix("W/").strip('"'))
         if not isinstance(value, dict) or "code" not in value:
             raise no_answer_of_ours(self.url, status, "JSON that is no problem detail")
         raise self._with_version(error_of(status, value, self.url), headers)
@@ -256,7 +294,7 @@ async def open_client(place: ServerPlace) -> AsyncIterator[ApiClient]:
     async with httpx.AsyncClient(
         headers=headers,
         verify=place.tls,
-        timeout=httpx.Timeout(_SECONDS, connect=_CONNECT_SECONDS),
+        timeout=httpx.Timeout(None, connect=_CONNECT_SECONDS),  # `_answer` has the deadline
         trust_env=False,
         follow_redirects=False,
     ) as http:

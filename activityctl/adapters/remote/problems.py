@@ -17,6 +17,7 @@ from activityctl.errors import (
     InvalidManifestsError,
     NotAllowedError,
     NotFoundError,
+    OutdatedPlanError,
     Problem,
     RefusedError,
     SchemaMismatchError,
@@ -51,8 +52,23 @@ def error_of(status: int, problem: Mapping[str, Any], url: str) -> ActivityctlEr
     """Return the error of problem details (RFC 9457), as the operation there has raised it."""
     code, message = str(problem.get("code")), str(problem.get("detail"))
     hint = problem.get("hint")
+    if code == InvalidEventError.code:
+        field = problem.get("field") or ""
+        return InvalidEventError(str(field), message.removeprefix(f"{field}: "))
+    if code == InvalidManifestsError.code:
+        return InvalidManifestsError(problems_in(problem.get("findings") or ()), hint=str(hint))
+    return _of_status(status, problem, url) or _made(
+        _kind_of(status, code), message, None if hint is None else str(hint)
+    )
+
+
+def _of_status(status: int, problem: Mapping[str, Any], url: str) -> ActivityctlError | None:
+    """Return the error of a status that says more here than the problem; None for others."""
+    message = str(problem.get("detail"))
     if status == HTTPStatus.UNAUTHORIZED:
         return unauthorized(url)
+    if status == HTTPStatus.PRECONDITION_FAILED:
+        return OutdatedPlanError(message, hint=_PLAN_AGAIN)
     if status == HTTPStatus.METHOD_NOT_ALLOWED or message == NO_PATH:
         return UnreachableError(f"{url} does not know this request", hint=_VERSIONS)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -61,15 +77,13 @@ def error_of(status: int, problem: Mapping[str, Any], url: str) -> ActivityctlEr
             f"{url} has failed by a bug of its own",
             hint=f"look into the log of the server for the request {request}",
         )
-    if code == InvalidEventError.code:
-        field = problem.get("field") or ""
-        return InvalidEventError(str(field), message.removeprefix(f"{field}: "))
-    if code == InvalidManifestsError.code:
-        return InvalidManifestsError(problems_in(problem.get("findings") or ()), hint=str(hint))
-    kind = _KINDS.get(code) or _OF_HTTP.get(code) or UsageError
-    if status == HTTPStatus.SERVICE_UNAVAILABLE and kind is RefusedError:
-        kind = SchemaMismatchError if code == RefusedError.code else RefusedError
-    return _made(kind, message, None if hint is None else str(hint))
+    return None
+
+
+def _kind_of(status: int, code: str) -> type[ActivityctlError]:
+    if status == HTTPStatus.SERVICE_UNAVAILABLE and code == RefusedError.code:
+        return SchemaMismatchError
+    return _KINDS.get(code) or _OF_HTTP.get(code) or UsageError
 
 
 def problems_in(findings: Sequence[Mapping[str, Any]]) -> list[Problem]:
@@ -124,4 +138,5 @@ def other_version(version: str) -> str:
     return f"the server has the version {version}, and this is {VERSION}"
 
 
+_PLAN_AGAIN: Final = "make and review a new one: activityctl plan -f ... --out FILE"
 _VERSIONS: Final = "use the version of the server here too: curl URL/healthz shows it"

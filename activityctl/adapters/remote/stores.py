@@ -44,7 +44,7 @@ def not_here(what: str) -> UsageError:
     return UsageError(
         f"{what} does not work over HTTP",
         hint="run it on a machine that reaches the database, without --server and "
-        "ACTIVITYCTL_SERVER: activityctl guide http-api",
+        "ACTIVITYCTL_SERVER: activityctl guide remote-commands",
     )
 
 

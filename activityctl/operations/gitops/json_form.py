@@ -69,7 +69,10 @@ def deletion_view(preview: View, applied: Applied) -> View:
 
 def deletion_preview_view(deletion: Deletion) -> View:
     """Return what would be deleted with an object, and what would go on without it."""
-    deleted = [{"id": row.wanted.id, "trigger": row.wanted.trigger} for row in deletion.schedules]
+    deleted = [
+        {"id": row.wanted.id, "subscription": row.subscription, "trigger": row.wanted.trigger}
+        for row in deletion.schedules
+    ]
     return {
         "apiVersion": API_VERSION,
         "kind": "DeletePlan",

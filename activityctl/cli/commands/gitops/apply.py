@@ -1,19 +1,12 @@
 """`activityctl apply`: change Postgres and Temporal to match the manifests."""
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from activityctl.cli.applying import (
-    WaitOptions,
-    apply_loaded,
-    load_files,
-    unread_objects,
-    with_credentials,
-)
+from activityctl.cli.applying import load_files, unread_objects, with_options
 from activityctl.cli.confirm import require_yes
 from activityctl.cli.options import (
     AllowEmpty,
@@ -32,24 +25,14 @@ from activityctl.cli.pending_schedules import report_pending, seconds_to_wait
 from activityctl.cli.render.apply_text import print_changes
 from activityctl.cli.render.output import check_format, print_json
 from activityctl.cli.render.plan_text import print_plan
-from activityctl.cli.render.progress import (
-    on_interrupt_say_recorded,
-    on_interrupt_say_unknown,
-    schedule_progress,
-)
-from activityctl.cli.server_time import server_clock
-from activityctl.cli.session import Session, now
-from activityctl.cli.told_waits import told_wait
-from activityctl.domain.gitops.history import Origin
-from activityctl.domain.gitops.manifest_set import ManifestSet
-from activityctl.domain.gitops.plan import Action, Wanted
+from activityctl.cli.session import Session
+from activityctl.cli.verbs.gitops import Loaded, SavedText, WaitOptions, gitops_of
+from activityctl.domain.gitops.plan import Action
 from activityctl.domain.values.plurals import count_noun
 from activityctl.errors import InvalidInputError, NotFoundError, UsageError, reason_of
-from activityctl.operations.gitops.apply import Applied, apply_saved, wait_for_schedules
+from activityctl.operations.gitops.apply import Applied
 from activityctl.operations.gitops.json_form import applied_view
-from activityctl.operations.gitops.plan import Planned, plan_of_files, wanted_of
 from activityctl.operations.gitops.saved_plan import restore
-from activityctl.wiring import Ports
 
 
 def apply(
@@ -101,9 +84,8 @@ def apply(
     else:
         paths = default_files(files)
         may_be_empty = prune and (allow_empty or dry_run != "client")
-        manifests = load_files(session, paths, recursive=recursive, may_be_empty=may_be_empty)
-        wanted = wanted_of(
-            manifests,
+        loaded = with_options(
+            load_files(session, paths, recursive=recursive, may_be_empty=may_be_empty),
             applyset=applyset,
             prune=prune,
             take_over=take_over,
@@ -111,13 +93,12 @@ def apply(
             unread=unread_objects(paths, recursive=recursive, prune=prune),
         )
         if dry_run is not None:
-            _dry_run(session, manifests, wanted, dry_run)
+            _dry_run(session, loaded, dry_run)
             return
-        if prune and not yes:
-            reviewed = _confirm(session, manifests, wanted)
-            applied = _apply_reviewed(session, wanted, reviewed, options, session.origin)
-        else:
-            applied = apply_loaded(session, manifests, wanted, options)
+        reviewed = _confirm(session, loaded) if prune and not yes else None
+        applied = session.with_ports(
+            lambda ports: gitops_of(session, ports).apply(loaded, options, reviewed)
+        )
     if shape == "json":
         print_json(session.out, applied_view(applied))
     else:
@@ -145,76 +126,37 @@ def _apply_saved(session: Session, path: Path, options: WaitOptions) -> Applied:
     origin = session.origin
     if plan.knows_commit:
         origin = replace(origin, source_commit=plan.source_commit)
-    return _apply_reviewed(session, plan.wanted, plan.fingerprint, options, origin)
+    found = SavedText(text, plan.wanted, plan.fingerprint, origin)
+    return session.with_ports(lambda ports: gitops_of(session, ports).apply_saved(found, options))
 
 
-def _apply_reviewed(
-    session: Session,
-    wanted: Wanted,
-    made_against: str,
-    options: WaitOptions,
-    origin: Origin,
-) -> Applied:
-    """Apply only if the live objects are still those that the plan was made against."""
-
-    async def work(ports: Ports) -> Applied:
-        clock = await server_clock(ports)
-        plan = await apply_saved(
-            wanted,
-            made_against,
-            ports.catalog,
-            clock(),
-            origin,
-            on_write=partial(on_interrupt_say_unknown, session),
-        )
-        on_interrupt_say_recorded(session)
-        with schedule_progress(session) as on_pending:
-            waiting = wait_for_schedules(
-                plan,
-                ports.register,
-                ports.workers,
-                timeout_seconds=options.seconds,
-                on_pending=on_pending,
-                wait_without_worker=options.wait_without_worker,
-            )
-            return await told_wait(session, ports, waiting, "the change is recorded")
-
-    return session.with_ports(work)
-
-
-def _dry_run(session: Session, manifests: ManifestSet, wanted: Wanted, where: str) -> None:
+def _dry_run(session: Session, loaded: Loaded, where: str) -> None:
     if where not in {"client", "server"}:
         raise UsageError(
             f"--dry-run takes client or server, not {where!r}", hint="activityctl apply --help"
         )
     if where == "client":
-        valid = count_noun(len(manifests.locate), "object is", "objects are")
+        valid = count_noun(len(loaded.manifests.locate), "object is", "objects are")
         session.err.print(f"{valid} valid; nothing was changed")
         return
 
-    async def work(ports: Ports) -> None:
-        planned = await plan_of_files(manifests, wanted, ports.catalog, ports.run_lists, now)
-        print_plan(session.out, with_credentials(session, manifests, planned).view)
-
-    session.with_ports(work)
+    planned = session.with_ports(lambda ports: gitops_of(session, ports).plan(loaded))
+    print_plan(session.out, planned.view)
     session.err.print("nothing was changed")
 
 
-def _confirm(session: Session, manifests: ManifestSet, wanted: Wanted) -> str:
+def _confirm(session: Session, loaded: Loaded) -> str:
     """List the objects that would be deleted and ask for confirmation.
 
     Returns the fingerprint of the live objects that the list was made from. Only while it is the
     same, the answer counts.
     """
-
-    async def work(ports: Ports) -> Planned:
-        return await plan_of_files(manifests, wanted, ports.catalog, ports.run_lists, now)
-
-    planned = session.with_ports(work)
+    planned = session.with_ports(lambda ports: gitops_of(session, ports).plan(loaded))
+    wanted = loaded.wanted
     deleted = [
-        f"{change.kind.lower()}/{change.name}"
-        for change in planned.plan.changes
-        if change.action is Action.DELETED
+        f"{change['kind'].lower()}/{change['name']}"
+        for change in planned.view["changes"]
+        if change["action"] == Action.DELETED
     ]
     if not deleted:
         return planned.fingerprint

@@ -1,7 +1,6 @@
 """`activityctl delete`: delete a subscription, a definition, a calendar or an event source."""
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Annotated
 
 import typer
@@ -18,21 +17,12 @@ from activityctl.cli.options import (
 from activityctl.cli.pending_schedules import report_pending, seconds_to_wait
 from activityctl.cli.render.apply_text import print_changes
 from activityctl.cli.render.output import check_format, print_json
-from activityctl.cli.render.progress import (
-    on_interrupt_say_recorded,
-    on_interrupt_say_unknown,
-    schedule_progress,
-)
-from activityctl.cli.server_time import server_clock
 from activityctl.cli.session import Session
-from activityctl.cli.told_waits import told_wait
+from activityctl.cli.verbs.gitops import WaitOptions, gitops_of
 from activityctl.domain.gitops.applyset import shorten_list
+from activityctl.domain.values.json_form import View
 from activityctl.domain.values.plurals import count_noun
-from activityctl.operations.gitops.apply import Applied, wait_for_schedules
-from activityctl.operations.gitops.history import Deletion, preview_deletion
-from activityctl.operations.gitops.history import delete as delete_object
-from activityctl.operations.gitops.json_form import deletion_preview_view, deletion_view
-from activityctl.wiring import Ports
+from activityctl.operations.gitops.json_form import deletion_view
 
 
 def delete(
@@ -63,64 +53,45 @@ def delete(
     wanted, reference = catalog_object(kind, name)
     session.set_interrupt_message("nothing was changed")
 
-    async def look(ports: Ports) -> Deletion:
-        return await preview_deletion(
-            ports.catalog, ports.register, ports.run_lists, wanted, reference
-        )
-
-    async def work(ports: Ports) -> Applied:
-        plan = await delete_object(
-            ports.catalog,
-            wanted,
-            preview.name,
-            await server_clock(ports),
-            session.origin,
-            made_against=None if yes else preview.fingerprint,
-            on_write=partial(on_interrupt_say_unknown, session),
-        )
-        on_interrupt_say_recorded(session)
-        with schedule_progress(session) as on_pending:
-            waiting = wait_for_schedules(
-                plan,
-                ports.register,
-                ports.workers,
-                timeout_seconds=seconds,
-                on_pending=on_pending,
-                wait_without_worker=wait is True,
-            )
-            return await told_wait(session, ports, waiting, "the change is recorded")
-
-    preview = session.with_ports(look)
+    preview = session.with_ports(
+        lambda ports: gitops_of(session, ports).preview_deletion(wanted, reference)
+    )
     if shape == "text" or not yes:
-        for line in _lines(preview):
+        for line in _lines(preview.view):
             session.err.print(line)
     if not yes:
         require_yes("deleting", "Delete it?")
-    applied = session.with_ports(work)
+    options = WaitOptions(seconds, wait_without_worker=wait is True)
+    applied = session.with_ports(
+        lambda ports: gitops_of(session, ports).delete(
+            wanted, preview, options, only_as_shown=not yes
+        )
+    )
     if shape == "json":
-        print_json(session.out, deletion_view(deletion_preview_view(preview), applied))
+        print_json(session.out, deletion_view(preview.view, applied))
     else:
         print_changes(session, applied.plan)
     report_pending(session, applied, wait=wait, is_shown=shape == "json")
 
 
-def _lines(deletion: Deletion) -> Iterator[str]:
-    yield f"{deletion.kind.lower()}/{deletion.name} will be deleted"
-    if deletion.applyset:
+def _lines(view: View) -> Iterator[str]:
+    (change,) = view["changes"]
+    yield f"{change['kind'].lower()}/{change['name']} will be deleted"
+    if view["applyset"]:
         yield (
-            f"  ! it belongs to the apply set {deletion.applyset}: the next apply of the set "
+            f"  ! it belongs to the apply set {view['applyset']}: the next apply of the set "
             "creates it again while its files have it"
         )
-    if deletion.schedules:
-        names = [f"{row.subscription}/{row.wanted.trigger}" for row in deletion.schedules]
+    if schedules := view["schedules"]["deleted"]:
+        names = [f"{row['subscription']}/{row['trigger']}" for row in schedules]
         yield f"  - {count_noun(len(names), 'schedule')}: {shorten_list(names)}"
-    if deletion.open_runs:
-        runs = [f"{run.id} {run.status}" for run in deletion.open_runs]
+    if open_runs := view["openRuns"]:
+        runs = [f"{run['id']} {run['status']}" for run in open_runs]
         verb = "continues unchanged" if len(runs) == 1 else "continue unchanged"
         yield f"  ! {count_noun(len(runs), 'open run')} {verb}: {shorten_list(runs)}"
-    if count := deletion.waiting_firings:
+    if count := view["waitingFirings"]:
         end = "ends" if count == 1 else "end"
         yield f"  - {count_noun(count, 'waiting firing')} {end} without a run"
-    if count := deletion.gathered_events:
+    if count := view["gatheredEvents"]:
         verb = "is" if count == 1 else "are"
         yield f"  - {count_noun(count, 'gathered event')} {verb} dropped"

@@ -8,15 +8,12 @@ from activityctl.cli.completion import kinds
 from activityctl.cli.options import Labels, catalog_kind, is_catalog_kind, output_option
 from activityctl.cli.render.output import check_format, print_json, to_yaml
 from activityctl.cli.session import Session
-from activityctl.domain.bodies.secret_texts import mask_literals
+from activityctl.cli.verbs.gitops import gitops_of
 from activityctl.domain.gitops.plan import Kind
-from activityctl.domain.manifests.document import Document
 from activityctl.domain.values.json_form import list_view
 from activityctl.domain.values.selection import Selection, parse_labels
 from activityctl.errors import NotFoundError
-from activityctl.operations.gitops.history import export as read_documents
 from activityctl.operations.looking.kinds import kind_and_name
-from activityctl.wiring import Ports
 
 
 def export(
@@ -45,12 +42,9 @@ def export(
     shape = check_format(output, ("yaml", "json"))
     only_kind, only_name = _kind_and_name(kind, name)
     selection = Selection(name=only_name, labels=parse_labels(labels))
-
-    async def read(ports: Ports) -> list[Document]:
-        found = await read_documents(ports.catalog, selection, only_kind)
-        return [mask_literals(document) for document in found]
-
-    documents = session.with_ports(read)
+    documents = session.with_ports(
+        lambda ports: gitops_of(session, ports).export(selection, only_kind)
+    )
     if only_name is not None and not documents:
         raise NotFoundError(
             only_kind.lower() if only_kind else "object",

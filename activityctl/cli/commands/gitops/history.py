@@ -7,12 +7,9 @@ import typer
 from activityctl.cli.options import CatalogKind, ObjectName, TextOrJson, catalog_object
 from activityctl.cli.render.output import age, check_format, print_json, print_table
 from activityctl.cli.session import Session
-from activityctl.domain.gitops.history import PastChange
+from activityctl.cli.verbs.gitops import gitops_of
 from activityctl.domain.gitops.plan import NAME_PATH, RENAMED_AWAY, STATE_CHANGED
 from activityctl.domain.values.json_form import View, list_view
-from activityctl.operations.gitops.history import history as read_history
-from activityctl.operations.gitops.json_form import change_views
-from activityctl.wiring import Ports
 
 
 def history(
@@ -28,11 +25,7 @@ def history(
     session: Session = context.obj
     shape = check_format(output, ("text", "json"))
     wanted, found = catalog_object(kind, name)
-
-    async def read(ports: Ports) -> list[PastChange]:
-        return await read_history(ports.catalog, wanted, found)
-
-    views = change_views(session.with_ports(read))
+    views = session.with_ports(lambda ports: gitops_of(session, ports).history(wanted, found))
     if shape == "json":
         print_json(session.out, list_view(views))
         return

@@ -1,13 +1,12 @@
 """`activityctl plan`: show what apply would change."""
 
 import shlex
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from activityctl.cli.applying import load_files, unread_objects, with_credentials
+from activityctl.cli.applying import load_files, unread_objects, with_options
 from activityctl.cli.options import (
     AllowEmpty,
     ApplySet,
@@ -24,17 +23,13 @@ from activityctl.cli.options import (
 from activityctl.cli.render.output import check_format, print_json
 from activityctl.cli.render.plan_markdown import markdown
 from activityctl.cli.render.plan_text import print_plan
-from activityctl.cli.render.progress import event_progress
 from activityctl.cli.session import Session, now
-from activityctl.domain.gitops.trigger_impact import impact_view
+from activityctl.cli.verbs.gitops import Events, gitops_of
 from activityctl.domain.values.duration import format_duration, parse_duration
 from activityctl.domain.values.time_range import is_duration
 from activityctl.errors import RefusedError, UsageError, reason_of
-from activityctl.operations.gitops.plan import Planned, plan_of_files, wanted_of
-from activityctl.operations.gitops.plan_impact import compare_with_events, event_range
-from activityctl.operations.gitops.saved_plan import save
+from activityctl.operations.gitops.plan_impact import event_range
 from activityctl.private_file import write_private
-from activityctl.wiring import Ports
 
 
 def plan(
@@ -77,9 +72,8 @@ def plan(
     session: Session = context.obj
     shape = check_format(output, ("text", "json", "markdown"))
     paths = default_files(files)
-    manifests = load_files(session, paths, recursive=recursive, may_be_empty=prune)
-    wanted = wanted_of(
-        manifests,
+    loaded = with_options(
+        load_files(session, paths, recursive=recursive, may_be_empty=prune),
         applyset=applyset,
         prune=prune,
         take_over=take_over,
@@ -87,20 +81,11 @@ def plan(
         unread=unread_objects(paths, recursive=recursive, prune=prune),
     )
     since = _replace_against_events(session, since, against_events)
-    events = event_range(since, until, now())
-
-    async def work(ports: Ports) -> Planned:
-        planned = await plan_of_files(manifests, wanted, ports.catalog, ports.run_lists, now)
-        planned = with_credentials(session, manifests, planned)
-        if events is None:
-            return planned
-        with event_progress(session) as show:
-            impact = await compare_with_events(
-                ports.archive, planned.plan, planned.present, events, on_read=show
-            )
-        return replace(planned, view={**planned.view, "againstEvents": impact_view(impact)})
-
-    planned = session.with_ports(work)
+    span = event_range(since, until, now())
+    events = None if span is None else Events(span, since, until)
+    planned = session.with_ports(
+        lambda ports: gitops_of(session, ports).plan(loaded, events, is_saved=out is not None)
+    )
     match shape:
         case "json":
             print_json(session.out, planned.view)
@@ -113,16 +98,16 @@ def plan(
             session.out.file.write(markdown(planned.view, shlex.join(command)))
         case _:
             print_plan(session.out, planned.view)
-    if out is not None:
+    if out is not None and planned.saved is not None:
         try:
-            _write(out, save(planned, wanted, session.origin.source_commit))
+            _write(out, planned.saved)
         except OSError as error:
             raise RefusedError(
                 f"could not save the plan as {out}: {reason_of(error)}",
                 hint="name a file that you can write with --out",
             ) from error
         session.err.print(f"saved; to apply it: activityctl apply {out}")
-    if detailed_exitcode and not planned.plan.is_empty:
+    if detailed_exitcode and not planned.is_empty:
         raise typer.Exit(2)
 
 

@@ -13,13 +13,8 @@ from activityctl.cli.options import (
 )
 from activityctl.cli.pending_schedules import report_pending, seconds_to_wait
 from activityctl.cli.render.apply_text import print_changes
-from activityctl.cli.render.progress import on_interrupt_say_recorded, on_interrupt_say_unknown
-from activityctl.cli.server_time import server_clock
 from activityctl.cli.session import Session
-from activityctl.cli.told_waits import told_wait
-from activityctl.operations.gitops.apply import Applied, wait_for_schedules
-from activityctl.operations.gitops.history import roll_back
-from activityctl.wiring import Ports
+from activityctl.cli.verbs.gitops import WaitOptions, gitops_of
 
 
 def rollback(
@@ -45,21 +40,10 @@ def rollback(
 
     seconds = seconds_to_wait(timeout, wait=wait)
 
-    async def work(ports: Ports) -> Applied:
-        clock = await server_clock(ports)
-        on_interrupt_say_unknown(session)
-        plan = await roll_back(ports.catalog, wanted, found, to, clock, session.origin)
-        on_interrupt_say_recorded(session)
-        waiting = wait_for_schedules(
-            plan,
-            ports.register,
-            ports.workers,
-            timeout_seconds=seconds,
-            wait_without_worker=wait is True,
-        )
-        return await told_wait(session, ports, waiting, "the change is recorded")
-
-    applied = session.with_ports(work)
+    options = WaitOptions(seconds, wait_without_worker=wait is True)
+    applied = session.with_ports(
+        lambda ports: gitops_of(session, ports).roll_back(wanted, found, to, options)
+    )
     print_changes(session, applied.plan)
     if (applyset := applied.plan.applyset) is not None:
         session.err.print(

@@ -1,0 +1,175 @@
+"""The verbs of manifests by the ports of Postgres, in this process."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from activityctl import wiring
+from activityctl.cli.render.progress import (
+    event_progress,
+    on_interrupt_say_recorded,
+    on_interrupt_say_unknown,
+    schedule_progress,
+)
+from activityctl.cli.server_time import server_clock
+from activityctl.cli.session import Session, now
+from activityctl.cli.told_waits import told_wait
+from activityctl.cli.verbs.gitops import (
+    Events,
+    Loaded,
+    SavedText,
+    ShownDeletion,
+    ShownPlan,
+    WaitOptions,
+)
+from activityctl.domain.bodies.secret_texts import mask_literals
+from activityctl.domain.gitops.plan import Kind, Plan
+from activityctl.domain.gitops.trigger_impact import impact_view
+from activityctl.domain.manifests.document import Document
+from activityctl.domain.values.json_form import View
+from activityctl.domain.values.selection import Selection
+from activityctl.operations.gitops.apply import Applied, apply, apply_saved, wait_for_schedules
+from activityctl.operations.gitops.credentials import with_credentials
+from activityctl.operations.gitops.history import (
+    delete,
+    export,
+    history,
+    preview_deletion,
+    roll_back,
+)
+from activityctl.operations.gitops.json_form import change_views, deletion_preview_view
+from activityctl.operations.gitops.plan import Planned, plan_of_files
+from activityctl.operations.gitops.plan_impact import compare_with_events
+from activityctl.operations.gitops.saved_plan import save
+from activityctl.wiring import Ports
+
+
+@dataclass(frozen=True, slots=True)
+class LocalGitops:
+    """Carries out each verb here."""
+
+    session: Session
+    ports: Ports
+
+    async def plan(
+        self, loaded: Loaded, events: Events | None = None, *, is_saved: bool = False
+    ) -> ShownPlan:
+        """Return what apply would change; secrets and keys are those of this machine."""
+        ports = self.ports
+        planned = await plan_of_files(
+            loaded.manifests, loaded.wanted, ports.catalog, ports.run_lists, now
+        )
+        planned = self._with_credentials(loaded, planned)
+        view = planned.view
+        if events is not None:
+            with event_progress(self.session) as show:
+                impact = await compare_with_events(
+                    ports.archive, planned.plan, planned.present, events.span, on_read=show
+                )
+            view = {**view, "againstEvents": impact_view(impact)}
+        commit = self.session.origin.source_commit if is_saved else None
+        saved = Planned(planned.plan, planned.present, planned.fingerprint, view)
+        text = save(saved, loaded.wanted, commit) if is_saved else None
+        return ShownPlan(view, planned.fingerprint, text)
+
+    def _with_credentials(self, loaded: Loaded, planned: Planned) -> Planned:
+        settings = self.session.settings
+        known = {secret.name for secret in wiring.open_secrets(settings).known()}
+        return with_credentials(planned, loaded.manifests, known, wiring.open_keys(settings).known)
+
+    async def apply(
+        self, loaded: Loaded, options: WaitOptions, reviewed: str | None = None
+    ) -> Applied:
+        """Change the objects to match the manifests; only as `reviewed`, if given."""
+        session, ports = self.session, self.ports
+        if reviewed is not None:
+            return await self._apply_reviewed(
+                SavedText("", loaded.wanted, reviewed, session.origin), options
+            )
+        clock = await server_clock(ports)
+        with schedule_progress(session) as on_pending:
+            applying = apply(
+                loaded.manifests,
+                ports.catalog,
+                ports.register,
+                ports.workers,
+                clock,
+                timeout_seconds=options.seconds,
+                wanted=loaded.wanted,
+                origin=session.origin,
+                on_write=partial(on_interrupt_say_unknown, session),
+                on_pending=on_pending,
+                wait_without_worker=options.wait_without_worker,
+            )
+            return await told_wait(session, ports, applying)
+
+    async def apply_saved(self, saved: SavedText, options: WaitOptions) -> Applied:
+        """Carry out a saved plan if it still fits."""
+        return await self._apply_reviewed(saved, options)
+
+    async def _apply_reviewed(self, saved: SavedText, options: WaitOptions) -> Applied:
+        clock = await server_clock(self.ports)
+        plan = await apply_saved(
+            saved.wanted,
+            saved.fingerprint,
+            self.ports.catalog,
+            clock(),
+            saved.origin,
+            on_write=partial(on_interrupt_say_unknown, self.session),
+        )
+        return await self._carried_out(plan, options)
+
+    async def _carried_out(self, plan: Plan, options: WaitOptions) -> Applied:
+        session, ports = self.session, self.ports
+        on_interrupt_say_recorded(session)
+        with schedule_progress(session) as on_pending:
+            waiting = wait_for_schedules(
+                plan,
+                ports.register,
+                ports.workers,
+                timeout_seconds=options.seconds,
+                on_pending=on_pending,
+                wait_without_worker=options.wait_without_worker,
+            )
+            return await told_wait(session, ports, waiting, "the change is recorded")
+
+    async def preview_deletion(self, kind: Kind, reference: str) -> ShownDeletion:
+        """Return what deleting an object means."""
+        ports = self.ports
+        found = await preview_deletion(
+            ports.catalog, ports.register, ports.run_lists, kind, reference
+        )
+        return ShownDeletion(deletion_preview_view(found), found.name, found.fingerprint)
+
+    async def delete(
+        self, kind: Kind, shown: ShownDeletion, options: WaitOptions, *, only_as_shown: bool
+    ) -> Applied:
+        """Delete an object."""
+        plan = await delete(
+            self.ports.catalog,
+            kind,
+            shown.name,
+            await server_clock(self.ports),
+            self.session.origin,
+            made_against=shown.fingerprint if only_as_shown else None,
+            on_write=partial(on_interrupt_say_unknown, self.session),
+        )
+        return await self._carried_out(plan, options)
+
+    async def history(self, kind: Kind, name: str) -> Sequence[View]:
+        """Return every change of an object, the newest first."""
+        return change_views(await history(self.ports.catalog, kind, name))
+
+    async def roll_back(
+        self, kind: Kind, name: str, to: int | None, options: WaitOptions
+    ) -> Applied:
+        """Restore an earlier version of an object."""
+        clock = await server_clock(self.ports)
+        on_interrupt_say_unknown(self.session)
+        plan = await roll_back(self.ports.catalog, kind, name, to, clock, self.session.origin)
+        return await self._carried_out(plan, options)
+
+    async def export(self, selection: Selection, kind: Kind | None) -> Sequence[Document]:
+        """Return live objects as manifests, without literal credentials."""
+        found = await export(self.ports.catalog, selection, kind)
+        return [mask_literals(document) for document in found]
