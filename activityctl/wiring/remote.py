@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NoReturn, cast
 
 from activityctl.errors import UsageError, reason_of
-from activityctl.ports import Catalog, EventStore, RunLists, Workers
+from activityctl.ports import Catalog, EventStore, RunLists, Waits, Workers
 from activityctl.secret import Secret
 from activityctl.settings import Settings
 from activityctl.wiring.local_token import read_local_token
@@ -60,6 +60,13 @@ class RemotePorts(Ports):
         from activityctl.adapters.remote.stores import RemoteEvents
 
         return cast("EventStore", RemoteEvents(self.api))
+
+    @cached_property
+    def waits(self) -> Waits:
+        """Answers to tasks that wait for people."""
+        from activityctl.adapters.remote.stores import RemoteWaits
+
+        return cast("Waits", RemoteWaits(self.api))
 
 
 @asynccontextmanager

@@ -18,11 +18,11 @@ SECRETS = ("PLAN_DATABASE_URL", "APPLY_DATABASE_URL")
 INSTALLS = re.compile(r"\bpip\b|\buv\b|install")
 
 
-@pytest.fixture(params=["github", "gitlab"])
+@pytest.fixture(params=["github", "gitlab", "github-http", "gitlab-http"])
 def created(request: pytest.FixtureRequest, stranger: Any) -> tuple[str, Path]:
     """The service, and a folder with its workflow."""
     stranger("init", "--ci", request.param)
-    return request.param, stranger.folder
+    return request.param.removesuffix("-http"), stranger.folder
 
 
 @pytest.fixture
@@ -110,6 +110,29 @@ def test_github_jobs_have_the_least_permissions(github):
         "apply": {"contents": "read"},
     }
     assert not any(map(has_secret, github["jobs"]["comment"]["steps"]))
+
+
+def test_by_http_only_the_jobs_that_need_a_token_get_one(stranger):
+    stranger("init", "--ci", "github-http")
+    workflow = yaml.safe_load((stranger.folder / FILES["github"]).read_text("utf-8"))
+    assert not has_secret(workflow)
+    assert workflow["permissions"] == {}
+    for name, job in workflow["jobs"].items():
+        assert ("id-token" in job["permissions"]) == (name in {"plan", "apply"})
+        for step in job["steps"] if "id-token" in job["permissions"] else ():
+            run = step.get("run", "")
+            if "install.sh" in run:
+                assert run.startswith("env -u ACTIONS_ID_TOKEN_REQUEST_TOKEN ")
+    assert FORK_OF_GITHUB in workflow["jobs"]["plan"]["if"]
+    readme = (stranger.folder / "README.md").read_text("utf-8")
+    assert "ACTIVITYCTL_AUDIENCE" in readme
+    assert "_DATABASE_URL" not in readme
+    stranger("init", "--ci", "gitlab-http", "--force")
+    jobs = jobs_of(stranger.folder, "gitlab")
+    assert not has_secret(jobs)
+    assert {name for name, job in jobs.items() if "id_tokens" in job} == {"plan", "apply"}
+    assert FORK_OF_GITLAB in jobs["plan"]["rules"][0]["if"]
+    assert '$CI_COMMIT_REF_PROTECTED == "true"' in jobs["apply"]["rules"][0]["if"]
 
 
 def test_github_gives_no_secret_to_forks(github):

@@ -156,17 +156,17 @@ def test_manifests_are_applied_the_same_by_http(shell: Any):
     url = next(
         part["address"] for part in shell.json("status")["components"] if part["name"] == "api"
     )
-    told = {}
+    told: dict[str, list[tuple[int, str, str]]] = {"mode-1": [], "mode-2": []}
     for mode, options in (("mode-1", ()), ("mode-2", ("--server", url))):
         (shell.folder / f"{mode}.yaml").write_text(GITOPS.replace("MODE", mode), "utf-8")
         (shell.folder / f"{mode}-wrong.yaml").write_text(WRONG.replace("MODE", mode), "utf-8")
         for words in STEPS:
             done = shell(*options, *words.replace("MODE", mode).split(), code=None)
             code, out, err = outcome(done, mode)
-            told[words, mode] = (code, CHANGING.sub("WHEN", out), err)
-    for words in STEPS:
-        assert told[words, "mode-2"] == told[words, "mode-1"], words
-    assert [told[words, "mode-1"][0] for words in STEPS][:7] == [0, 2, 0, 0, 5, 0, 3]
+            told[mode].append((code, CHANGING.sub("WHEN", out), err))
+    for words, first, second in zip(STEPS, *told.values(), strict=True):
+        assert second == first, words
+    assert [code for code, _, _ in told["mode-1"]][:7] == [0, 2, 0, 0, 5, 0, 3]
     history = shell("--server", url, "history", "sub", "mode-2-reporter").stdout
     assert "root" not in history
     assert "local" in history

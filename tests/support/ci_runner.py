@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from support.issuer import LocalIssuer
+
 FILES = {"github": ".github/workflows/activityctl.yml", "gitlab": ".gitlab-ci.yml"}
 EXPRESSION = re.compile(r"\$\{\{ *(.+?) *\}\}")
 FAKE_GH = '#!/bin/sh\ncp "$5" "$(dirname "$0")/comment.md"\n'
@@ -43,6 +45,8 @@ class CiRunner:
     commit: str
     variables: Mapping[str, str]
     secrets: Mapping[str, Mapping[str, str]]
+    issuer: LocalIssuer | None = None
+    """Makes the tokens of jobs that may have one."""
     outputs: dict[str, str] = field(default_factory=dict)
     printed: str = ""
 
@@ -68,6 +72,7 @@ class CiRunner:
             environment = environment["name"]
         secrets = dict(self.secrets.get(environment, {}))
         if self.service == "gitlab":
+            secrets |= self._tokens(job, environment)
             yield self._process("\n".join(["set -o pipefail", *job["script"]]), secrets)
             return
         files = {key: self.machine / key for key in ("GITHUB_PATH", "GITHUB_OUTPUT")}
@@ -81,12 +86,26 @@ class CiRunner:
                 for key, value in step.get("env", {}).items()
             }
             own |= {key: str(path) for key, path in files.items()}
+            if self.issuer is not None and job["permissions"].get("id-token") == "write":
+                own["ACTIONS_ID_TOKEN_REQUEST_URL"] = self.issuer.token_url
+                own["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = f"ask-{environment}"
             yield self._process(step["run"], own, files["GITHUB_PATH"].read_text().split())
             lines = files["GITHUB_OUTPUT"].read_text().splitlines()
             self.outputs |= {
                 f"needs.{name}.outputs.{key}": value
                 for key, _, value in (line.partition("=") for line in lines)
             }
+
+    def _tokens(self, job: Mapping[str, Any], environment: str) -> dict[str, str]:
+        """Return the tokens that GitLab gives to a job; `aud` names one of the variables."""
+        found = {}
+        for name, asked in job.get("id_tokens", {}).items():
+            assert self.issuer is not None
+            assert self.issuer.claims_of is not None
+            declared = yaml.safe_load((self.folder / FILES[self.service]).read_text("utf-8"))
+            audience = declared["variables"][asked["aud"].removeprefix("$")]
+            found[name] = self.issuer.token(self.issuer.claims_of(environment, audience))
+        return found
 
     def _value(self, expression: str, secrets: Mapping[str, str]) -> str:
         context, _, name = expression.partition(".")

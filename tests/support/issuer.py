@@ -3,10 +3,11 @@
 import base64
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -28,6 +29,26 @@ class LocalIssuer:
         self.status = 200
         self.fetches = 0
         self.url = ""
+        self.claims_of: Callable[[str, str], Mapping[str, Any]] | None = None
+        """Returns the claims of a job's token, by its environment and the audience."""
+
+    @property
+    def token_url(self) -> str:
+        """Where a job of a CI asks for its token, as on GitHub."""
+        return self.url.replace("keys.json", "token?api-version=1")
+
+    def answer(self, target: str, authorization: str | None) -> dict[str, Any]:
+        """Return what is served: the keys, or the token of a job."""
+        url = urlsplit(target)
+        if url.path != "/token":
+            self.fetches += 1
+            return {"keys": self.keys}
+        assert self.claims_of is not None
+        assert authorization is not None
+        word, _, environment = authorization.partition(" ask-")
+        (audience,) = parse_qs(url.query)["audience"]
+        assert word == "bearer"
+        return {"value": self.token(self.claims_of(environment, audience))}
 
     def token(
         self,
@@ -50,8 +71,7 @@ def running_issuer() -> Iterator[LocalIssuer]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:  # http.server calls it
-            issuer.fetches += 1
-            body = json.dumps({"keys": issuer.keys}).encode()
+            body = json.dumps(issuer.answer(self.path, self.headers["Authorization"])).encode()
             self.send_response(issuer.status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from activityctl.adapters.remote.client import ApiClient, Params
 from activityctl.adapters.remote.models import (
+    moment_of,
     run_of,
     subscription_of,
     task_of,
@@ -19,12 +20,14 @@ from activityctl.domain.events.stored_event import EmitOutcome, Verdict
 from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.accepted import ACCEPTED
 from activityctl.domain.runs.run import Run, RunStatus, TaskInstance
+from activityctl.domain.runs.waiting import Answer
 from activityctl.domain.runs.worker import COUNTS_AS_ALIVE, WorkerBeat
 from activityctl.domain.values.ids import EventId, canonical_json
 from activityctl.domain.values.json_form import View, format_timestamp
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import NotAllowedError, NotFoundError, RefusedError, UsageError
+from activityctl.ports import GivenAnswer
 
 MOST: Final = 1_000
 """So many objects has a list of the API at most."""
@@ -172,6 +175,21 @@ class RemoteWorkers(_Store):
 
     async def require_space(self) -> None:
         """Do nothing: the server refuses what it has no room for."""
+
+
+class RemoteWaits(_Store):
+    """Tasks that wait for people."""
+
+    async def answer(self, task_id: str, answer: Answer) -> GivenAnswer:
+        """Record the answer; return the one on record. ConflictError if that is another one."""
+        body = {"fail": answer.error} if answer.error is not None else {"output": answer.output}
+        done = await self._api.post(
+            f"/v1/tasks/{segment(task_id)}/complete",
+            body,
+            is_harmless=True,  # the same answer again changes nothing
+        )
+        by = Answer(answer.output, answer.error, done["completedBy"])
+        return GivenAnswer(by, moment_of(done["completedAt"]), done["outcome"] != "unchanged")
 
 
 async def _each(items: Sequence[str], ask: Callable[[str], Awaitable[Found]]) -> list[Found]:

@@ -28,6 +28,8 @@ _INSTALLATION: Final = {  # what each workflow installs, with hashes, and how
 _WORKFLOWS: Final = {
     "github": {".github/workflows/activityctl.yml": "github.yml", **_INSTALLATION},
     "gitlab": {".gitlab-ci.yml": "gitlab.yml", **_INSTALLATION},
+    "github-http": {".github/workflows/activityctl.yml": "github-http.yml", **_INSTALLATION},
+    "gitlab-http": {".gitlab-ci.yml": "gitlab-http.yml", **_INSTALLATION},
     "none": {},
 }
 
@@ -40,7 +42,9 @@ def init(
     ci: Annotated[
         str,
         typer.Option(
-            help="Which CI workflow to create: github, gitlab or none.", metavar="SERVICE"
+            help="Which CI workflow to create: github, gitlab or none; github-http or "
+            "gitlab-http for one that speaks to the HTTP API, without a secret.",
+            metavar="SERVICE",
         ),
     ] = "github",
     force: Annotated[bool, typer.Option(help="Overwrite existing files.")] = False,
@@ -48,7 +52,7 @@ def init(
     """Create a working folder with a sample, its JSON Schema, a README and a CI workflow.
 
     The workflow installs this version of activityctl and fixed versions of its libraries, all with
-    hashes. The README says which secrets the CI service needs.
+    hashes. The README says which secrets the CI service needs, or none.
 
     activityctl init automations --ci gitlab
     """
@@ -60,6 +64,9 @@ def init(
         path: (templates / name).read_text("utf-8").replace("@VERSION@", VERSION)
         for path, name in {**_FILES, **_WORKFLOWS[ci]}.items()
     }
+    access = "ci-http.md" if ci.endswith("-http") else "ci-database.md"
+    readme = contents["README.md"]
+    contents["README.md"] = readme.replace("@CI_ACCESS@", (templates / access).read_text("utf-8"))
     schema = json.dumps(document_schema(wiring.known_kinds()), indent=2)
     contents["activityctl.schema.json"] = schema + "\n"
     for path in scaffold(folder, contents, force=force):
