@@ -30,7 +30,7 @@ from support.forked import COMMAND
 FULL = os.environ.get("DRILL_FULL") == "1"
 EVENTS = 5_000 if FULL else 300
 KILLS = 5 if FULL else 1
-PATIENCE = 120.0
+PATIENCE = 900.0 if FULL else 120.0
 
 
 def serve(settings: Settings, folder: Path, port: int) -> tuple[subprocess.Popen[str], str]:
