@@ -90,3 +90,13 @@ def test_many_runs_are_started_waited_for_and_cancelled(shell: Any):
     assert outcomes(shell, "cancel", "-l", "team=many", "--since", "1h", "--yes") == ["cancelled"]
     assert outcomes(shell, "cancel", item["id"], item["id"][:13], code=1) == ["refused"]
     assert "nothing to cancel" in shell("cancel", "-l", "team=many", "--yes").stderr
+
+    # All of this is too young to go; that retention removes the right rows is in contract tests.
+    policy = ("--keep", "runs=900d,logs=2")
+    shown = shell.json("retention", *policy, "--dry-run")["items"]
+    assert [(kind["kind"], kind["keep"], kind["going"]) for kind in shown] == [
+        ("runs", "900d", 0),
+        ("logs", "2", 0),
+    ]
+    assert "STILL NEEDED" in shell("retention", *policy).stdout
+    assert "no policy" in shell("retention", "--dry-run", code=2).stderr
