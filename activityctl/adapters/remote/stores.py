@@ -66,20 +66,26 @@ class _Store:
 async def listed(
     api: ApiClient, kind: str, params: Params, limit: int | None
 ) -> tuple[list[View], bool]:
-    """Return the objects of a list, and whether there are more.
+    """Return the objects of a list, page by page, and whether there are more.
 
-    RefusedError if there are more than one answer has, and these are wanted too.
+    RefusedError if more than one page is wanted of a list that has only one.
     """
-    asked = MOST if limit is None else max(1, min(limit, MOST))
-    answer = await api.get(f"/v1/{kind}", {**params, "limit": asked})
-    items: list[View] = answer["items"]
-    has_more: bool = answer["metadata"]["hasMore"]
-    if has_more and (limit is None or limit > MOST):
-        raise RefusedError(
-            f"the server lists {MOST:,} objects at once, and there are more {kind}",
-            hint=f"choose fewer: -s, -l, --status, --since, or --limit {MOST}",
-        )
-    return items, has_more
+    found: list[View] = []
+    cursor: str | None = None
+    while True:
+        left = MOST if limit is None else min(limit - len(found), MOST)
+        page = {**params, "limit": max(1, left), "cursor": cursor}
+        answer = await api.get(f"/v1/{kind}", page)
+        found += answer["items"]
+        has_more: bool = answer["metadata"]["hasMore"]
+        if not has_more or (limit is not None and len(found) >= limit):
+            return found, has_more
+        cursor = answer["metadata"].get("next")
+        if cursor is None:
+            raise RefusedError(
+                f"the server lists {MOST:,} {kind} at once, and there are more",
+                hint=f"choose fewer: -s, -l, --status, --since, or --limit {MOST}",
+            )
 
 
 def params_of(selection: Selection) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 
 from activityctl.adapters.remote import client as module
 from activityctl.adapters.remote.client import ApiClient, ServerPlace, open_client
+from activityctl.adapters.remote.stores import listed
 from activityctl.errors import (
     ActivityctlError,
     AmbiguousError,
@@ -152,6 +153,26 @@ async def test_retry_after_is_obeyed_within_a_bound():
         with pytest.raises(UnreachableError, match="why"):
             await api.get("/v1/runs")
     assert len(server.requests) == 1
+
+
+async def test_a_list_is_read_page_by_page():
+    def page(name: str, **metadata: Any) -> Any:
+        return answering(json.dumps({"items": [{"name": name}], "metadata": metadata}).encode())
+
+    first, last = page("a", hasMore=True, next="c-1"), page("b", hasMore=False)
+    async with asking(first, last) as (api, server):
+        found = await listed(api, "runs", {"status": ["failed"]}, None)
+    assert found == ([{"name": "a"}, {"name": "b"}], False)
+    assert [request.target.partition("?")[2] for request in server.requests] == [
+        "status=failed&limit=1000",
+        "status=failed&limit=1000&cursor=c-1",
+    ]
+    async with asking(first) as (api, server):
+        assert await listed(api, "runs", {}, 1) == ([{"name": "a"}], True)
+    assert len(server.requests) == 1
+    async with asking(page("a", hasMore=True)) as (api, server):
+        with pytest.raises(RefusedError, match="1,000 limits at once, and there are more"):
+            await listed(api, "limits", {}, None)
 
 
 async def test_an_answer_has_a_largest_size(monkeypatch: pytest.MonkeyPatch):
