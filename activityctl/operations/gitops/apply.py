@@ -97,7 +97,8 @@ async def store(
     """
     async with catalog.changing():
         present = with_renames(wanted, await catalog.present())
-        plan = plan_within(reach, manifests, wanted, present)
+        # In a thread: for thousands of objects it takes seconds, and a server goes on meanwhile.
+        plan = await asyncio.to_thread(plan_within, reach, manifests, wanted, present)
         await require_former_sets(reach, plan, present, catalog)
         _require_fresh(plan, present, made_against)
         on_write()

@@ -1,5 +1,6 @@
 """Compute what apply would do, without changing anything."""
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -102,7 +103,8 @@ async def plan_of_files(
     Raises what `plan_within` raises. The view does not name subscriptions out of reach.
     """
     present = with_renames(wanted, await catalog.present())
-    made = plan_within(reach, manifests, wanted, present)
+    # In a thread: for thousands of objects it takes seconds, and a server goes on meanwhile.
+    made = await asyncio.to_thread(plan_within, reach, manifests, wanted, present)
     await require_former_sets(reach, made, present, catalog)
     changed = _changed_subscriptions(made, present)
     counts = await lists.open_counts()
@@ -112,8 +114,14 @@ async def plan_of_files(
         if name in changed and subscription.id in counts
     }
     waiting = waiting_view(made, present, await lists.waiting(), changed)
-    view = plan_view(made, schedule_changes(made, present, clock()), open_runs, waiting)
-    return Planned(made, present, fingerprint(made, present), reach.visible_view(view, present))
+    now = clock()
+
+    def show() -> Planned:
+        view = plan_view(made, schedule_changes(made, present, now), open_runs, waiting)
+        shown = reach.visible_view(view, present)
+        return Planned(made, present, fingerprint(made, present), shown)
+
+    return await asyncio.to_thread(show)
 
 
 def _changed_subscriptions(made: Plan, present: Present) -> set[str]:
