@@ -161,6 +161,8 @@ _OUTER_FAILURES: Final = frozenset(
     }
 )
 """What the machine or its owner refuses; any other error of a file is a bug of ours."""
+_NEW_OBJECTS: Final = 10_000
+"""After so many, Python looks for garbage; with its 700, a tenth of the start goes into that."""
 _OUTPUT: Final = re.compile("-[A-Za-z]*o|--output")
 _JSON: Final = re.compile("(-[A-Za-z]*o=?|--output=)jsonl?")
 
@@ -263,6 +265,7 @@ def _root(
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its exit code."""
     args = list(sys.argv[1:] if arguments is None else arguments)
+    gc.set_threshold(_NEW_OBJECTS)
     steady_streams()
     try:
         code = _run(args)
