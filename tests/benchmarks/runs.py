@@ -13,10 +13,11 @@ import asyncio
 import os
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 from temporalio import activity, workflow
@@ -123,11 +124,10 @@ def problem_of(finding: Finding) -> Problem:
     return Problem("bench", 0, 0, str(finding.path), finding.reason)
 
 
-async def prepared(ports: wiring.Ports, task: str) -> Subscription:
-    """Apply a one-task definition and return its subscription."""
-    definition = ActivityDefinition.model_validate(
-        {"metadata": {"name": "bench"}, "spec": {"tasks": ({"name": "one", **BODIES[task]},)}}
-    )
+async def prepared(ports: wiring.Ports, task: str, more: Mapping[str, Any] = {}) -> Subscription:
+    """Apply a one-task definition, with `more` in its spec, and return its subscription."""
+    spec = {"tasks": ({"name": "one", **BODIES[task]},), **more}
+    definition = ActivityDefinition.model_validate({"metadata": {"name": "bench"}, "spec": spec})
     manifest = SubscriptionManifest.model_validate(
         {"metadata": {"name": "bench"}, "spec": {"activity": "bench"}}
     )
