@@ -10,7 +10,10 @@ from datetime import timedelta
 from typing import Final
 
 from temporalio.api.enums.v1 import IndexedValueType
-from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
+from temporalio.api.operatorservice.v1 import (
+    AddSearchAttributesRequest,
+    ListSearchAttributesRequest,
+)
 from temporalio.client import Client
 from temporalio.service import RPCError
 
@@ -38,6 +41,22 @@ class SearchAttributes:
             self.are_used = False
             return
         self.are_used = not missing
+
+    async def register(self) -> None:
+        """Register the missing ones; a server that refuses it is used without them.
+
+        The dev server's own option counts only when its file is new.
+        """
+        try:
+            if missing := await missing_attributes(self._client):
+                request = AddSearchAttributesRequest(
+                    namespace=self._client.namespace,
+                    search_attributes=dict.fromkeys(missing, _KEYWORD_LIST),
+                )
+                service = self._client.operator_service
+                await service.add_search_attributes(request, timeout=_RPC_TIMEOUT)
+        except RPCError as error:
+            _LOG.warning("the search attributes of runs cannot be registered: %s", error)
 
     def refuse(self) -> None:
         """Use none until the server is asked again, because it has refused one."""

@@ -130,7 +130,7 @@ async def _work(
         )
         recorder.stop_here = execute.stop
         stack.push_async_callback(execute.close)
-        attributes = await _search_attributes(client, admit)
+        attributes = await _search_attributes(settings, client, admit)
         temporal = (wiring.build_starter(client, attributes), wiring.build_schedule_client(client))
         await _retry_while_unreachable(lambda: settle_restore(ports, temporal, clock))
         loops = BackgroundLoops(
@@ -183,9 +183,13 @@ async def _warn(settings: Settings) -> None:
         _LOG.warning(COMMANDS_AS_ROOT)
 
 
-async def _search_attributes(client: Client, admit: AdmitStep) -> SearchAttributes:
-    """Return what knows which search attributes the server has now."""
+async def _search_attributes(
+    settings: Settings, client: Client, admit: AdmitStep
+) -> SearchAttributes:
+    """Return what knows which search attributes the server has now; ours gets the missing ones."""
     attributes = wiring.build_search_attributes(client)
+    if settings.uses_local_daemon:
+        await attributes.register()
     await attributes.look()
     admit.has_attributes = lambda: attributes.are_used
     return attributes
