@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from activityctl import wiring
+from activityctl.cli.few_collections import few_collections
 from activityctl.cli.session import Session
 from activityctl.cli.verbs.gitops import Loaded, WaitOptions, gitops_of
 from activityctl.operations.gitops.apply import Applied
@@ -25,7 +26,7 @@ def load_files(
     """Load and check the manifests; InvalidManifestsError lists every problem."""
     session.files = paths
     source = wiring.manifest_source()
-    with wiring.evaluating():
+    with wiring.evaluating(), few_collections():
         manifests = load_manifests(
             source, paths, wiring.known_kinds(), recursive=recursive, may_be_empty=may_be_empty
         )

@@ -1,6 +1,5 @@
 """The steps of `emit`: open the input, store its events batch by batch, wait for their runs."""
 
-import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from typing import Final
 
 from activityctl import wiring
 from activityctl.cli.emit_options import EventOptions, fill_in, fill_in_with_source
+from activityctl.cli.few_collections import few_collections
 from activityctl.cli.render.emit_report import EmitReport
 from activityctl.cli.render.emit_results import EventResultsView
 from activityctl.cli.render.output import Format
@@ -22,7 +22,6 @@ from activityctl.operations.events.emit import CheckedEvent, checked_events, emi
 from activityctl.wiring import Ports
 
 _MOST_SUBSCRIPTIONS: Final = 1_000_000
-_OBJECTS_BEFORE_COLLECTION: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ async def store_events(
     results: EventResultsView | None = None
     report.update_interrupt_message()
     try:
-        with _progress_bar(session, source) as draw, _few_collections():
+        with _progress_bar(session, source) as draw, few_collections():
             async with aclosing(emit(ports.events, source.offers)) as batches:
                 async for batch in batches:
                     report.take(batch)
@@ -91,19 +90,6 @@ async def store_events(
             f"not all runs have ended after {wait_seconds:g}s{reason}", hint=hint
         )
     return 0
-
-
-@contextmanager
-def _few_collections() -> Iterator[None]:
-    """Let Python look for garbage in circles less often: events make none, and there are many."""
-    often = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(_OBJECTS_BEFORE_COLLECTION, *often[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*often)
-        gc.unfreeze()
 
 
 async def _wait_for_runs(

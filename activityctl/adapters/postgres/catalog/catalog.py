@@ -57,8 +57,9 @@ from activityctl.domain.values.selection import Selection
 from activityctl.errors import CANDIDATES_TOLD, AmbiguousError, NotFoundError
 from activityctl.ports import Work
 
-_ALLOW_LONG_PLAN: Final = "SET LOCAL idle_in_transaction_session_timeout = '60s'"
-"""To plan a hundred thousand objects takes long, and Postgres hears nothing meanwhile."""
+_ALLOW_LONG_PLAN: Final = "SET LOCAL idle_in_transaction_session_timeout = '180s'"
+"""Postgres hears nothing while a plan is made: ten seconds for a hundred thousand objects, and on a
+machine with much other work over a minute."""
 
 _SELECT_PRESENT: Final = (
     """SELECT d.*, v.spec FROM definitions d JOIN revisions v ON v.id = d.revision_id
@@ -110,9 +111,7 @@ class PostgresCatalog:
             async with self._database.one_trip() as snapshot:
                 await snapshot.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 cursors = [await snapshot.execute(query.encode()) for query in _SELECT_PRESENT]
-        definitions, subscriptions, calendars, sources = [
-            await cursor.fetchall() for cursor in cursors
-        ]
+        definitions, subscriptions, calendars, sources = cursors
         return Present(
             {
                 row["name"]: PresentDefinition(
@@ -123,11 +122,11 @@ class PostgresCatalog:
                     row["annotations"],
                     row["applyset"],
                 )
-                for row in definitions
+                for row in await definitions.fetchall()
             },
-            {row["name"]: subscription_of(row) for row in subscriptions},
-            {row["name"]: calendar_of(row) for row in calendars},
-            sources={row["name"]: source_of(row) for row in sources},
+            {row["name"]: subscription_of(row) async for row in subscriptions},
+            {row["name"]: calendar_of(row) for row in await calendars.fetchall()},
+            sources={row["name"]: source_of(row) for row in await sources.fetchall()},
         )
 
     async def write(self, plan: Plan, now: datetime, origin: Origin = UNKNOWN_ORIGIN) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from activityctl.domain.manifests.param_defaults import fill_defaults
-from activityctl.domain.manifests.params import check_params, check_schema
+from activityctl.domain.manifests.params import check_params, check_params_here, check_schema
 from activityctl.domain.values.finding import Finding
 
 Path = tuple[str | int, ...]
@@ -204,3 +204,35 @@ def test_params_are_checked_against_a_schema_with_references_as_values():
     schema = {"properties": {"a": {"enum": [{"$ref": "x"}], "default": {"$ref": "x"}}}}
     assert check_params(schema, fill_defaults(schema, {})) == []
     assert len(check_params(schema, {"a": {"$ref": "y"}})) == 1
+
+
+PARAM_TYPES = st.sampled_from(
+    [
+        *({"type": name} for name in ("string", "number", "integer", "boolean", "null", "array")),
+        {"type": ["string", "null"]},
+        {"type": "integer", "default": 1, "description": "a count"},
+        {"type": "string", "minLength": 2},
+        {"enum": ["a", 1]},
+        {},
+        True,
+        False,
+    ]
+)
+PARAM_SCHEMAS = st.fixed_dictionaries(
+    {"type": st.sampled_from(["object", "array"])},
+    optional={
+        "properties": st.dictionaries(st.sampled_from("abc"), PARAM_TYPES),
+        "required": st.lists(st.sampled_from("abc"), unique=True),
+        "additionalProperties": st.booleans(),
+        "minProperties": st.integers(0, 2),
+    },
+)
+PARAM_VALUES = st.sampled_from(["a", "ab", "", 1, 1.0, 1.5, True, None, [], {}, 2**70])
+
+
+@settings(deadline=None)
+@given(PARAM_SCHEMAS, st.dictionaries(st.sampled_from("abcd"), PARAM_VALUES))
+def test_the_short_way_for_plain_types_finds_the_same_as_the_validator(
+    schema: dict[str, Any], params: dict[str, Any]
+):
+    assert check_params(schema, params) == check_params_here(schema, params)

@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from activityctl.adapters.memory.ports import MemoryPorts, memory_ports
+from activityctl.domain.gitops.fingerprint import hash_of_parts
 from activityctl.domain.gitops.history import UNKNOWN_ORIGIN, Origin
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.gitops.plan import Wanted
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import SubscriptionManifest
-from activityctl.domain.values.ids import canonical_json
+from activityctl.domain.values.ids import canonical_json, content_hash
 from activityctl.domain.values.model import canonical
 from activityctl.errors import ConflictError, InvalidInputError
 from activityctl.operations.gitops.apply import apply_saved
@@ -36,6 +37,11 @@ values = st.recursive(
     max_leaves=6,
 )
 texts = st.dictionaries(st.sampled_from(["team", "app.example/a b"]), st.text(max_size=4))
+
+
+@given(st.lists(st.lists(values, max_size=3) | st.dictionaries(st.text(max_size=3), values)))
+def test_the_hash_of_parts_is_that_of_the_whole(parts: list[Any]):
+    assert hash_of_parts(parts) == content_hash(parts)
 
 
 def definition(name: str, tasks: Any, params: Any, labels: Any, timeout: str) -> ActivityDefinition:
