@@ -30,10 +30,11 @@ def on_stop_signal(handler: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def ending_on_sigterm() -> Iterator[None]:
+def ending_on_sigterm(what: str) -> Iterator[None]:
     """End the process with exit code 0 on SIGTERM while the block runs, outside of an event loop.
 
-    By default the first process of a container would ignore SIGTERM.
+    By default the first process of a container would ignore SIGTERM. `what` is told to have
+    stopped.
     """
 
     def leave(*_: object) -> None:
@@ -43,7 +44,7 @@ def ending_on_sigterm() -> Iterator[None]:
     try:
         yield
     except SystemExit:
-        _LOG.info("worker stopped before it was ready")
+        _LOG.info("%s stopped before it was ready", what)
         raise
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -86,6 +86,17 @@ def test_serve_speaks_tls_and_reads_a_renewed_certificate_on_sighup(shell: Any):
     assert process.returncode == 0
 
 
+def test_a_server_that_is_stopped_while_it_starts_ends_well(shell: Any):
+    process = shell.start("serve", "--port", "0")
+    try:
+        assert process.stderr is not None
+        assert "listening at http://" in process.stderr.readline()  # before it serves
+    finally:
+        process.terminate()
+        process.communicate()
+    assert process.returncode == 0
+
+
 def read_over_tls(port: int, certificate: Path) -> bytes | None:
     """Ask for the health with this certificate as the only one that is trusted; return it."""
     context = ssl.create_default_context(cafile=str(certificate))

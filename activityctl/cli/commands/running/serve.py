@@ -70,23 +70,25 @@ def serve(
     from activityctl.api.server import serve_on
     from activityctl.daemon.log import configure_logging
     from activityctl.daemon.protection import forget_variables, protect_memory, secret_variables
+    from activityctl.daemon.signals import ending_on_sigterm
     from activityctl.settings import known_secrets
 
     session: Session = context.obj
     settings = _with_options(session.settings, certificate, private_key, behind_proxy)
     own_certificate = _certificate(settings)
-    asyncio.run(_check(settings))
-    listener = _listener(host, port)
-    configure_logging(known_secrets(session.flags), log_format_of(session, log_format))
-    if settings.uses_local_daemon:
-        wiring.make_local_token(settings.home)
-    protect_memory()
-    forget_variables(secret_variables(settings))
-    own, number = listener.getsockname()[:2]
-    scheme = "http" if own_certificate is None else "https"
-    session.err.print(f"listening at {scheme}://{f'[{own}]' if ':' in own else own}:{number}")
     options = ApiOptions((host, *allowed_host), rate, 2 * rate, settings.trusted_proxies)
-    serve_on(listener, settings, options, own_certificate)
+    with ending_on_sigterm("server"):
+        asyncio.run(_check(settings))
+        listener = _listener(host, port)
+        configure_logging(known_secrets(session.flags), log_format_of(session, log_format))
+        if settings.uses_local_daemon:
+            wiring.make_local_token(settings.home)
+        protect_memory()
+        forget_variables(secret_variables(settings))
+        own, number = listener.getsockname()[:2]
+        scheme = "http" if own_certificate is None else "https"
+        session.err.print(f"listening at {scheme}://{f'[{own}]' if ':' in own else own}:{number}")
+        serve_on(listener, settings, options, own_certificate)
 
 
 def _with_options(

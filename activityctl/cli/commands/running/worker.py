@@ -40,7 +40,7 @@ def worker(
     protect_memory()
     forget_variables(secret_variables(session.settings))
     if migrate:
-        with ending_on_sigterm():
+        with ending_on_sigterm("worker"):
             wiring.migrate(asyncio.run(wiring.database_url(session.settings)))
     folder_sync = None if sync is None else _folder_sync(session.settings, sync)
     asyncio.run(run_worker(session.settings, sync=folder_sync))
