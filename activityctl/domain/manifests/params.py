@@ -94,13 +94,15 @@ def check_params(schema: Mapping[str, Any], params: Mapping[str, JsonValue]) -> 
         return [Finding((), reason)]
 
 
-def _surely_fit(schema: Mapping[str, Any], params: Mapping[str, JsonValue]) -> bool:
+def _surely_fit(schema: Mapping[str, Any], params: object) -> bool:
     """Whether params fit a schema that says only their types and which are required.
 
     False means that they may fit or not. This is for the many subscriptions of one definition:
     a validator takes fifty times longer.
     """
     if not schema or schema.keys() - _ONLY_TYPES or schema.get("type") != "object":
+        return False
+    if not isinstance(params, Mapping):  # an answer to a task may be of any type
         return False
     known = schema.get("properties", {})
     return all(name in params for name in schema.get("required", ())) and all(
