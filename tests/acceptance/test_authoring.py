@@ -281,7 +281,8 @@ def test_existing_files_are_not_overwritten(stranger):
     assert [path.name for path in stranger.folder.iterdir()] == ["README.md"]
     stranger("init", "--force")
     assert (stranger.folder / "README.md").read_text("utf-8") != "mine"
-    assert "use github, gitlab, none" in stranger("init", "x", "--ci", "jenkins", code=2).stderr
+    unknown = stranger("init", "x", "--ci", "jenkins", code=2).stderr
+    assert "use github, gitlab, github-http, gitlab-http, none" in unknown
 
 
 @pytest.fixture

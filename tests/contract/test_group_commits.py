@@ -134,9 +134,11 @@ async def test_a_late_end_of_an_attempt_ends_no_other_task(
             if known is not None
         )
     )
-    assert saved == [True, False, True, True]
+    assert sorted(saved[:2]) == [False, True]
+    assert saved[2:] == [True, True]
+    written = "first" if saved[0] else "second"
     found = await tasks_of(ports, runs)
-    assert [task.output for task in found] == ["first", None, "own", "own"]
+    assert [task.output for task in found] == [written, None, "own", "own"]
     assert [task.has_ended for task in found] == [True, False, True, True]
 
 

@@ -13,6 +13,7 @@ from activityctl.errors import (
     InvalidEventError,
     InvalidManifestsError,
     NotFoundError,
+    OutdatedPlanError,
     OutputError,
     Problem,
     SchemaMismatchError,
@@ -25,11 +26,12 @@ TREE = [
     for _, error in inspect.getmembers(errors, inspect.isclass)
     if issubclass(error, ActivityctlError)
 ]
-SHARED_CODES = {  # what an operator has to mend in Postgres; scripts know the kind of each
+SHARED_CODES = {  # scripts know the kind of each
     ServerNotReadyError: "failed",
     SchemaMismatchError: "refused",
     DatabaseDeniedError: "not_allowed",
     DatabaseNotFoundError: "not_found",
+    OutdatedPlanError: "conflict",
 }
 BUILT_FROM_FACTS = {
     AmbiguousError,
