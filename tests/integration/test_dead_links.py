@@ -9,6 +9,7 @@ import pytest
 from psycopg import waiting
 
 from activityctl.adapters.postgres import kept_open, watched_connection
+from activityctl.adapters.postgres.catalog import catalog
 from activityctl.adapters.postgres.database import Database
 from activityctl.adapters.postgres.locks import Lock, try_lock
 from activityctl.adapters.postgres.signals import PostgresSignals
@@ -139,6 +140,23 @@ async def test_postgres_frees_the_locks_of_a_silent_client(database_url: str):
                 await hold_and_be_silent()
 
 
+async def test_only_a_long_transaction_may_take_long(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(watched_connection._NEWER_SETTINGS, "transaction_timeout", "300ms")
+    async with opened(database_url) as database:
+
+        async def take_long(*, is_long: bool) -> None:
+            async with database.transaction(is_long=is_long) as connection:
+                await connection.execute("SELECT 1")
+                await asyncio.sleep(1)
+                await connection.execute("SELECT 1")
+
+        await take_long(is_long=True)
+        with pytest.raises(UnreachableError, match="it took over 60 seconds: nothing was changed"):
+            await take_long(is_long=False)
+
+
 async def test_postgres_ends_a_transaction_that_was_cut_off_within_a_pipeline(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ):
@@ -185,6 +203,27 @@ async def test_a_block_that_works_for_long_keeps_its_locks(database_url: str):
         await asyncio.sleep(2)
         async with database.transaction() as other:
             assert not await try_lock(other, Lock.ROUTER)
+
+
+async def test_an_apply_that_plans_for_long_goes_on_and_a_frozen_one_frees_its_lock(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(
+        catalog, "_ALLOW_LONG_READ", "SET LOCAL idle_in_transaction_session_timeout = '500ms'"
+    )
+    async with opened(database_url) as database:
+        stored = catalog.PostgresCatalog(database)
+
+        async def plan_for_long() -> None:
+            async with stored.changing():
+                assert not (await stored.present()).subscriptions
+                await asyncio.sleep(1.5)  # as a thread plans
+                assert not (await stored.present()).subscriptions
+
+        await plan_for_long()
+        monkeypatch.setattr(kept_open, "SEND_EVERY", 60)  # as if the process were frozen
+        with pytest.raises(UnreachableError):
+            await plan_for_long()
 
 
 async def test_a_block_whose_connection_is_lost_is_cancelled(link: Link, database_url: str):

@@ -274,8 +274,11 @@ class translate_errors:  # noqa: N801  # a context manager, named like a functio
                 raise denied_right(error) from error
             case psycopg.errors.ReadOnlySqlTransaction():
                 raise read_only(error) from error
-            case psycopg.errors.IdleInTransactionSessionTimeout():
-                raise ended_transaction() from error
+            case (
+                psycopg.errors.IdleInTransactionSessionTimeout()
+                | psycopg.errors.TransactionTimeout()
+            ):
+                raise ended_transaction(error) from error
             case UnicodeEncodeError():
                 raise UnstorableError("a text has characters that are no valid UTF-8") from error
             case psycopg.Error() if is_data_error(error):

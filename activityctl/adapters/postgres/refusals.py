@@ -11,7 +11,10 @@ import psycopg
 
 from activityctl.adapters.postgres.failures import first_line
 from activityctl.adapters.postgres.rights import roles_with_rights
-from activityctl.adapters.postgres.watched_connection import IDLE_IN_TRANSACTION_SECONDS
+from activityctl.adapters.postgres.watched_connection import (
+    IDLE_IN_TRANSACTION_SECONDS,
+    TRANSACTION_SECONDS,
+)
 from activityctl.errors import (
     ActivityctlError,
     DatabaseDeniedError,
@@ -73,12 +76,15 @@ def read_only(error: psycopg.Error) -> NotAllowedError:
     )
 
 
-def ended_transaction() -> UnreachableError:
-    """Return the error for a transaction that Postgres ended because its client was silent."""
+def ended_transaction(error: psycopg.Error) -> UnreachableError:
+    """Return the error for a transaction that Postgres ended: its client was silent, or slow."""
+    if isinstance(error, psycopg.errors.TransactionTimeout):
+        reason = f"it took over {TRANSACTION_SECONDS} seconds"
+    else:
+        reason = f"this program sent nothing for {IDLE_IN_TRANSACTION_SECONDS} seconds"
     return UnreachableError(
-        f"Postgres ended the transaction, because this program sent nothing for"
-        f" {IDLE_IN_TRANSACTION_SECONDS} seconds: nothing was changed",
-        hint="try again",
+        f"Postgres ended the transaction, because {reason}: nothing was changed",
+        hint="try again when the machine has less other work",
     )
 
 

@@ -18,7 +18,7 @@ from typing import Any, Final, Self, TypeVar
 
 import psycopg
 from psycopg.abc import PQGen
-from psycopg.pq import PipelineStatus
+from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg.rows import DictRow
 
 _LOG = logging.getLogger(__name__)
@@ -47,7 +47,8 @@ _SERVER_SETTINGS: Final = {
 }
 _NEWER_SETTINGS: Final = {"transaction_timeout": f"{TRANSACTION_SECONDS}s"}
 """Settings that older servers refuse: this one came with version 17."""
-_LONG: Final = "SET LOCAL transaction_timeout = '1h'"
+_LONG: Final = ("SET LOCAL transaction_timeout = 0", "SET LOCAL transaction_timeout = '1h'")
+"""Postgres does not change a bound that runs already, so the first ends it."""
 _KNOWS_LONG: Final = 170_000
 KEEPALIVE_OPTIONS: Final[dict[str, Any]] = {
     "connect_timeout": CONNECT_SECONDS,
@@ -134,6 +135,17 @@ class WatchedConnection(psycopg.AsyncConnection[DictRow]):
             if not has_begun and entered is not None and entered.level > before:
                 entered._exit(None)  # noqa: SLF001  # what the end of the block would do
                 self._pipeline = entered if entered.level else None
+        await self._let_idleness_count()
+
+    async def _let_idleness_count(self) -> None:
+        """Have Postgres end this transaction, if it is a long one, when nothing comes any more.
+
+        psycopg asks for a flush after the end of a pipeline. Postgres stops its clock of idle
+        transactions then, and starts it again after the next statement only.
+        """
+        is_open = self.pgconn.transaction_status == TransactionStatus.INTRANS
+        if self._is_long and is_open and not self.is_in_pipeline:
+            await super().execute("SELECT 1")
 
     async def execute(self, *args: Any, **options: Any) -> psycopg.AsyncCursor[DictRow]:
         """Execute the statement; the first one of a transaction is sent with the BEGIN."""
@@ -150,7 +162,8 @@ class WatchedConnection(psycopg.AsyncConnection[DictRow]):
     async def _begin(self) -> None:
         await super().execute("BEGIN")
         if self._is_long and self.info.server_version >= _KNOWS_LONG:
-            await super().execute(_LONG)
+            for statement in _LONG:
+                await super().execute(statement)
 
     @asynccontextmanager
     async def begun(self, *, is_long: bool = False) -> AsyncIterator[None]:

@@ -57,9 +57,9 @@ from activityctl.domain.values.selection import Selection
 from activityctl.errors import CANDIDATES_TOLD, AmbiguousError, NotFoundError
 from activityctl.ports import Work
 
-_ALLOW_LONG_PLAN: Final = "SET LOCAL idle_in_transaction_session_timeout = '180s'"
-"""Postgres hears nothing while a plan is made: ten seconds for a hundred thousand objects, and on a
-machine with much other work over a minute."""
+_ALLOW_LONG_READ: Final = "SET LOCAL idle_in_transaction_session_timeout = '60s'"
+"""Postgres hears nothing while a hundred thousand objects are read: ten seconds, and more on a
+machine with much other work."""
 
 _SELECT_PRESENT: Final = (
     """SELECT d.*, v.spec FROM definitions d JOIN revisions v ON v.id = d.revision_id
@@ -87,9 +87,9 @@ class PostgresCatalog:
         if self._changing.get() is not None:
             yield
             return
-        async with self._database.transaction(is_long=True) as connection:
+        async with self._database.held_transaction(is_long=True) as connection:
             async with connection.pipeline():
-                await connection.execute(_ALLOW_LONG_PLAN)
+                await connection.execute(_ALLOW_LONG_READ)
                 await take_lock(connection, Lock.CATALOG)
             token = self._changing.set(connection)
             try:
