@@ -7,11 +7,12 @@ import pytest
 from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus
 from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
 
 from activityctl.adapters.temporal import search_attributes
 from activityctl.daemon.local import temporal_checks
 from activityctl.daemon.worker import background
-from activityctl.domain.runs.run import RunStatus
+from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.settings import Settings
 from activityctl.workflows import titles
 from support.engine import NAME, Engine, shell
@@ -38,6 +39,21 @@ async def shown(
     return await handle.describe(), result
 
 
+async def shown_run_of_schedule(
+    engine: Engine, temporal: Client
+) -> tuple[Run, WorkflowExecutionDescription]:
+    """Return a run of `tick` that was not late, and its workflow; a late one has another."""
+    async with asyncio.timeout(120):
+        while True:
+            for run in await engine.runs():
+                if run.trigger == "tick" and run.status is RunStatus.FAILED:
+                    try:
+                        return run, (await shown(engine, temporal, run.id))[0]
+                    except RPCError as error:
+                        assert error.status is RPCStatusCode.NOT_FOUND  # noqa: PT017
+            await asyncio.sleep(0.1)
+
+
 def names_of(page: WorkflowExecutionDescription) -> tuple[object, ...]:
     """Return what Temporal's page finds the workflow by."""
     return tuple(page.typed_search_attributes.get(key) for key in titles.ATTRIBUTES)
@@ -62,12 +78,8 @@ async def test_a_run_shows_its_name_the_command_and_how_it_ended(
     assert names_of(page) == ([NAME], [NAME])
     # The ledger is as it was: one run with this key, one attempt, one dead letter.
     assert [task.attempts for task in (await engine.tasks(run.id)).values()] == [1]
-    async with asyncio.timeout(60):
-        while not (clocked := [each for each in await engine.runs() if each.trigger == "tick"]):
-            await asyncio.sleep(0.1)
-    clock_run = await engine.ended(clocked[-1].id, 60)
     # Of a schedule's workflow, the names are known when the run is admitted.
-    page, error = await shown(engine, temporal, clock_run.id)
+    clock_run, page = await shown_run_of_schedule(engine, temporal)
     assert page.status is WorkflowExecutionStatus.FAILED
     assert names_of(page) == ([NAME], [NAME])
     assert (await page.memo())["describe"] == f"activityctl describe run {clock_run.id}"
