@@ -38,7 +38,7 @@ class SentManifests:
         nothing = Problem("", 0, 0, "", "no manifest was sent", is_empty=True)
         return collect_manifests(self._files, [] if self._files else [nothing], self._read_sent)
 
-    def names_below(self, paths: Sequence[str]) -> Mapping[tuple[str, str], str]:  # noqa: ARG002
+    def names_below(self, paths: Sequence[str]) -> Mapping[tuple[str, str], str]:  # noqa: ARG002  # of the port
         """Return the files of the objects that the client has and did not send."""
         return self._unread
 

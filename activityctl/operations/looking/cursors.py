@@ -30,7 +30,7 @@ def key_of(kind: Kind, cursor: str) -> str:
         found = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
     except (binascii.Error, ValueError):
         found = None
-    is_cursor = isinstance(found, list) and len(found) == 2 and len(cursor) <= _LONGEST  # noqa: PLR2004
+    is_cursor = isinstance(found, list) and len(found) == 2 and len(cursor) <= _LONGEST  # noqa: PLR2004  # kind, place
     if not is_cursor or found[0] != kind or not isinstance(found[1], str):
         raise _no_cursor()
     return found[1]

@@ -209,4 +209,5 @@ def _is_after(run: Run, selection: Selection) -> bool:
     if not selection.after:
         return True
     at, run_id = selection.after
+    # The values are those of the list: a time and an id, while other lists have others.
     return run.created_at < at or (run.created_at == at and run.id > run_id)  # type: ignore[operator]
