@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -241,13 +242,11 @@ def test_slow_requests_end_and_others_are_served_meanwhile(strict: Api):
 
 
 def test_half_open_connections_do_not_keep_others_out(strict: Api):
-    idle = [strict.connect() for _ in range(40)]
-    for connection in idle:
-        connection.send(b"GET /healthz HTTP/1.1\r\n")
     head = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    assert strict.raw(head).status == 200
-    for connection in idle:
-        connection.close()
+    with ExitStack() as stack:
+        for connection in [stack.enter_context(strict.connect()) for _ in range(40)]:
+            connection.send(b"GET /healthz HTTP/1.1\r\n")
+        assert strict.raw(head).status == 200
 
 
 def test_who_asks_too_often_is_told_when_to_come_again(api_settings: Settings, tmp_path: Path):
