@@ -115,7 +115,7 @@ def test_the_metrics_count_it(paused: Any):
     parts = paused.json("status")["components"]
     (address,) = [part["address"] for part in parts if part["name"] == "api"]
     url = address if "://" in address else f"http://{address}"
-    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"{url}/metrics", timeout=60) as answer:
         families = text_string_to_metric_families(answer.read().decode())
     found = {
         (sample.name, *sample.labels.values()): sample.value

@@ -227,7 +227,7 @@ def test_options_that_cannot_be_combined_are_exit_2(shell, arguments):
 def test_a_path_that_is_no_regular_file_is_refused_at_once(shell):
     os.mkfifo(shell.folder / "fifo")
     for path in ("fifo", "absent.json", "/dev/zero", "."):
-        assert "hint: give a regular file" in shell("emit", path, code=3, timeout=10).stderr
+        assert "hint: give a regular file" in shell("emit", path, code=3, timeout=60).stderr
 
 
 def test_data_extensions_and_stdin_make_an_event(shell):

@@ -24,7 +24,7 @@ def test_only_its_owner_can_read_a_saved_plan(shell):
 
 def test_a_fifo_is_no_saved_plan(stranger):
     os.mkfifo(stranger.folder / "plan.json")
-    done = stranger("apply", "plan.json", code=3, timeout=10)
+    done = stranger("apply", "plan.json", code=3, timeout=60)
     assert "not a regular file" in done.stderr
 
 
