@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
 import psutil
 
@@ -30,9 +30,6 @@ from activityctl.operations.looking.relayers import relayer_views
 from activityctl.operations.looking.secret_users import live_users
 from activityctl.settings import Settings
 from activityctl.version import VERSION
-
-if TYPE_CHECKING:
-    pass
 
 _CHECK_SECONDS: Final = 9.0
 _TASKS_LOOKED_AT: Final = 1_000
