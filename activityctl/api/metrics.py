@@ -56,7 +56,7 @@ class _SnapshotCollector(Collector):
         )
         yield _gauge(
             "dead_letters",
-            "Open dead letters: what failed for good and nobody has retried or discarded.",
+            "Open dead letters: what failed for good; neither retried, replayed nor discarded.",
             sum(figures.dead_letters.values()),
         )
 

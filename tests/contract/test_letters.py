@@ -22,6 +22,7 @@ from activityctl.domain.runs.run import Decision, Run, RunEnd, RunStatus, TaskSt
 from activityctl.domain.runs.run_change import RunChange, run_change
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
+from activityctl.domain.values.log import LogFilter
 from activityctl.domain.values.selection import Selection
 from support.run_store import state_of
 
@@ -190,3 +191,46 @@ async def test_a_retry_does_not_store_an_older_state_over_a_newer_one(
     assert await kept_by(newer, {"n": 2}) == {"n": 2}
     assert await kept_by(again, {"n": 1}) == {"n": 2}
     assert mine.state == {}
+
+
+async def replay(
+    ports: wiring.Ports, make_run: MakeRun, before: Run, key: str, status: RunStatus, now: datetime
+) -> Run:
+    """Make a replay of the run, and end it like this."""
+    run = await make_run(key, at=now, replay_of=before.id)
+    at = now + timedelta(seconds=5)
+    async with ports.runs.locked(run.id) as locked:
+        await locked.save(run_change(run, Decision(end=RunEnd(status)), at))
+    return run
+
+
+async def test_a_replay_that_succeeds_closes_the_letters_of_the_runs_that_it_repeats(
+    ports: wiring.Ports, failed: Run, make_run: MakeRun, now: datetime
+):
+    async def statuses(*runs: Run) -> list[str]:
+        return [(await letter_of(ports, run)).status.value for run in runs]
+
+    other = await fail(ports, await make_run("other", tasks=2), now)
+    at = now + timedelta(minutes=1)
+    second = await replay(ports, make_run, failed, "second", RunStatus.FAILED, at)
+    late = await replay(
+        ports, make_run, failed, "late", RunStatus.FAILED, at + timedelta(minutes=9)
+    )
+    assert await statuses(failed, second, late, other) == ["open"] * 4
+    third = await replay(
+        ports, make_run, second, "third", RunStatus.SUCCEEDED, at + timedelta(minutes=1)
+    )
+    assert await statuses(failed, second, late, other) == ["replayed", "replayed", "open", "open"]
+    assert await ports.run_lists.open_letters([failed.subscription_id]) == {
+        failed.subscription_id: 2
+    }
+    letter = await letter_of(ports, failed)
+    (action,) = await ports.letters.actions(letter.id)
+    reason = "a replay of its run has succeeded"
+    assert (action.actor, action.reason) == ("activityctl", reason)
+    assert (action.run_id, action.run_status) == (third.id, RunStatus.SUCCEEDED)
+    wanted = LogFilter((failed.subscription_id,), run_id=failed.id)
+    entries, _ = await ports.logbook.last(wanted, 1)
+    assert [entry.message for entry in entries] == [f"dead letter closed: {reason}, run {third.id}"]
+    for act in (ports.letters.discard, ports.letters.retry):
+        assert await act([letter.id], BY_ANN, at) == [LetterOutcome(letter.id, "not_open")]

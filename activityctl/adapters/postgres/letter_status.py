@@ -9,7 +9,8 @@ LAST_ACTION: Final = """
         ORDER BY x.number DESC LIMIT 1) a ON true
     LEFT JOIN runs ar ON ar.id = a.run_id"""
 LETTER_STATUS: Final = f"""CASE WHEN a.action IS NULL
-    OR ar.status IN ({", ".join(f"'{status}'" for status in sorted(GIVEN_BACK))})
+    OR a.action = 'retried'
+        AND ar.status IN ({", ".join(f"'{status}'" for status in sorted(GIVEN_BACK))})
     THEN 'open' ELSE a.action END"""
 OPEN_LETTERS: Final = f"""
     SELECT d.subscription_id, count(*) AS count FROM dead_letters d

@@ -139,7 +139,9 @@ TABLES: Final[Mapping[str, Rights]] = {
     "holds": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, UPDATE, DELETE"),
     "log_entries": _rights(read="SELECT", apply="SELECT, INSERT", worker="SELECT, INSERT, DELETE"),
     "dead_letters": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, DELETE"),
-    "letter_actions": _rights(read="SELECT", apply="SELECT, INSERT", worker="SELECT, DELETE"),
+    "letter_actions": _rights(
+        read="SELECT", apply="SELECT, INSERT", worker="SELECT, INSERT, DELETE"
+    ),
     "hooks": _rights(
         read="SELECT",
         worker="SELECT, INSERT, UPDATE, DELETE",

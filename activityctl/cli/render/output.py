@@ -52,6 +52,7 @@ STYLES: Final[Mapping[str, str]] = {
     "conflict": "red",
     "invalid": "red",
     "retried": "green",
+    "replayed": "green",
     "discarded": "dim",
 }
 Column = tuple[str, Callable[[View], object]]

@@ -1,39 +1,49 @@
 """DeadLetter: a run that failed for good, and what a person did about it."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, Literal
 
 from activityctl.domain.runs.replay_request import ContextOf, ReplayOptions
-from activityctl.domain.runs.run import RunStatus
+from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.values.ids import RunId
 
 GIVEN_BACK: Final = frozenset({RunStatus.SKIPPED, RunStatus.MISSED, RunStatus.CANCELLED})
 """A retry whose run ended like this did not try the failed task again, so the letter is open."""
+PROGRAM: Final = "activityctl"
+"""Who closes a letter of which a replay has succeeded."""
+CLOSED_BY_REPLAY: Final = "a replay of its run has succeeded"
+"""Why it does so."""
 LETTERS_AT_ONCE: Final = 100
 """How many letters one transaction retries or discards."""
 
 
 class LetterStatus(StrEnum):
-    """Whether a person has dealt with a dead letter."""
+    """Whether somebody has dealt with a dead letter, or a replay has."""
 
     OPEN = "open"
     RETRIED = "retried"
+    REPLAYED = "replayed"
+    """A replay of its run has succeeded."""
     DISCARDED = "discarded"
+
+
+LetterActionName = Literal["retried", "discarded", "replayed"]
 
 
 @dataclass(frozen=True, slots=True)
 class LetterAction:
-    """What a person did with a dead letter; never changed, a later action is another one."""
+    """What was done with a dead letter; never changed, a later action is another one."""
 
     number: int
-    action: Literal["retried", "discarded"]
+    action: LetterActionName
     actor: str
     created_at: datetime
     reason: str | None = None
     run_id: RunId | None = None
-    """The run of a retry; it may not exist yet."""
+    """The run of a retry, which may not exist yet, or the replay that has succeeded."""
     run_status: RunStatus | None = None
     """The status of that run; None until a worker has admitted it."""
     run_reason: str | None = None
@@ -62,13 +72,42 @@ class DeadLetter:
 
     @property
     def status(self) -> LetterStatus:
-        """Whether a person has dealt with it."""
+        """Whether it has been dealt with."""
         if not self.actions:
             return LetterStatus.OPEN
         last = self.actions[-1]
-        if last.action == "discarded":
-            return LetterStatus.DISCARDED
-        return LetterStatus.OPEN if last.run_status in GIVEN_BACK else LetterStatus.RETRIED
+        if last.action == "retried" and last.run_status in GIVEN_BACK:
+            return LetterStatus.OPEN
+        return LetterStatus(last.action)
+
+
+def closes_letters(run: Run, letter: DeadLetter | None) -> bool:
+    """Return whether the run closes the letters of the runs that it repeats.
+
+    A replay does that when it succeeds. `letter` is its own one; then something failed again.
+    """
+    return run.replay_of is not None and run.status is RunStatus.SUCCEEDED and letter is None
+
+
+def repeated_runs(run: Run, others: Iterable[Run]) -> frozenset[RunId]:
+    """Return the runs of the same firing that are not younger.
+
+    They are the run that this one replays, its first run, and all replays of these.
+    """
+    known = [each for each in others if each.id != run.id]
+    replays = {each.id: each.replay_of for each in (run, *known)}
+    first = _first(run.id, replays)
+    return frozenset(
+        each.id
+        for each in known
+        if each.created_at <= run.created_at and _first(each.id, replays) == first
+    )
+
+
+def _first(run_id: RunId, replays: Mapping[RunId, RunId | None]) -> RunId:
+    while (before := replays.get(run_id)) is not None:
+        run_id = before
+    return run_id
 
 
 @dataclass(frozen=True, slots=True)

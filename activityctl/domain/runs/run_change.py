@@ -7,7 +7,7 @@ from datetime import datetime
 from activityctl.domain.runs import auto_pause
 from activityctl.domain.runs.auto_pause import StreakChange
 from activityctl.domain.runs.children import is_child
-from activityctl.domain.runs.dead_letter import DeadLetter
+from activityctl.domain.runs.dead_letter import DeadLetter, closes_letters
 from activityctl.domain.runs.logged_output import logged_output
 from activityctl.domain.runs.notices import Notice, failed_notice, missed_run_notice
 from activityctl.domain.runs.run import (
@@ -65,6 +65,11 @@ class RunChange:
     def leaves_gates(self) -> bool:
         """Whether the run is skipped, so that it holds no slot, though its onSkip tasks may run."""
         return RunStatus.SKIPPED in (self.run.status, self.run.ending)
+
+    @property
+    def closes_letters(self) -> bool:
+        """Whether it closes the dead letters of the runs that its run repeats."""
+        return closes_letters(self.run, self.dead_letter)
 
     @property
     def waits(self) -> tuple[Wait, ...]:

@@ -3,21 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Literal
 
 from activityctl.adapters.memory.runs.replays import add_firing
 from activityctl.adapters.memory.state import MemoryState
 from activityctl.domain.manifests.subscription import SubscriptionStatus
 from activityctl.domain.runs.dead_letter import (
+    CLOSED_BY_REPLAY,
+    PROGRAM,
     DeadLetter,
     LetterAction,
+    LetterActionName,
     LetterFilter,
     LetterOutcome,
     LetterRequest,
     LetterStatus,
     options_of_retry,
+    repeated_runs,
 )
-from activityctl.domain.runs.letter_log import action_entry
+from activityctl.domain.runs.letter_log import action_entry, closed_entry
 from activityctl.domain.runs.run import Run, TaskStatus, address_of
 from activityctl.domain.values import ids
 from activityctl.domain.values.selection import Selection
@@ -128,7 +131,7 @@ class MemoryDeadLetters:
     def _act(
         self,
         letter: DeadLetter,
-        action: Literal["retried", "discarded"],
+        action: LetterActionName,
         request: LetterRequest,
         now: datetime,
         run_id: ids.RunId | None,
@@ -147,6 +150,21 @@ class MemoryDeadLetters:
         self._state.letter_actions[letter.id].append(done)
         entry = action_entry(letter.subscription_id, letter.run_id, request, now, retried_by=run_id)
         self._state.write_log_entries([entry])
+
+
+def close_letters(state: MemoryState, run: Run) -> None:
+    """Close the open letters of the runs that this replay repeats."""
+    assert run.ended_at is not None  # noqa: S101  # it has succeeded
+    repeated = repeated_runs(run, [row.run for row in state.runs.values()])
+    for stored in [each for each in state.dead_letters.values() if each.run_id in repeated]:
+        letter = _whole(state, stored)
+        if letter.status is LetterStatus.OPEN:
+            number, reason = len(letter.actions) + 1, CLOSED_BY_REPLAY
+            done = LetterAction(number, "replayed", PROGRAM, run.ended_at, reason, run.id)
+            state.letter_actions[letter.id].append(done)
+            at = run.ended_at
+            entry = closed_entry(letter.subscription_id, letter.run_id, run.id, at)
+            state.write_log_entries([entry])
 
 
 def keeps_state(state: MemoryState, run: Run) -> bool:

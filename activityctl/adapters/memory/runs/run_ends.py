@@ -1,8 +1,8 @@
-"""What the end of a run writes in memory: the state for the next run, and its dead letter."""
+"""What the end of a run writes in memory: the state for the next run, and dead letters."""
 
 from dataclasses import replace
 
-from activityctl.adapters.memory.runs.letters import keeps_state
+from activityctl.adapters.memory.runs.letters import close_letters, keeps_state
 from activityctl.adapters.memory.state import MemoryState, stored_json, stored_text
 from activityctl.domain.runs.run_change import RunChange
 
@@ -16,3 +16,5 @@ def write_end(state: MemoryState, change: RunChange) -> None:
     if (letter := change.dead_letter) is not None:
         stored_letter = replace(letter, reason=stored_text(letter.reason) or "")
         state.dead_letters.setdefault(letter.id, stored_letter)
+    if change.closes_letters:
+        close_letters(state, change.run)

@@ -41,7 +41,8 @@ _INSERT_FIRINGS: Final = """
     ON CONFLICT DO NOTHING RETURNING id"""
 _SELECT_HOW: Final = """
     SELECT f.replay, a.new_keys FROM (SELECT) AS one
-    LEFT JOIN firings f ON f.id = %(firing)s LEFT JOIN letter_actions a ON a.run_id = %(run)s"""
+    LEFT JOIN firings f ON f.id = %(firing)s LEFT JOIN letter_actions a
+        ON a.run_id = %(run)s AND a.action = 'retried'"""
 
 
 async def insert_firings(

@@ -91,16 +91,19 @@ class DeadLetterTable(SQLModel, table=True):
 
 
 class LetterActionTable(SQLModel, table=True):
-    """What a person did with a dead letter; `run_id` is the run of a retry, which comes later."""
+    """What was done with a dead letter.
+
+    `run_id` is the run of a retry, which comes later, or the replay that has succeeded.
+    """
 
     __tablename__: ClassVar[Any] = "letter_actions"
     __table_args__ = (
-        CheckConstraint("action in ('retried', 'discarded')", name="action"),
+        CheckConstraint("action in ('retried', 'discarded', 'replayed')", name="action"),
         Index(
             "letter_actions_run_id_index",
             "run_id",
             unique=True,
-            postgresql_where=text("run_id IS NOT NULL"),
+            postgresql_where=text("action = 'retried'"),
         ),
     )
     letter_id: str = text_column(ForeignKey("dead_letters.id"), key=True)

@@ -82,7 +82,7 @@ def list_(
     since: Since = None,
     labels: LetterLabels = [],  # noqa: B006  # typer copies it
     status: Annotated[
-        str, typer.Option(help="open, retried, discarded or all.", metavar="STATUS")
+        str, typer.Option(help="open, retried, replayed, discarded or all.", metavar="STATUS")
     ] = "open",
     limit: Annotated[
         int, typer.Option(min=0, help="The largest number of letters; 0 for all.", metavar="COUNT")
