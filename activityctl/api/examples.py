@@ -107,6 +107,25 @@ def _changed(kind: str, action: str, **more: Any) -> Any:
     return _of(kind, applyset=None, changes=changes, summary=summary, **more)
 
 
+_TOKEN: Final = {
+    "name": "shop",
+    "id": "0f1e2d3c4b5a",
+    "scopes": ["emit:source=/shop"],
+    "status": "active",
+    "createdAt": _STARTED,
+    "createdBy": "local",
+    "expiresAt": None,
+    "revokedAt": None,
+    "lastUsedAt": None,
+    "lastUsedFrom": None,
+}
+_ENDED_RUN: Final = {
+    "run": _RUN_ID,
+    "revision": _REVISION,
+    "status": "failed",
+    "reason": "task charge failed",
+    "durationMs": 3656,
+}
 _SCHEDULES: Final = {"pending": 0, "refused": 0, "errors": [], "hasWorker": True}
 _STATUS: Final = _of(
     "Status",
@@ -239,6 +258,32 @@ EXAMPLES: Final[dict[str, tuple[Example, ...]]] = {
     "POST /v1/subscriptions/pause": ((200, _OF_EACH, _many("subscription", "paused")),),
     "POST /v1/subscriptions/resume": ((200, _OF_EACH, _many("subscription", "resumed")),),
     "POST /v1/runs/cancel": ((200, _OF_EACH, _many("run", "cancelling")),),
+    "GET /v1/tokens": ((200, "A page of the tokens.", _listed(_TOKEN)),),
+    "POST /v1/tokens": (
+        (201, "The token, with its text.", {**_TOKEN, "token": "actl_0f1e2d3c4b5a_…"}),
+    ),
+    "POST /v1/tokens/{name}/revoke": ((200, "It is not valid any more.", _TOKEN),),
+    "POST /v1/runs/replay": (
+        (
+            200,
+            "What became of each; or with `dryRun=true`, what would be called.",
+            _listed(
+                {"id": _RUN_ID, "replayOf": _RUN_ID, "outcome": "replayed"},
+                metadata={"hasMore": False},
+                summary={"replayed": 1},
+            ),
+        ),
+    ),
+    "GET /v1/runs/{run_id}/diff": (
+        (200, "Both outcomes.", {"then": _ENDED_RUN, "now": _ENDED_RUN, "tasks": []}),
+    ),
+    "GET /v1/deadletters/{letter_id}/details": (
+        (
+            200,
+            "The letter, with its run, its tasks and what was done about it.",
+            _of("DeadLetter", id=_LETTER_ID, status="open", run=_RUN_ID, tasks=[], actions=[]),
+        ),
+    ),
     "POST /v1/deadletters/retry": ((200, _OF_EACH, _many("letter", "retried")),),
     "POST /v1/deadletters/discard": ((200, _OF_EACH, _many("letter", "discarded")),),
     "GET /v1/subscriptions/{name}/next": (

@@ -14,7 +14,10 @@ from activityctl.operations.looking.kinds import KINDS
 
 _STREAM: Final = "text/event-stream"
 _LOGS: Final = ("/v1/logs", "/v1/subscriptions/{name}/logs", "/v1/runs/{run_id}/logs")
-_TAGGED: Final = ("GET /v1/{kind}", "GET /v1/{kind}/{name}", "GET /v1/export", "GET /v1/schema")
+_TAGGED: Final = (
+    *("GET /v1/{kind}", "GET /v1/{kind}/{name}", "GET /v1/export", "GET /v1/schema"),
+    *("GET /v1/{kind}/{name}/history", "GET /v1/deadletters/{letter_id}/details"),
+)
 _ANY_TYPE: Final = frozenset({"POST /v1/sources/{name}"})
 """What answers with a text or JSON that the operator has written."""
 _PARTLY: Final = frozenset(
@@ -32,6 +35,7 @@ _PARTLY: Final = frozenset(
         "POST /v1/subscriptions/pause",
         "POST /v1/subscriptions/resume",
         "POST /v1/runs/cancel",
+        "POST /v1/runs/replay",
         "POST /v1/deadletters/retry",
         "POST /v1/deadletters/discard",
     }

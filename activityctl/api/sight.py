@@ -14,13 +14,13 @@ class Sight:
     """Finds objects for one caller."""
 
     def __init__(self, ports: Ports, caller: Caller) -> None:
-        self._ports = ports
+        self.ports = ports
         self.caller = caller
 
     async def subscription(self, reference: str) -> Subscription:
         """Return a subscription that the caller may see; else NotFoundError."""
         try:
-            found = await self._ports.catalog.find_subscription(reference)
+            found = await self.ports.catalog.find_subscription(reference)
         except (AmbiguousError, NotFoundError):
             if self.caller.reads_all:
                 raise
@@ -32,12 +32,12 @@ class Sight:
     async def run(self, reference: str) -> tuple[Run, Subscription]:
         """Return a run that the caller may see, and its subscription; else NotFoundError."""
         try:
-            run = await self._ports.run_lists.find_run(reference)
+            run = await self.ports.run_lists.find_run(reference)
         except (AmbiguousError, NotFoundError):
             if self.caller.reads_all:
                 raise
             raise absent("run", reference) from None
-        owner = await self._ports.catalog.find_subscription(run.subscription_id)
+        owner = await self.ports.catalog.find_subscription(run.subscription_id)
         if self.caller.reads_all or self._operates(owner):
             return run, owner
         raise absent("run", reference)
@@ -45,7 +45,7 @@ class Sight:
     async def task(self, reference: str) -> tuple[TaskInstance, Subscription]:
         """Return a task of a run that the caller may see, and its subscription."""
         try:
-            task = await find_task(self._ports.run_lists, reference)
+            task = await find_task(self.ports.run_lists, reference)
             _, owner = await self.run(task.run_id)
         except (AmbiguousError, NotFoundError):
             if self.caller.reads_all:
@@ -56,7 +56,7 @@ class Sight:
     async def letter(self, reference: str) -> tuple[DeadLetter, Subscription]:
         """Return a dead letter of a run that the caller may see, and its subscription."""
         try:
-            letter = await find_letter(self._ports.run_lists, reference)
+            letter = await find_letter(self.ports.run_lists, reference)
             _, owner = await self.run(letter.run_id)
         except (AmbiguousError, NotFoundError):
             if self.caller.reads_all:
@@ -96,10 +96,15 @@ class Sight:
                 hint="activityctl tokens create NAME --scope operate:label=KEY=VALUE",
             )
 
+    def require_admin(self, what: str) -> None:
+        """Raise NotAllowedError if the caller may not do everything; `what` it wants to do."""
+        if not self.caller.is_admin:
+            raise NotAllowedError(f"only a token with the scope admin may {what}")
+
     def require_all(self, kind: str) -> None:
         """Raise NotAllowedError if the caller may not read everything."""
-        if kind == "audit" and not self.caller.is_admin:
-            raise NotAllowedError("only a token with the scope admin may read the audit")
+        if kind == "audit":
+            self.require_admin("read the audit")
         if not self.caller.reads_all:
             raise NotAllowedError(
                 f"this token may not list all {kind}",

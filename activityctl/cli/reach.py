@@ -15,9 +15,12 @@ REACHES: Final[Mapping[str, Reach]] = {
     **dict.fromkeys(("init", "validate", "schema", "explain", "guide", "metrics"), "files"),
     **dict.fromkeys(("keys", "secrets", "config", "version"), "files"),
     **dict.fromkeys(("up", "down", "doctor", "verify", "worker", "signer", "migrate"), "database"),
-    **dict.fromkeys(("executor", "serve", "simulate", "top", "tokens"), "database"),
-    **dict.fromkeys(("apply", "plan", "delete", "export", "history", "rollback"), "http"),
-    **dict.fromkeys(("diff", "backfill", "replay", "state", "dlq"), "database"),
+    **dict.fromkeys(("executor", "serve", "simulate", "top"), "database"),
+    **dict.fromkeys(
+        ("apply", "plan", "delete", "export", "history", "rollback", "dlq", "replay", "tokens"),
+        "http",
+    ),
+    **dict.fromkeys(("diff", "backfill", "state"), "database"),
     **dict.fromkeys(("breaker", "recover", "backup", "restore", "purge", "retention"), "database"),
 }
 """How far each command reaches."""

@@ -17,23 +17,21 @@ from activityctl.cli.render.rehearsal_text import (
     print_planned,
     print_planned_list,
 )
-from activityctl.cli.server_time import server_clock
-from activityctl.cli.session import Session, now
+from activityctl.cli.session import Session
+from activityctl.cli.verbs.redo import redo_of
 from activityctl.cli.wait_for_many import Waited, wait_for_many
 from activityctl.domain.runs.json_form import run_view
 from activityctl.domain.runs.replay_request import ReplayOutcome, ReplayRequest
 from activityctl.domain.runs.run import ENDED_RUNS, FAILURES, Run, RunStatus
 from activityctl.domain.values.choice import Choice
+from activityctl.domain.values.ids import RunId
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.model import NAME_PATTERN
 from activityctl.domain.values.time_range import parse_seconds
 from activityctl.domain.values.untrusted import escape_line
-from activityctl.errors import ConflictError, NotFoundError, UsageError
+from activityctl.errors import ConflictError, UsageError
 from activityctl.operations.looking.choose import choose_runs
 from activityctl.operations.runs.many import counts_text
-from activityctl.operations.runs.outcome_diff import outcome_diff
-from activityctl.operations.runs.replay_runs import PlannedReplay, ReplayPlanner, store_replays
-from activityctl.operations.runs.replay_view import planned_view
 from activityctl.wiring import Ports
 
 _GOOD = frozenset({RunStatus.SUCCEEDED, RunStatus.SKIPPED})
@@ -56,39 +54,29 @@ def named(name: str | None) -> str:
     return name
 
 
-def plan_replays(session: Session, choice: Choice, request: ReplayRequest) -> list[PlannedReplay]:
+def plan_replays(session: Session, choice: Choice, request: ReplayRequest) -> list[View]:
     """Return what the replays of these runs would do.
 
     A run that cannot be replayed is left out with a message if a filter has selected it.
     """
     session.set_interrupt_message("nothing was started")
 
-    async def work(ports: Ports) -> list[PlannedReplay]:
-        planner = ReplayPlanner(ports.catalog, ports.runs, request)
+    def tell_left_out(run_id: str, reason: str) -> None:
+        session.err.print(f"run/{run_id} is left out: {escape_line(reason)}")
+
+    async def work(ports: Ports) -> list[View]:
         chosen = await choose_runs(ports.catalog, ports.run_lists, choice, _ENDED, _USUAL)
-        planned: list[PlannedReplay] = []
+        on_left_out = None if choice.is_by_name else tell_left_out
         with progress_bar(session, "runs planned", _MANY) as show:
-            for index, run in enumerate(chosen):
-                try:
-                    planned.append(await planner.plan(run, now()))
-                except (ConflictError, NotFoundError) as error:
-                    if choice.is_by_name:
-                        raise
-                    reason = escape_line(error.message)
-                    session.err.print(f"run/{run.id} is left out: {reason}")
-                show(index + 1, len(chosen))
-        return planned
+            return await redo_of(ports).plan_replays(chosen, request, show, on_left_out)
 
     return session.with_ports(work)
 
 
-def print_plans(
-    session: Session, planned: Sequence[PlannedReplay], shape: str, *, dry_run: bool
-) -> None:
+def print_plans(session: Session, views: Sequence[View], shape: str, *, dry_run: bool) -> None:
     """Print what each replay would do: to stdout in a dry run, else to stderr."""
-    views = [planned_view(each) for each in planned]
     if shape == "json":
-        print_json(session.out, {"items": views})
+        print_json(session.out, {"items": list(views)})
         return
     if shape == "name":
         for view in views:
@@ -104,18 +92,15 @@ def print_plans(
         print_planned(console, view, dry_run=dry_run)
 
 
-def confirm(
-    session: Session, planned: Sequence[PlannedReplay], *, yes: bool, is_selected: bool
-) -> None:
+def confirm(session: Session, views: Sequence[View], *, yes: bool, is_selected: bool) -> None:
     """List what is called; ask, unless nothing is called or the answer is given.
 
     What a filter has selected is asked for in any case.
     """
-    print_plans(session, planned, "text", dry_run=False)
-    views = [planned_view(each) for each in planned]
+    print_plans(session, views, "text", dry_run=False)
     if (is_selected or _calls_something(views)) and not yes:
-        question = f"Replay {_runs(planned)}: {called_text(views)}?"
-        require_yes(f"to replay {_runs(planned)}", question)
+        question = f"Replay {_runs(views)}: {called_text(views)}?"
+        require_yes(f"to replay {_runs(views)}", question)
 
 
 def _calls_something(views: Sequence[View]) -> bool:
@@ -123,15 +108,15 @@ def _calls_something(views: Sequence[View]) -> bool:
     return any(task["isCalled"] or task["now"] == "undecided" for task in tasks)
 
 
-def _runs(planned: Sequence[PlannedReplay]) -> str:
-    if len(planned) == 1:
-        return f"run {planned[0].before.run.id[:8]}"
-    return f"{len(planned):,} runs"
+def _runs(views: Sequence[View]) -> str:
+    if len(views) == 1:
+        return f"run {views[0]['replayOf'][:8]}"
+    return f"{len(views):,} runs"
 
 
 def carry_out(
     session: Session,
-    planned: Sequence[PlannedReplay],
+    planned: Sequence[View],
     request: ReplayRequest,
     wait: bool | None,  # an option of the command
     timeout: str,
@@ -140,15 +125,14 @@ def carry_out(
 
     ConflictError if the only run that was named cannot be replayed.
     """
-    run_ids = [each.before.run.id for each in planned]
+    run_ids = [RunId(each["replayOf"]) for each in planned]
     seconds = parse_seconds(timeout)
     hint = "activityctl get runs"
     session.set_interrupt_message("it is not known which replays are recorded", hint=hint)
 
     async def work(ports: Ports) -> list[ReplayOutcome]:
-        clock = await server_clock(ports)
         with many_progress(session, "runs", "replayed", hint) as show:
-            return await store_replays(ports.replays, run_ids, request, clock, on_progress=show)
+            return await redo_of(ports).replay(run_ids, request, show)
 
     outcomes = session.with_ports(work)
     if len(outcomes) == 1 and outcomes[0].run_id is None:
@@ -200,7 +184,7 @@ def print_results(
 def _diffs(session: Session, outcomes: Sequence[ReplayOutcome]) -> dict[str, View]:
     async def work(ports: Ports) -> dict[str, View]:
         return {
-            each.run_id: await outcome_diff(ports.runs, each.replay_of, each.run_id)
+            each.run_id: await redo_of(ports).outcome_diff(each.replay_of, each.run_id)
             for each in outcomes
             if each.run_id is not None
         }

@@ -13,6 +13,7 @@ from activityctl.cli.many import (
 )
 from activityctl.cli.session import Session
 from activityctl.cli.verbs.choose import verbs_of
+from activityctl.cli.verbs.verbs import Change
 from activityctl.domain.manifests.subscription import (
     OperatorStatus,
     Subscription,
@@ -22,7 +23,7 @@ from activityctl.domain.values.choice import Choice
 from activityctl.domain.values.json_form import View
 from activityctl.errors import UsageError
 from activityctl.operations.looking.choose import choose_subscriptions
-from activityctl.operations.runs.many import REFUSED, Outcome, act_on_each
+from activityctl.operations.runs.many import UNCHANGED, Outcome
 from activityctl.wiring import Ports
 
 
@@ -105,20 +106,11 @@ async def _act(
     is_single: bool,
 ) -> list[Outcome]:
     verbs = verbs_of(session, ports)
-
-    async def set_status(owner: Subscription) -> Outcome:
-        is_changed = await verbs.change_status(
-            owner, change.status, change.reason, catch_up=change.catch_up
-        )
-        return Outcome(owner.id, owner.name, change.done if is_changed else "unchanged")
-
+    wanted = Change(change.status, change.done, change.reason, change.catch_up)
     if is_single:
-        return [await set_status(chosen[0])]
+        owner = chosen[0]
+        is_changed = await verbs.change_status(owner, wanted)
+        return [Outcome(owner.id, owner.name, change.done if is_changed else UNCHANGED)]
     hint = "activityctl get subscriptions"
     with many_progress(session, "subscriptions", change.done, hint) as show:
-        return await act_on_each(
-            chosen,
-            set_status,
-            lambda owner, error: Outcome(owner.id, owner.name, REFUSED, error),
-            on_progress=show,
-        )
+        return await verbs.change_each(chosen, wanted, show)

@@ -10,6 +10,7 @@ from typing import Any
 
 from activityctl.domain.events.stored_event import Verdict, VerdictOutcome
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
+from activityctl.domain.runs.dead_letter import DeadLetter, LetterAction
 from activityctl.domain.runs.run import Run, RunStatus, TaskInstance, TaskStatus
 from activityctl.domain.runs.worker import LoopTrouble, WorkerBeat
 from activityctl.domain.values.ids import EventId, RevisionId, RunId, SubscriptionId, TaskId
@@ -97,6 +98,40 @@ def subscription_of(view: View) -> Subscription:
         pause_reason=view["pauseReason"],
         paused_at=moment_or_none(view["pausedAt"]),
         paused_by_run=None if paused_by is None else RunId(paused_by),
+    )
+
+
+def letter_of(view: View) -> DeadLetter:
+    """Return a dead letter with the last action."""
+    last = view["lastAction"]
+    return DeadLetter(
+        id=view["id"],
+        run_id=view["run"],
+        subscription_id=view["subscriptionId"],
+        reason=view["reason"],
+        created_at=moment_of(view["createdAt"]),
+        subscription=view["subscription"],
+        definition=view["definition"],
+        trigger=view["trigger"],
+        task=view["task"],
+        replay_of=view["replayOf"],
+        actions=() if last is None else (_action_of(last),),
+    )
+
+
+def _action_of(view: View) -> LetterAction:
+    result = view["result"]
+    return LetterAction(
+        number=1,
+        action=view["action"],
+        actor=view["actor"],
+        created_at=moment_of(view["createdAt"]),
+        reason=view["reason"],
+        run_id=view["run"],
+        run_status=None if result is None else RunStatus(result),
+        run_reason=view["resultReason"],
+        new_revision=view["newRevision"],
+        new_keys=view["newKeys"],
     )
 
 

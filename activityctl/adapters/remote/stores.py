@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from activityctl.adapters.remote.client import ApiClient, Params
 from activityctl.adapters.remote.models import (
+    letter_of,
     moment_of,
     run_of,
     subscription_of,
@@ -19,6 +20,7 @@ from activityctl.domain.events.envelope import EventEnvelope
 from activityctl.domain.events.stored_event import EmitOutcome, Verdict
 from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.accepted import ACCEPTED
+from activityctl.domain.runs.dead_letter import ANY_LETTER, DeadLetter, LetterFilter
 from activityctl.domain.runs.run import Run, RunStatus, TaskInstance
 from activityctl.domain.runs.waiting import Answer
 from activityctl.domain.runs.worker import COUNTS_AS_ALIVE, WorkerBeat
@@ -160,6 +162,24 @@ class RemoteRunLists(_Store):
         views, _ = await listed(self._api, "tasks", params_of(selection), selection.limit)
         return [task_of(view) for view in views]
 
+    async def dead_letters(
+        self, selection: Selection, letters: LetterFilter = ANY_LETTER
+    ) -> list[DeadLetter]:
+        """Return the selected letters, newest first.
+
+        With a name, the one letter with this id or of this run. AmbiguousError if it means several.
+        """
+        if selection.name is not None:
+            try:
+                path = f"/v1/deadletters/{segment(selection.name)}/details"
+                return [letter_of(await self._api.get(path))]
+            except NotFoundError:
+                return []
+        wanted = {"definition": letters.definition, "task": letters.task, "error": letters.error}
+        params = {**params_of(selection), **wanted}
+        views, _ = await listed(self._api, "deadletters", params, selection.limit)
+        return [letter_of(view) for view in views]
+
 
 def _is_accepted(run: Run) -> bool:
     """Return whether this is a firing that is no run yet."""
@@ -178,6 +198,10 @@ class RemoteWorkers(_Store):
         except NotAllowedError:
             return [WorkerBeat(_UNKNOWN, _UNKNOWN, 0, _UNKNOWN, _EPOCH)]
         return [worker_of(view) for view in answer["items"]]
+
+    async def server_time(self) -> datetime:
+        """Return the time of this machine: the server dates what it stores by its own."""
+        return datetime.now(UTC)
 
     async def require_space(self) -> None:
         """Do nothing: the server refuses what it has no room for."""

@@ -47,6 +47,9 @@ def _filters(
     source: Several = [],
     label: Annotated[list[str], Query(description="`key=value`")] = [],
     assignee: str | None = None,
+    definition: Annotated[str | None, Query(description="of dead letters")] = None,
+    task: Annotated[str | None, Query(description="of dead letters: what failed first")] = None,
+    error: Annotated[str | None, Query(description="of dead letters: a part of it")] = None,
     name: Annotated[str | None, Query(description="a name, an id, or its beginning")] = None,
     limit: Annotated[int, Query(ge=1, le=_MOST)] = 100,
     cursor: Annotated[str | None, Query(description="`metadata.next` of the page before")] = None,
@@ -61,6 +64,9 @@ def _filters(
         sources=tuple(source),
         labels=parse_labels(label),
         assignee=assignee,
+        definition=definition,
+        task=task,
+        error=error,
         limit=limit,
     )
     return selection, {

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
 
-from activityctl.api.answers import json_response
+from activityctl.api.answers import json_response, tagged_response
 from activityctl.api.auditing import recorded
 from activityctl.api.identity import Known
 from activityctl.api.inputs import body_of, read_body
@@ -17,8 +17,8 @@ from activityctl.domain.values.json_form import format_timestamp
 from activityctl.domain.values.model import JsonValue, Manifest
 from activityctl.errors import UsageError
 from activityctl.operations.runs.complete import complete, require_waiting
-from activityctl.operations.runs.letter_view import outcome_view
-from activityctl.operations.runs.letters import Act, act_on, require_done
+from activityctl.operations.runs.letter_view import letter_view, outcome_view
+from activityctl.operations.runs.letters import Act, act_on, letter_details, require_done
 from activityctl.wiring import Ports
 
 router = APIRouter()
@@ -45,6 +45,24 @@ class DiscardBody(Manifest):
     """Why a dead letter needs no retry."""
 
     reason: str
+
+
+async def _details(request: Request, letter_id: str, caller: Known) -> Response:
+    ports: Ports = request.app.state.ports
+    letter, _ = await Sight(ports, caller).letter(letter_id)
+    found = await letter_details(ports.catalog, ports.run_lists, ports.letters, letter)
+    return tagged_response(request, letter_view(found))
+
+
+@router.get(
+    "/deadletters/{letter_id}/details",
+    tags=["dead letters"],
+    summary="Show all that belongs to a dead letter",
+    response_class=Response,
+)
+async def show_details(answer: Annotated[Response, Depends(_details)]) -> Response:
+    """Show a dead letter with its run, tasks, attempts and what was done, as `dlq show` does."""
+    return answer
 
 
 async def _complete(request: Request, task_id: str, caller: Known) -> Response:

@@ -1,17 +1,18 @@
 """The verbs by the ports of Postgres, in this process."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from activityctl import wiring
 from activityctl.cli.reachability import reaches_temporal
 from activityctl.cli.relayers import reading_relayers
 from activityctl.cli.server_time import server_clock
 from activityctl.cli.session import Session, now
-from activityctl.cli.verbs.verbs import ListRequest, LogRequest, Watcher
-from activityctl.domain.manifests.subscription import OperatorStatus, Subscription
+from activityctl.cli.verbs.verbs import Change, ListRequest, LogRequest, OnProgress, Watcher
+from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.run import Run
 from activityctl.domain.values.ids import RunId
 from activityctl.domain.values.json_form import View
@@ -28,6 +29,7 @@ from activityctl.operations.looking.upcoming import TimeRange, Upcoming, upcomin
 from activityctl.operations.runs.actions import cancel, change_status, log_status_change, trigger
 from activityctl.operations.runs.follow_logs import follow_logs, read_logs
 from activityctl.operations.runs.log_selection import LogSelection
+from activityctl.operations.runs.many import REFUSED, UNCHANGED, Outcome, act_on_each
 from activityctl.wiring import Ports
 
 
@@ -116,25 +118,41 @@ class LocalVerbs:
         ports = self.ports
         return await cancel(ports.runs, ports.run_lists, run_id, await self._now())
 
-    async def change_status(
-        self, owner: Subscription, status: OperatorStatus, reason: str | None, *, catch_up: bool
-    ) -> bool:
+    async def change_status(self, owner: Subscription, change: Change) -> bool:
         """Pause or resume a subscription, and log it; return whether that changed it."""
-        ports, moment = self.ports, await self._now()
-        is_changed = await change_status(
-            ports.catalog, owner, status, moment, reason=reason, catch_up=catch_up
-        )
+        ports, moment, status = self.ports, await self._now(), change.status
+        options: dict[str, Any] = {"reason": change.reason, "catch_up": change.catch_up}
+        is_changed = await change_status(ports.catalog, owner, status, moment, **options)
         if is_changed:
-            await log_status_change(
-                ports.logbook,
-                owner,
-                status,
-                moment,
-                actor=self.session.origin.actor,
-                reason=reason,
-                catch_up=catch_up,
-            )
+            actor = self.session.origin.actor
+            await log_status_change(ports.logbook, owner, status, moment, actor=actor, **options)
         return is_changed
+
+    async def cancel_each(self, run_ids: Sequence[RunId], on_progress: OnProgress) -> list[Outcome]:
+        """Request the cancellation of the runs; return one outcome for each."""
+
+        async def request(run_id: RunId) -> Outcome:
+            found = await self.cancel(run_id)
+            return Outcome(run_id, run_id, found.status.value if found.has_ended else "cancelling")
+
+        def refused(run_id: RunId, error: str) -> Outcome:
+            return Outcome(run_id, run_id, REFUSED, error)
+
+        return await act_on_each(run_ids, request, refused, on_progress=on_progress)
+
+    async def change_each(
+        self, owners: Sequence[Subscription], change: Change, on_progress: OnProgress
+    ) -> list[Outcome]:
+        """Pause or resume the subscriptions; return one outcome for each, in the word of `done`."""
+
+        async def set_status(owner: Subscription) -> Outcome:
+            is_changed = await self.change_status(owner, change)
+            return Outcome(owner.id, owner.name, change.done if is_changed else UNCHANGED)
+
+        def refused(owner: Subscription, error: str) -> Outcome:
+            return Outcome(owner.id, owner.name, REFUSED, error)
+
+        return await act_on_each(owners, set_status, refused, on_progress=on_progress)
 
     def read_logs(self, request: LogRequest) -> AsyncIterator[LogEntry]:
         """Yield the entries that are there, the oldest first."""

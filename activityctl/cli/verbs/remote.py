@@ -3,9 +3,9 @@
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -13,12 +13,8 @@ from activityctl.adapters.remote.client import ApiClient
 from activityctl.adapters.remote.models import entry_of, moment_of, moment_or_none, run_of
 from activityctl.adapters.remote.stores import listed, params_of, segment
 from activityctl.cli.reach import needs_database
-from activityctl.cli.verbs.verbs import ListRequest, LogRequest, Watcher
-from activityctl.domain.manifests.subscription import (
-    OperatorStatus,
-    Subscription,
-    SubscriptionStatus,
-)
+from activityctl.cli.verbs.verbs import Change, ListRequest, LogRequest, OnProgress, Watcher
+from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.runs.run import Run
 from activityctl.domain.timing.preview import ExpectedOutcome, Occurrence
 from activityctl.domain.values.ids import RunId
@@ -29,6 +25,7 @@ from activityctl.errors import UnreachableError
 from activityctl.operations.looking.get import Page
 from activityctl.operations.looking.kinds import Kind
 from activityctl.operations.looking.upcoming import TimeRange, Upcoming
+from activityctl.operations.runs.many import UNCHANGED, Outcome
 
 _PAUSE: Final = 1.0
 """Seconds between two tries to reach a server that does not answer."""
@@ -36,6 +33,8 @@ _SHORT_PAUSE: Final = 0.2
 _ASKS_EVERY: Final = 1.0
 """How often a follower asks whether it has ended."""
 _PAGE: Final = 1_000
+_AT_ONCE: Final = 100
+"""So many objects a request changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +114,43 @@ class RemoteVerbs:
         """Request the cancellation of a run."""
         return run_of(await self.api.post(f"/v1/runs/{segment(run_id)}/cancel"))
 
-    async def change_status(
-        self, owner: Subscription, status: OperatorStatus, reason: str | None, *, catch_up: bool
-    ) -> bool:
+    async def change_status(self, owner: Subscription, change: Change) -> bool:
         """Pause or resume a subscription; return whether that changed it."""
-        is_pause = status is SubscriptionStatus.PAUSED
-        answer = await self.api.post(
-            f"/v1/subscriptions/{segment(owner.id)}/{'pause' if is_pause else 'resume'}",
-            {"reason": reason} if is_pause else {"catchUp": catch_up},
-        )
-        return bool(answer["outcome"] != "unchanged")
+        verb, body = _change(change)
+        answer = await self.api.post(f"/v1/subscriptions/{segment(owner.id)}/{verb}", body)
+        return bool(answer["outcome"] != UNCHANGED)
+
+    async def cancel_each(self, run_ids: Sequence[RunId], on_progress: OnProgress) -> list[Outcome]:
+        """Request the cancellation of the runs; return one outcome for each."""
+        return await self._act("/v1/runs/cancel", {}, run_ids, on_progress)
+
+    async def change_each(
+        self, owners: Sequence[Subscription], change: Change, on_progress: OnProgress
+    ) -> list[Outcome]:
+        """Pause or resume the subscriptions; return one outcome for each, in the word of `done`."""
+        verb, body = _change(change)
+        ids = [owner.id for owner in owners]
+        outcomes = await self._act(f"/v1/subscriptions/{verb}", body, ids, on_progress)
+        done = "paused" if change.status is SubscriptionStatus.PAUSED else "resumed"
+        return [
+            replace(each, outcome=change.done) if each.outcome == done else each
+            for each in outcomes
+        ]
+
+    async def _act(
+        self, path: str, body: View, ids: Sequence[str], on_progress: OnProgress
+    ) -> list[Outcome]:
+        """Send some ids in each request."""
+        outcomes: list[Outcome] = []
+        for start in range(0, len(ids), _AT_ONCE):
+            some = list(ids[start : start + _AT_ONCE])
+            answer = await self.api.post(path, {**body, "ids": some})
+            outcomes += [
+                Outcome(each["id"], each["name"], each["outcome"], each["error"])
+                for each in answer["items"]
+            ]
+            on_progress(len(outcomes), len(ids))
+        return outcomes
 
     async def read_logs(self, request: LogRequest) -> AsyncIterator[LogEntry]:
         """Yield the entries that are there, the oldest first, page by page."""
@@ -246,6 +272,13 @@ def _occurrence(view: Mapping[str, Any]) -> Occurrence:
         moment_or_none(view["firesAt"]),
         view["note"],
     )
+
+
+def _change(change: Change) -> tuple[str, View]:
+    """Return the verb of a path, and its body."""
+    if change.status is SubscriptionStatus.PAUSED:
+        return "pause", {"reason": change.reason}
+    return "resume", {"catchUp": change.catch_up}
 
 
 def _moment(moment: datetime) -> str:

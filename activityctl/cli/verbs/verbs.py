@@ -1,6 +1,6 @@
 """Verbs: the operations that are carried out by the API if commands speak to one."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,6 +15,10 @@ from activityctl.errors import UnreachableError
 from activityctl.operations.looking.get import Page
 from activityctl.operations.looking.kinds import Kind
 from activityctl.operations.looking.upcoming import TimeRange, Upcoming
+from activityctl.operations.runs.many import Outcome
+
+OnProgress = Callable[[int, int], None]
+"""Takes how many are done and how many there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,17 @@ class Watcher:
 
     on_outage: Callable[[UnreachableError | None], None]
     has_ended: Callable[[], bool] = field(default=lambda: False)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How `pause` or `resume` changes subscriptions."""
+
+    status: OperatorStatus
+    done: str
+    """The word for one that was changed."""
+    reason: str | None = None
+    catch_up: bool = False
 
 
 class Verbs(Protocol):
@@ -86,10 +101,18 @@ class Verbs(Protocol):
         """Request the cancellation of a run."""
         ...
 
-    async def change_status(
-        self, owner: Subscription, status: OperatorStatus, reason: str | None, *, catch_up: bool
-    ) -> bool:
+    async def change_status(self, owner: Subscription, change: Change) -> bool:
         """Pause or resume a subscription, and log it; return whether that changed it."""
+        ...
+
+    async def cancel_each(self, run_ids: Sequence[RunId], on_progress: OnProgress) -> list[Outcome]:
+        """Request the cancellation of the runs; return one outcome for each."""
+        ...
+
+    async def change_each(
+        self, owners: Sequence[Subscription], change: Change, on_progress: OnProgress
+    ) -> list[Outcome]:
+        """Pause or resume the subscriptions; return one outcome for each, in the word of `done`."""
         ...
 
     def read_logs(self, request: LogRequest) -> AsyncIterator[LogEntry]:

@@ -9,6 +9,9 @@ from typing import Final
 from activityctl.domain.access.scope import Scope
 from activityctl.domain.values.json_form import View, format_timestamp
 
+ID_BYTES: Final = 6
+SECRET_BYTES: Final = 32
+"""How many random bytes the parts of a text have."""
 _TEXT: Final = re.compile(r"actl_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 
 

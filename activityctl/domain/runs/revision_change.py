@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from activityctl.domain.manifests.definition import Revision
+from activityctl.domain.values.json_form import View
 from activityctl.domain.values.model import JsonValue
 
 
@@ -16,6 +17,18 @@ class RevisionChange:
     changed: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+
+    @property
+    def view(self) -> View:
+        """The JSON form."""
+        return {
+            "definition": self.definition,
+            "before": self.before,
+            "after": self.after,
+            "changed": list(self.changed),
+            "added": list(self.added),
+            "removed": list(self.removed),
+        }
 
     @property
     def lines(self) -> list[str]:

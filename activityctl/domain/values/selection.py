@@ -15,7 +15,11 @@ class Selection:
     """A name, an id or a unique prefix of an id; which of them depends on the kind."""
     subscription_id: str | None = None
     definition: str | None = None
-    """Only subscriptions that use this definition."""
+    """Only subscriptions that use this definition, and dead letters of it."""
+    task: str | None = None
+    """Only dead letters whose first failed task has this name."""
+    error: str | None = None
+    """Only dead letters whose error has this text."""
     run_id: str | None = None
     replay_of: str | None = None
     """Only replays and retries of this run."""

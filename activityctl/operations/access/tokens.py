@@ -12,6 +12,32 @@ from activityctl.errors import UsageError
 from activityctl.ports import AuditTrail, Tokens
 
 
+async def add_token(
+    tokens: Tokens,
+    name: str,
+    scopes: Sequence[Scope],
+    made: tuple[str, str],
+    *,
+    ttl: timedelta | None,
+    now: datetime,
+    actor: str,
+) -> tuple[ApiToken, str]:
+    """Keep a new token, and return it with its text, which nobody can see again.
+
+    `made` has what is random: the id of the token, and its secret. The caller records it.
+    """
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise UsageError(f"{name!r} cannot be the name of a token", hint="use a-z, 0-9 and -")
+    if not scopes:
+        raise UsageError("a token needs a scope", hint="--scope read, or emit, or both")
+    token_id, secret = made
+    text = token_text(token_id, secret)
+    expires_at = None if ttl is None else now + ttl
+    token = ApiToken(token_id, name, digest_of(text), tuple(scopes), now, actor, expires_at)
+    await tokens.add(token)
+    return token, text
+
+
 async def create_token(
     tokens: Tokens,
     audit: AuditTrail,
@@ -23,19 +49,14 @@ async def create_token(
     now: datetime,
     actor: str,
 ) -> tuple[ApiToken, str]:
-    """Keep a new token, and return it with its text, which nobody can see again.
+    """Keep a new token and record it; return it with its text, which nobody can see again.
 
     `made` has what is random: the id of the token, its secret, and the id of the audit entry.
     """
-    if not re.fullmatch(NAME_PATTERN, name):
-        raise UsageError(f"{name!r} cannot be the name of a token", hint="use a-z, 0-9 and -")
-    if not scopes:
-        raise UsageError("a token needs a scope", hint="--scope read, or emit, or both")
     token_id, secret, entry_id = made
-    text = token_text(token_id, secret)
-    expires_at = None if ttl is None else now + ttl
-    token = ApiToken(token_id, name, digest_of(text), tuple(scopes), now, actor, expires_at)
-    await tokens.add(token)
+    token, text = await add_token(
+        tokens, name, scopes, (token_id, secret), ttl=ttl, now=now, actor=actor
+    )
     details = {"scopes": [str(scope) for scope in scopes]}
     await audit.add([_entry(entry_id, now, actor, "tokens create", name, details)])
     return token, text

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
-from activityctl.domain.values.json_form import View
+from activityctl.domain.values.json_form import View, list_view
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError, UsageError
 from activityctl.operations.looking.kinds import Kind
@@ -17,13 +17,13 @@ PAGED: Final[frozenset[Kind]] = frozenset({"runs", "tasks", "deadletters", "even
 _LONGEST: Final = 512
 
 
-def cursor_after(kind: Kind, last: View) -> str:
+def cursor_after(kind: str, last: View) -> str:
     """Return the cursor of the page after this object."""
     text = json.dumps([kind, _key(last)], ensure_ascii=False)
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def key_of(kind: Kind, cursor: str) -> str:
+def key_of(kind: str, cursor: str) -> str:
     """Return what names the last object of the page before. Raises UsageError if it is none."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
@@ -87,6 +87,15 @@ class Places:
 
 def _key(view: View) -> str:
     return str(view.get("uid") or view.get("id") or view["name"])
+
+
+def page_of(kind: str, views: Sequence[View], limit: int, cursor: str | None) -> View:
+    """Return a page of a short list as JSON: the objects after the cursor, at most `limit`."""
+    left = list(views) if cursor is None else views_after(views, key_of(kind, cursor))
+    page = list_view(left[:limit], has_more=len(left) > limit)
+    if len(left) > limit:
+        page["metadata"] = {"hasMore": True, "next": cursor_after(kind, left[limit - 1])}
+    return page
 
 
 def _no_cursor() -> UsageError:

@@ -26,6 +26,9 @@ _FILTERS: Final[Mapping[str, frozenset[Kind]]] = {
     "--assignee": frozenset({"tasks"}),
     "--type": frozenset({"events"}),
     "--source": frozenset({"events"}),
+    "--definition": frozenset({"subscriptions", "deadletters"}),
+    "--task": frozenset({"deadletters"}),
+    "--error": frozenset({"deadletters"}),
 }
 """The kinds that each filter can be used with."""
 _STATUSES: Final[Mapping[Kind, tuple[str, ...]]] = {
@@ -76,5 +79,8 @@ def given_filters(selection: Selection) -> list[str]:
         "--assignee": selection.assignee,
         "--type": selection.types,
         "--source": selection.sources,
+        "--definition": selection.definition,
+        "--task": selection.task,
+        "--error": selection.error,
     }
     return [option for option, value in values.items() if value]

@@ -14,6 +14,7 @@ from activityctl.domain.manifests.json_form import (
 )
 from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.accepted import with_accepted
+from activityctl.domain.runs.dead_letter import LetterFilter
 from activityctl.domain.runs.json_form import (
     breaker_view,
     dead_letter_view,
@@ -164,4 +165,6 @@ class ObjectLists:
         return [breaker_view(breaker) for breaker in await self._lists.breakers(selection)]
 
     async def _dead_letters(self, selection: Selection) -> list[View]:
-        return [dead_letter_view(each) for each in await self._lists.dead_letters(selection)]
+        wanted = LetterFilter(selection.definition, selection.task, selection.error)
+        found = await self._lists.dead_letters(selection, wanted)
+        return [dead_letter_view(each) for each in found]

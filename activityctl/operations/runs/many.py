@@ -10,6 +10,7 @@ from activityctl.errors import ActivityctlError, ServerNotReadyError, Unreachabl
 Item = TypeVar("Item")
 
 REFUSED: Final = "refused"
+UNCHANGED: Final = "unchanged"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
-"""The JSON view of a planned replay: what would be called again, and what differs from then."""
+"""The JSON views of replays: what would be called again, what differs, and what was stored."""
 
 from activityctl.domain.manifests.document import FieldChange, field_view, value_differences
 from activityctl.domain.runs.rehearsal import RehearsedTask
+from activityctl.domain.runs.replay_request import ReplayOutcome
 from activityctl.domain.runs.run import address_of
 from activityctl.domain.values.credentials import mask_credentials
 from activityctl.domain.values.json_form import View
@@ -28,6 +29,11 @@ def planned_view(planned: PlannedReplay) -> View:
         ],
         "tasks": [_task_view(task) for task in rehearsal.tasks],
     }
+
+
+def outcome_view(outcome: ReplayOutcome) -> View:
+    """Return the view of what became of the wish to replay one run."""
+    return {"id": outcome.run_id, "replayOf": outcome.replay_of, "outcome": outcome.outcome}
 
 
 def _task_view(rehearsed: RehearsedTask) -> View:

@@ -150,3 +150,75 @@ def test_dead_letters_of_a_filter_are_retried_or_discarded(api: Api, tokens: Hea
     assert closed.json()["summary"] == {"discarded": 1}
     assert last_audit(api) == ("local", "discard many", {"discarded": 1})
     assert names(api.client.post(retry, params=mine)) == []
+
+
+def test_objects_that_are_named_are_changed_or_refused_one_by_one(api: Api, tokens: Headers):
+    ids = [api.client.get(f"/v1/subscriptions/{name}").json()["id"] for name in TEAMS]
+    path, red = "/v1/subscriptions/pause", tokens["manyred"]
+    assert len(names(api.client.post("/v1/subscriptions/resume", json={"ids": ids}))) == 3
+    done = api.client.post(path, json={"ids": ["many-a", ids[0], ids[1]], "reason": "named"})
+    assert (names(done), done.json()["summary"]) == (["many-a", "many-b"], {"paused": 2})
+    both = api.client.post(path, params={"label": "crew=many"}, json={"ids": ids})
+    assert code_of(both) == (400, "usage")
+    for wanted in (["many-a", "nobody"], ids):  # the third is of another team, which it cannot see
+        assert code_of(api.client.post(path, json={"ids": wanted}, headers=red))[0] == 404
+    refused = api.client.post(path, json={"ids": ids}, headers=tokens["manyreader"])
+    assert code_of(refused) == (403, "not_allowed")
+    assert len(names(api.client.post("/v1/subscriptions/resume", json={"ids": ids}))) == 3
+    assert code_of(api.client.post(path, json={"ids": ["x"] * 1_001})) == (400, "invalid_input")
+
+
+def test_runs_are_replayed_once_under_one_name(api: Api, tokens: Headers):
+    path, red = "/v1/runs/replay", tokens["manyred"]
+    mine = {"label": "crew=many", "status": "failed"}
+    dry = api.client.post(path, params={**mine, "dryRun": True})
+    assert names(dry, "subscription") == ["many-a", "many-b", "many-c"]
+    assert dry.json()["leftOut"] == []
+    run_ids = [item["replayOf"] for item in dry.json()["items"]]
+    open_run = api.client.get("/v1/runs?subscription=many-a&limit=100").json()["items"]
+    unended = next(run["id"] for run in open_run if run["status"] in {"running", "cancelling"})
+    left = api.client.post(path, params={"dryRun": True}, json={"ids": [unended]}).json()
+    assert (left["items"], [each["run"] for each in left["leftOut"]]) == ([], [unended])
+    done = api.client.post(path, params=mine, json={"id": "again"}, headers=red)
+    assert done.json()["summary"] == {"replayed": 2}
+    assert last_audit(api) == ("token/manyred", "replay many", {"replayed": 2})
+    named = api.client.post(path, json={"id": "again", "ids": run_ids}).json()
+    assert named["summary"] == {"repeated": 2, "replayed": 1}
+    key = {"Idempotency-Key": "one wish"}
+    first, second = (
+        api.client.post(path, json={"ids": run_ids[:1]}, headers=key).json()["items"]
+        for _ in range(2)
+    )
+    assert (first[0]["id"], second[0]["outcome"]) == (second[0]["id"], "repeated")
+    assert code_of(api.client.post(path, json={"ids": run_ids}, headers=red))[0] == 404
+    assert (
+        code_of(api.client.post(path, headers=tokens["manyreader"], json={"ids": run_ids}))[0]
+        == 403
+    )
+    wrong = api.client.get(f"/v1/runs/{run_ids[0]}/diff")
+    assert code_of(wrong) == (400, "usage")
+
+
+def test_all_of_a_dead_letter_is_shown_to_who_may_see_its_run(api: Api, tokens: Headers):
+    letters = api.client.get("/v1/deadletters", params={"label": "crew=many", "limit": 1}).json()
+    assert letters["metadata"]["hasMore"]
+    of = {"label": "crew=many", "definition": "many-note", "error": "503"}
+    found = api.client.get("/v1/deadletters", params=of).json()["items"]
+    assert len(found) == 3
+    assert not api.client.get("/v1/deadletters", params={**of, "task": "nothing"}).json()["items"]
+    assert code_of(api.client.get("/v1/runs", params={"task": "note"})) == (400, "usage")
+    for letter in found:
+        path = f"/v1/deadletters/{letter['run']}/details"
+        shown = api.client.get(path)
+        assert (shown.json()["id"], shown.json()["kind"]) == (letter["id"], "DeadLetter")
+        again = api.client.get(path, headers={"If-None-Match": shown.headers["etag"]})
+        assert again.status_code == 304
+        is_red = TEAMS[letter["subscription"]] == "many-red"
+        seen = api.client.get(path, headers=tokens["manyred"])
+        assert (seen.status_code == 200) == is_red
+        changes = api.client.post(
+            "/v1/deadletters/retry?dryRun=true",
+            json={"ids": [letter["id"]], "newRevision": True},
+        )
+        (change,) = changes.json()["revisionChanges"]
+        assert (change["definition"], change["before"]) == ("many-note", change["after"])

@@ -34,7 +34,7 @@ from activityctl.domain.values.choice import Choice
 from activityctl.domain.values.selection import parse_labels
 from activityctl.domain.values.time_range import parse_moment, parse_seconds
 from activityctl.operations.looking.choose import choose_runs
-from activityctl.operations.runs.many import REFUSED, Outcome, act_on_each
+from activityctl.operations.runs.many import Outcome
 from activityctl.wiring import Ports
 
 _USUAL: Final = (RunStatus.QUEUED, RunStatus.RUNNING)
@@ -124,16 +124,5 @@ def _cancel_one(session: Session, run: Run, *, wait: bool, seconds: float) -> No
 
 
 async def _cancel_each(session: Session, ports: Ports, chosen: list[Run]) -> list[Outcome]:
-    verbs = verbs_of(session, ports)
-
-    async def request(run: Run) -> Outcome:
-        found = await verbs.cancel(run.id)
-        return Outcome(run.id, run.id, found.status.value if found.has_ended else "cancelling")
-
     with many_progress(session, "runs", "cancelled", "activityctl get runs") as show:
-        return await act_on_each(
-            chosen,
-            request,
-            lambda run, error: Outcome(run.id, run.id, REFUSED, error),
-            on_progress=show,
-        )
+        return await verbs_of(session, ports).cancel_each([run.id for run in chosen], show)

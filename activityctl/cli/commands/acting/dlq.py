@@ -29,8 +29,8 @@ from activityctl.cli.render.columns import columns_of
 from activityctl.cli.render.help_page import CommandGroup
 from activityctl.cli.render.letter_text import print_letter
 from activityctl.cli.render.output import check_format, print_json, print_views, to_yaml
-from activityctl.cli.server_time import server_clock
 from activityctl.cli.session import Session
+from activityctl.cli.verbs.redo import redo_of
 from activityctl.cli.wait_for_many import wait_for_many
 from activityctl.domain.runs.dead_letter import (
     DeadLetter,
@@ -42,14 +42,6 @@ from activityctl.domain.runs.dead_letter import (
 from activityctl.domain.runs.json_form import dead_letter_view
 from activityctl.domain.values.time_range import parse_seconds
 from activityctl.errors import UsageError
-from activityctl.operations.runs.letter_view import letter_view
-from activityctl.operations.runs.letters import (
-    LetterDetails,
-    act_on,
-    find_letter,
-    letter_details,
-    new_revision_changes,
-)
 from activityctl.wiring import Ports
 
 _FORMATS: Final = ("text", "wide", "json", "yaml", "name")
@@ -136,11 +128,7 @@ def show(
     session: Session = context.obj
     shape = check_format(output, ("text", "json", "yaml"))
 
-    async def read(ports: Ports) -> LetterDetails:
-        found = await find_letter(ports.run_lists, letter)
-        return await letter_details(ports.catalog, ports.run_lists, ports.letters, found)
-
-    view = letter_view(session.with_ports(read))
+    view = session.with_ports(lambda ports: redo_of(ports).letter(letter))
     if shape == "json":
         print_json(session.out, view)
     elif shape == "yaml":
@@ -210,7 +198,7 @@ def retry(
     chosen = choose_letters(session, letters, subscription, since, labels, wanted, all_letters)
     views = [dead_letter_view(letter) for letter in chosen]
     if new_revision:
-        for line in session.with_ports(lambda ports: _changes(ports, chosen)):
+        for line in session.with_ports(lambda ports: redo_of(ports).revision_changes(chosen)):
             session.err.print(line)
     options = {"dry_run": dry_run, "yes": yes, "asks": not letters}
     if not confirmed(session, "deadletters", views, "retry", shape=shape, **options):
@@ -274,15 +262,9 @@ def _act(
     hint = "activityctl dlq list --status all"
 
     async def work(ports: Ports) -> list[LetterOutcome]:
-        letters = ports.letters
-        act = letters.retry if done_word == "retried" else letters.discard
-        clock = await server_clock(ports)
+        verbs = redo_of(ports)
+        act = verbs.retry if done_word == "retried" else verbs.discard
         with many_progress(session, "deadletters", done_word, hint) as show:
-            return await act_on(act, chosen, request, clock, on_progress=show)
+            return await act(chosen, request, show)
 
     return session.with_ports(work)
-
-
-async def _changes(ports: Ports, chosen: list[DeadLetter]) -> list[str]:
-    found = await new_revision_changes(ports.catalog, ports.run_lists, chosen)
-    return [line for change in found for line in change.lines]

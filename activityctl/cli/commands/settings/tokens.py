@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import secrets as random_secrets
 import sys
-import uuid
 from typing import Annotated, Final
 
 import typer
@@ -13,21 +11,17 @@ from activityctl import wiring
 from activityctl.cli.options import TextOrJson
 from activityctl.cli.render.help_page import CommandGroup
 from activityctl.cli.render.output import age, check_format, print_json, print_table
-from activityctl.cli.session import Session, now
+from activityctl.cli.session import Session
+from activityctl.cli.verbs.tokens import tokens_of
 from activityctl.domain.access.issuer import VerifiedToken, verified_view
 from activityctl.domain.access.scope import parse_scope
-from activityctl.domain.access.token import ApiToken, token_view
 from activityctl.domain.values.duration import parse_duration
 from activityctl.domain.values.json_form import View, list_view
 from activityctl.domain.values.untrusted import escape_controls, escape_line
 from activityctl.errors import NotAllowedError, UsageError
-from activityctl.operations.access.tokens import create_token, revoke_token
 from activityctl.ports import InvalidTokenError
-from activityctl.wiring import Ports
 
 TokenName = Annotated[str, typer.Argument(help="The token's name.", metavar="NAME")]
-_ID_BYTES: Final = 6
-_SECRET_BYTES: Final = 32
 _LONGEST_TOKEN: Final = 20_000
 
 tokens = CommandGroup(
@@ -77,27 +71,15 @@ def create(
     shape = check_format(output, ("text", "json"))
     scopes = [parse_scope(text) for text in scope]
     try:
-        span = None if ttl is None else parse_duration(ttl)
+        _ = None if ttl is None else parse_duration(ttl)
     except ValueError as error:
         raise UsageError(f"--ttl: {error}", hint="--ttl 90d") from None
-    made = (
-        random_secrets.token_hex(_ID_BYTES),
-        random_secrets.token_urlsafe(_SECRET_BYTES),
-        str(uuid.uuid4()),
-    )
-    actor = session.origin.actor
-
-    async def work(ports: Ports) -> tuple[ApiToken, str]:
-        return await create_token(
-            ports.tokens, ports.audit, name, scopes, made, ttl=span, now=now(), actor=actor
-        )
-
-    token, text = session.with_ports(work)
+    view = session.with_ports(lambda ports: tokens_of(session, ports).create(name, scopes, ttl))
     if shape == "json":
-        print_json(session.out, {**token_view(token, now()), "token": text})
+        print_json(session.out, view)
         return
-    session.out.file.write(f"{text}\n")
-    until = "" if token.expires_at is None else f"; it is valid for {ttl}"
+    session.out.file.write(f"{view['token']}\n")
+    until = "" if ttl is None else f"; it is valid for {ttl}"
     session.err.print(f"token/{name} created{until}; its text is not shown again")
 
 
@@ -109,11 +91,7 @@ def list_tokens(context: typer.Context, output: TextOrJson = "text") -> None:
     """
     session: Session = context.obj
     shape = check_format(output, ("text", "json"))
-
-    async def read(ports: Ports) -> list[ApiToken]:
-        return await ports.tokens.all()
-
-    views = [token_view(token, now()) for token in session.with_ports(read)]
+    views = session.with_ports(lambda ports: tokens_of(session, ports).all())
     if shape == "json":
         print_json(session.out, list_view(views))
         return
@@ -134,14 +112,7 @@ def revoke(context: typer.Context, name: TokenName) -> None:
     activityctl tokens revoke shop
     """
     session: Session = context.obj
-    actor = session.origin.actor
-
-    async def work(ports: Ports) -> ApiToken:
-        return await revoke_token(
-            ports.tokens, ports.audit, name, entry_id=str(uuid.uuid4()), now=now(), actor=actor
-        )
-
-    session.with_ports(work)
+    session.with_ports(lambda ports: tokens_of(session, ports).revoke(name))
     session.out.print(escape_controls(f"token/{name} revoked"))
 
 

@@ -1,0 +1,119 @@
+"""What runs something again does the same by Postgres and by HTTP: letters, replays, tokens."""
+
+import re
+from functools import partial
+from typing import Any
+
+from acceptance.test_remote import outcome, whole
+
+MANIFEST = """
+apiVersion: activityctl/v1
+kind: ActivityDefinition
+metadata: {name: MODE-charging}
+spec:
+  params: {type: object, properties: {code: {type: integer, default: 1}}}
+  tasks:
+    - name: fetch
+      command: {argv: [echo, one]}
+    - name: charge
+      needs: [fetch]
+      command: {shell: "exit ${ params.code }"}
+      retry: {maxAttempts: 1}
+---
+apiVersion: activityctl/v1
+kind: Subscription
+metadata: {name: MODE-charger, labels: {redo: MODE}}
+spec: {activity: MODE-charging}
+"""
+WELL = MANIFEST.replace("default: 1", "default: 0")
+FAILING = ("trigger MODE-charger --key KEY --wait",)
+STEPS = (
+    "dlq list -s MODE-charger -o wide",
+    "dlq list -l redo=MODE --task charge --error exit -o name",
+    "dlq list -s MODE-charger --task nothing",
+    "dlq list --definition MODE-charging --status discarded",
+    "dlq show LETTER",
+    "dlq show nonsense",
+    "dlq retry nonsense",
+    "dlq retry",
+    "dlq retry LETTER --no-wait --dry-run",
+    "replay RUN --dry-run",
+    "replay RUN --dry-run -o json --all-tasks",
+    "replay RUN --from nothing --dry-run",
+    "replay nonsense",
+    "replay -s MODE-charger --dry-run -o name",
+    "replay -l redo=MODE --id again --yes",
+    "replay RUN --id again --yes --no-wait",
+    "dlq discard -s MODE-charger --reason tried --limit 1",
+    "dlq discard LETTER --reason paid",
+    "dlq discard LETTER --reason paid",
+)
+HEALED = (
+    "dlq retry -s MODE-charger --new-revision --yes",
+    "replay RUN --latest --yes --diff",
+    "replay -s MODE-charger --latest --yes -o name --limit 2 --no-wait",
+    "pause -l redo=MODE --yes --reason move",
+    "pause MODE-charger",
+    "resume -l redo=MODE --catch-up --yes",
+    "dlq list -s MODE-charger --status all",
+)
+TOKENS = (
+    "tokens create MODE-shop --scope emit:source=/MODE --ttl 90d",
+    "tokens create MODE-shop --scope read",
+    "tokens create MODE-other --scope nonsense",
+    "tokens create MODE_wrong --scope read",
+    "tokens create MODE-late --scope read --ttl 5",
+    "tokens revoke MODE-nobody",
+    "tokens revoke MODE-shop",
+    "tokens revoke MODE-shop",
+)
+CHANGING = re.compile(
+    r"\d{4}-\d\d-\d\d[T ][\d:.]+Z|\b[0-9a-f]{64}\b|actl_\S+|\b\d+(\.\d+)?(ms|s)\b|durationMs\D+\d+"
+    r"|root@\w+|\blocal\b"
+)
+
+
+Told = list[tuple[str, int, str, str]]
+
+
+def type_all(by: Any, mode: str, known: dict[str, str], steps: tuple[str, ...]) -> Told:
+    """Call the commands, with what is known for its names; return what they have told."""
+    told: Told = []
+    for step in steps:
+        words = step
+        for name, text in known.items():
+            words = words.replace(name, text)
+        code, out, err = outcome(by(*words.split()), mode)
+        told.append((step, code, CHANGING.sub("WHEN", out), CHANGING.sub("WHEN", err)))
+    return told
+
+
+def test_what_runs_again_does_the_same_by_http(shell: Any):
+    url = next(
+        part["address"] for part in shell.json("status")["components"] if part["name"] == "api"
+    )
+    told: dict[str, Told] = {}
+    for mode, options in (("mode-1", ()), ("mode-2", ("--server", url))):
+        by = partial(shell, *options, code=None)
+        told[mode] = []
+        file = shell.folder / f"{mode}.yaml"
+        known: dict[str, str] = {"MODE": mode}
+
+        file.write_text(MANIFEST.replace("MODE", mode), "utf-8")
+        shell("apply", "-f", file.name)
+        for key in ("one", "two", "three"):
+            known["KEY"] = key
+            told[mode] += type_all(by, mode, known, FAILING)
+        letters = shell.json("dlq", "list", "-s", f"{mode}-charger")["items"]
+        known |= {"LETTER": letters[-1]["id"], "RUN": letters[-1]["run"]}
+        told[mode] += type_all(by, mode, known, STEPS)
+        file.write_text(WELL.replace("MODE", mode), "utf-8")
+        shell("apply", "-f", file.name)
+        told[mode] += type_all(by, mode, known, HEALED)
+        told[mode] += type_all(by, mode, known, TOKENS)
+        shell("delete", "sub", f"{mode}-charger", "--yes")
+    pairs = zip(told["mode-1"], told["mode-2"], strict=True)
+    assert [pair for pair in pairs if pair[0] != pair[1]] == []
+    assert {code for _, code, _, _ in told["mode-2"]} == {0, 1, 2, 4, 5}
+    listed = ("tokens", "list")
+    assert whole(shell("--server", url, *listed)) == whole(shell(*listed))
