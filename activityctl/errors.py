@@ -3,7 +3,7 @@
 Only the command line, the HTTP API and the steps turn them into texts, statuses or retries.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
@@ -261,21 +261,13 @@ class TaskError(ActivityctlError):
         output: Any = None,
         retry_after_seconds: float | None = None,
         status: int | None = None,
-        entry: tuple[str, Mapping[str, Any]] | None = None,
     ) -> None:
         super().__init__(message)
-        self.entry = entry
         self.output = output
         self.task_code = code
         self.may_retry = retryable
         self.retry_after_seconds = retry_after_seconds
         self.status = status
-
-    def with_entry(self, message: str, metadata: Mapping[str, Any]) -> "TaskError":
-        """Return the same error with a log entry."""
-        error = self.with_message(self.message)
-        error.entry = (message, metadata)
-        return error
 
     def with_message(self, message: str, output: Any = None) -> "TaskError":
         """Return the same error with another message, and with another output if one is given."""
@@ -286,5 +278,4 @@ class TaskError(ActivityctlError):
             output=self.output if output is None else output,
             retry_after_seconds=self.retry_after_seconds,
             status=self.status,
-            entry=self.entry,
         )

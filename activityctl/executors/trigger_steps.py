@@ -5,7 +5,6 @@ it has not answered, with the same request id, and tells it the outcome until it
 is asked is a service behind hooks (`webhook`) or a strategy (`python`).
 """
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from activityctl.domain.chain.account import Account, subscription_object
 from activityctl.domain.chain.execution_policy import execution_policy
-from activityctl.domain.chain.hook_log import MESSAGE, hook_entry
+from activityctl.domain.chain.hook_log import hook_entry
 from activityctl.domain.chain.hook_outcome import SKIPPED, HookOutcome, OutcomeKind, failed
 from activityctl.domain.chain.hook_payloads import request_id, trigger_object, trigger_payload
 from activityctl.domain.chain.hook_signatures import SignatureProfile
@@ -154,10 +153,7 @@ class TriggerSteps:
     async def _trigger(self, exchange: Exchange, party: Party) -> Exchange:
         from activityctl.domain.chain.hook_response import BadResponseError, read_response
 
-        try:
-            answer = await party.ask(exchange)
-        except TaskError as error:
-            raise error.with_entry(MESSAGE, _unanswered(exchange, error, self.clock())) from None
+        answer = await party.ask(exchange)
         outcome: HookOutcome | None
         try:
             task = read_response(answer.content, answer.headers, answer.expected)
@@ -228,33 +224,13 @@ class TriggerSteps:
             subscription_id=row.subscription_id,
             run_id=exchange.call.run_id,
             task=exchange.call.name,
-            request=_sent(row),
+            request=row.sent,
             response=row.response,
             executed_response=heard,
             outcome=row.outcome,
             at=at,
         )
         await self.ledger.close(row.key, HookEnd(sent, heard, entry, at))
-
-
-def _unanswered(exchange: Exchange, error: TaskError, at: datetime) -> Mapping[str, Any]:
-    """Return what the log says of a trigger that nobody has answered. Its row stays open.
-
-    A retry of the run asks again, with the same request id.
-    """
-    entry = hook_entry(
-        subscription_id=exchange.row.subscription_id,
-        run_id=exchange.call.run_id,
-        task=exchange.call.name,
-        request=_sent(exchange.row),
-        response=None,
-        executed_response=None,
-        outcome=HookOutcome(
-            OutcomeKind.FAILED, error.task_code, exchange.call.mask.text(error.message)
-        ),
-        at=at,
-    )
-    return entry.metadata
 
 
 def call_output(row: HookRow) -> dict[str, Any]:
@@ -320,9 +296,3 @@ def _payload(
     event = run.events[-1] if run.events else None
     trigger = trigger_object(kinds.get(run.trigger), run.due_at, event)
     return trigger_payload(key, owner.context, subscription, asked.address, trigger)
-
-
-def _sent(row: HookRow) -> Mapping[str, Any]:
-    """Return the request as it was sent last."""
-    sent: Mapping[str, Any] = row.payload if row.request is None else json.loads(row.request)
-    return sent

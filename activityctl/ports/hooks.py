@@ -1,5 +1,6 @@
 """Ports of hooks: what is kept of each trigger, and what carries out an executable."""
 
+import json
 from collections.abc import Awaitable, Callable, Container, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,6 +49,14 @@ class HookRow:
     executed_response: str | None = None
     closed_at: datetime | None = None
     answered_at: datetime | None = None
+
+    @property
+    def sent(self) -> Mapping[str, Any]:
+        """The request as it was sent last, or as it is to be sent."""
+        if self.request is None:
+            return self.payload
+        request: Mapping[str, Any] = json.loads(self.request)
+        return request
 
 
 @dataclass(frozen=True, slots=True)

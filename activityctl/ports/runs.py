@@ -24,6 +24,7 @@ from activityctl.domain.values.ids import TaskId
 from activityctl.domain.values.log import LogEntry
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.selection import Selection
+from activityctl.ports.hooks import HookRow
 
 
 class OpenResult(Enum):
@@ -198,6 +199,10 @@ class LockedRun(Protocol):
 
         No other answer can come before the block ends.
         """
+        ...
+
+    async def open_triggers(self, keys: Sequence[str]) -> list[HookRow]:
+        """Return the triggers with these idempotency keys that have not ended."""
         ...
 
     async def save(self, change: RunChange) -> None:

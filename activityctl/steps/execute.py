@@ -46,6 +46,7 @@ from activityctl.steps.record import RecordStep
 from activityctl.steps.strategies import Strategies
 from activityctl.steps.task_calls import TaskCalls, attempt_entry
 from activityctl.steps.tracing import Tracing
+from activityctl.steps.trigger_ends import ASKING_KINDS
 from activityctl.workflows.calls import Orders, TaskOrder
 
 _LOG = logging.getLogger(__name__)
@@ -226,7 +227,8 @@ class ExecuteStep:
         code: str | None = None,
     ) -> Orders:
         call = self._lane_calls.get(task.id)
-        if call:
+        leaves_trigger = error is not None and task.kind in ASKING_KINDS
+        if call and not leaves_trigger:
             orders = await call.end(task, error=error, output=output, code=code)
             if orders is not None:
                 return orders
@@ -370,7 +372,6 @@ class ExecuteStep:
         ) from None  # the cause quotes the task's output, which must not get into Temporal
 
     async def _end_failed(self, task: TaskInstance, order: TaskOrder, error: TaskError) -> Orders:
-        await self._calls.note(task, order, error)
         return await self._failures.written(
             lambda: self._end(
                 task, order, error=str(error), output=error.output, code=error.task_code

@@ -22,6 +22,7 @@ from activityctl.errors import RefusedError
 from activityctl.ports import KnownRun, RunStore
 from activityctl.steps.deciding import Deciding
 from activityctl.steps.orders import orders_of, with_waits
+from activityctl.steps.trigger_ends import with_trigger_ends
 from activityctl.workflows.calls import Orders, StopOrder
 
 _LOG = logging.getLogger(__name__)
@@ -197,7 +198,7 @@ class RecordStep:
             if ended is None:
                 return None
             change, orders = await self._decide_end(state, ended, now)
-            await locked.save(change)
+            await locked.save(await with_trigger_ends(locked, change, now))
         if orders.is_cancelling:  # a task ended the run early
             self.stop_here([other.id for other in state.tasks if other.is_at_work])
         return orders
@@ -251,7 +252,8 @@ class RecordStep:
             answered = answered_tasks(state.tasks, await locked.answers(), now)
             state = with_tasks(state, *answered)
             decision = await self.decide(stop, state, wanted, now)
-            await locked.save(run_change(state.run, decision, now, update=answered))
+            change = run_change(state.run, decision, now, update=answered)
+            await locked.save(await with_trigger_ends(locked, change, now))
         self.stop_here([task.id for task in decision.waits_for])
         orders = orders_of(state.run, state.spec, decision)
         return with_waits(orders, state.tasks, decision, now)

@@ -16,6 +16,7 @@ from activityctl.ports import RunStore
 from activityctl.steps.deciding import Deciding
 from activityctl.steps.orders import orders_of, with_waits
 from activityctl.steps.record import RecordStep
+from activityctl.steps.trigger_ends import with_trigger_ends
 from activityctl.workflows.calls import Orders, StopOrder
 
 _LOG = logging.getLogger(__name__)
@@ -68,7 +69,8 @@ class SettleStep:
             known = {task.id for task in before.start}
             state = with_tasks(state, *ends)
             decision = await self._decide(advance, state, now)
-            await locked.save(run_change(state.run, decision, now, update=ends))
+            change = run_change(state.run, decision, now, update=ends)
+            await locked.save(await with_trigger_ends(locked, change, now))
         # Only the new ones: a forEach of a thousand items would return a thousand orders each time.
         new = tuple(task for task in decision.start if task.id not in known)
         orders = orders_of(state.run, state.spec, replace(decision, start=new))

@@ -7,7 +7,6 @@ from activityctl.domain.runs.logged_output import logged_output
 from activityctl.domain.runs.run import TaskInstance, address_of
 from activityctl.domain.values.log import Level, LogEntry
 from activityctl.domain.values.model import JsonValue
-from activityctl.errors import TaskError
 from activityctl.ports import Logbook, RunStore, TaskCall
 from activityctl.steps.attempts import write_safely
 from activityctl.steps.deciding import Deciding
@@ -72,13 +71,6 @@ class TaskCalls:
             decide=self._decide,
             outgoing=self._tracing.of_task(task),
         )
-
-    async def note(self, task: TaskInstance, order: TaskOrder, error: TaskError) -> None:
-        """Write the log entry of a failure that has one; no other attempt comes."""
-        if error.entry is not None:
-            message, facts = error.entry
-            entry = attempt_entry(task, order, "error", message, self._clock(), facts)
-            await write_safely(self._logbook.append([entry]))
 
 
 def attempt_entry(  # of what, what, and when

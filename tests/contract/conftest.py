@@ -168,6 +168,7 @@ def make_run(ports: wiring.Ports, mine: Subscription) -> Callable[..., Awaitable
         key: str,
         *,
         tasks: int = 1,
+        kind: str = "command",
         at: datetime = NOW,
         status: RunStatus = RunStatus.RUNNING,
         **fields: Any,
@@ -197,7 +198,7 @@ def make_run(ports: wiring.Ports, mine: Subscription) -> Callable[..., Awaitable
                 name="note",
                 index=index,
                 phase="main",
-                kind="command",
+                kind=kind,
                 status=TaskStatus.PENDING,
                 created_at=at,
             )

@@ -39,7 +39,7 @@ class Flow:
         self.spec = {"tasks": tasks, **spec}
 
     def worker(self, name: str) -> ExecuteStep:
-        executors: Any = {"command": self.executor}
+        executors: Any = {self.executor.kind: self.executor}
         runs, logbook = self.ports.runs, self.ports.logbook
         clock = lambda: NOW  # noqa: E731
         return ExecuteStep(

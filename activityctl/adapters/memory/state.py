@@ -35,7 +35,7 @@ from activityctl.domain.values.log import Cursor, LogEntry
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.selection import Selection
 from activityctl.domain.values.untrusted import storable
-from activityctl.ports import LOG_CHANNEL, WORK_CHANNEL, Work
+from activityctl.ports import LOG_CHANNEL, WORK_CHANNEL, HookRow, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +265,8 @@ class MemoryState:
     holds: dict[str, HoldRow] = field(default_factory=dict)
     """By task id, in the order of arrival."""
     dead_letters: dict[str, DeadLetter] = field(default_factory=dict)
+    hooks: dict[str, HookRow] = field(default_factory=dict)
+    """By key."""
     letter_actions: dict[str, list[LetterAction]] = field(default_factory=lambda: defaultdict(list))
     """By letter id, oldest first."""
     late_runs: dict[tuple[str, str], tuple[str, NotedLateness]] = field(default_factory=dict)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from activityctl.cli.render.output import Format, to_json
+from activityctl.domain.chain.hook_log import told_message
 from activityctl.domain.values.json_form import View, log_view
 from activityctl.domain.values.log import LogEntry
 from activityctl.domain.values.untrusted import escape_controls
@@ -61,7 +62,9 @@ class LogLines:
 
     def _parts(self, entry: LogEntry) -> list[tuple[str, str]]:
         moment = entry.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
-        message = escape_controls(entry.message).replace("\n", "\n    ")
+        message = escape_controls(told_message(entry.message, entry.metadata)).replace(
+            "\n", "\n    "
+        )
         parts = [
             (moment, "dim"),
             (f" {entry.level:<7} ", LEVEL_STYLES.get(entry.level, "blue")),

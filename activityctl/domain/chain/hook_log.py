@@ -16,6 +16,16 @@ LARGEST: Final = 20_000
 """In characters: larger values are not repeated in the log; the row of the trigger has them."""
 
 
+def unfinished_outcome(
+    error_type: str, reason: str, decided: HookOutcome | None = None
+) -> HookOutcome:
+    """Return what became of a trigger whose task ended before the trigger did.
+
+    What was decided about its call holds, although the executor may not have heard it.
+    """
+    return decided or HookOutcome(OutcomeKind.FAILED, error_type, reason)
+
+
 def hook_entry(
     *,
     subscription_id: str,
@@ -43,6 +53,18 @@ def hook_entry(
     if outcome.error_type:
         metadata["error"] = {"type": outcome.error_type, "message": outcome.message}
     return LogEntry(subscription_id, run_id, MESSAGE, level, at, metadata)
+
+
+def told_message(message: str, metadata: Mapping[str, JsonValue]) -> str:
+    """Return the message of an entry for a person: that of a trigger with what became of it."""
+    outcome = metadata.get("outcome")
+    if message != MESSAGE or outcome is None:
+        return message
+    sent, error = metadata.get("outputTxHash"), metadata.get("error")
+    told = f"{message} {outcome}"
+    if isinstance(error, Mapping):
+        told += f": [{error.get('type')}] {error.get('message')}"
+    return told if sent in {None, NO_TRANSACTION} else f"{told}: transaction {sent}"
 
 
 def _json_of(text: str | None) -> JsonValue:

@@ -229,25 +229,6 @@ async def test_a_worker_that_dies_between_two_steps_changes_no_request_id_and_fo
     assert owner.context.count == 1
 
 
-async def test_a_trigger_without_an_answer_says_what_the_log_of_its_end_has(
-    ports: wiring.Ports, mine: Subscription, make_run: MakeRun, keys: KeyStores
-):
-    """The row stays open: a retry of the run asks again with the same request id."""
-    task = Task(ports, keys, "http://127.0.0.1:9", await make_run("a", at=AT))
-    error = await task.fails()
-    assert error.may_retry
-    assert error.entry is not None
-    message, metadata = error.entry
-    assert message == "trigger"
-    assert (metadata["outcome"], metadata["response"]) == ("failed", None)
-    assert metadata["error"] == {"type": error.task_code, "message": str(error)}
-    assert metadata["requestID"] == metadata["request"]["requestID"]
-    again = await task.fails()
-    assert again.entry is not None
-    assert again.entry[1]["requestID"] == metadata["requestID"]
-    assert await entries(ports, mine) == []
-
-
 async def test_the_executor_is_told_until_it_has_heard_it(
     ports: wiring.Ports, mine: Subscription, make_run: MakeRun, keys: KeyStores, node: NodeExecutor
 ):

@@ -8,9 +8,12 @@ import pytest
 
 from activityctl.domain.runs import lanes
 from activityctl.domain.runs.run import TaskStatus
+from activityctl.domain.values import ids
+from activityctl.domain.values.log import LogEntry, LogFilter
 from activityctl.errors import TaskError
 from activityctl.executors.command import CommandBody
-from activityctl.ports import ExecutorOutcome, TaskCall
+from activityctl.executors.webhook_body import WebhookBody
+from activityctl.ports import ExecutorOutcome, HookEnd, HookLedger, HookRow, TaskCall
 from activityctl.workflows.calls import Orders, StopOrder
 from support.flow import NOW, Flow
 
@@ -64,6 +67,26 @@ def a_flow(max_parallel: int = 3, attempts: int = 2) -> Flow:
     }
     after = {"name": "after", "needs": ["each"], "command": {"argv": ["true"]}}
     return Flow(Counting(), [each, after])
+
+
+class Asking:
+    """An executor that asks one behind hooks, which does not answer one of its triggers."""
+
+    kind = "webhook"
+    body = WebhookBody
+    hooks: HookLedger
+
+    async def execute(self, _: object, call: TaskCall) -> ExecutorOutcome:
+        key = call.idempotency_key
+        payload = {"requestID": key, "params": {"subAccountAddress": "0x1", "chainID": 1}}
+        subscription = ids.subscription_id("mine")
+        await self.hooks.begin(HookRow(key, subscription, call.run_id, key, payload, NOW))
+        if call.index == 7:
+            raise TaskError("no answer", code="unreachable", retryable=False)
+        at = NOW
+        entry = LogEntry(subscription, call.run_id, "told", "info", at)
+        await self.hooks.close(key, HookEnd(None, None, entry, at))
+        return ExecutorOutcome({})
 
 
 @pytest.fixture(autouse=True)
@@ -164,3 +187,26 @@ async def test_the_workflow_ends_the_open_instance_of_a_lane_by_its_order():
     flow.executor.fails = {(1, 1)}
     await flow.recorder.record(stop)
     assert (await flow.tasks("each"))[0].error == "the worker was lost"
+
+
+async def test_the_log_has_the_trigger_of_an_instance_that_nobody_answered():
+    hook = {"baseURL": "https://x.example", "registryID": "r", "executorAddress": "0x" + "1" * 40}
+    each = {
+        "name": "each",
+        "forEach": list(range(ITEMS)),
+        "maxParallel": 3,
+        "webhook": {**hook, "hmacKey": "hook"},
+    }
+    flow = Flow(Asking(), [each])
+    flow.executor.hooks = flow.ports.hooks
+    await flow.carry(await flow.admit())
+    assert Counter(task.status for task in await flow.tasks("each")) == {
+        TaskStatus.SUCCEEDED: ITEMS - 1,
+        TaskStatus.FAILED: 1,
+    }
+    wanted = LogFilter((ids.subscription_id("mine"),))
+    entries, _ = await flow.ports.logbook.last(wanted, 1000)
+    (entry,) = [entry for entry in entries if entry.message == "trigger"]
+    assert entry.level == "error"
+    assert (entry.metadata["index"], entry.metadata["outcome"]) == (7, "failed")
+    assert entry.metadata["error"] == {"type": "unreachable", "message": "no answer"}

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activityctl.adapters.memory.ports import MemoryPorts, memory_ports
@@ -22,7 +21,6 @@ from activityctl.domain.runs.run_change import run_change
 from activityctl.domain.runs.stopping import LOST
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
-from activityctl.domain.values.log import Cursor, LogFilter
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import RefusedError, TaskError, UnreachableError, UnstorableError
 from activityctl.executors.command import CommandBody
@@ -256,20 +254,3 @@ async def test_a_cancelled_task_whose_attempt_never_said_how_it_ended_was_lost(
     await bench.recorder.record(StopOrder(bench.run_id, "timed_out", "enough", waits=True))
     await bench.recorder.record(StopOrder(bench.run_id, "cancelled", "", bench.order.task_id))
     assert (LOST in ((await bench.task()).reason or "")) is has_begun
-
-
-async def test_a_failure_writes_its_log_entry_when_no_other_attempt_comes(bench: Bench):
-    bench.executor.failure = TaskError("no answer", entry=("trigger", {"requestID": "0x1"}))
-
-    async def entries() -> list[Any]:
-        found, _ = await bench.ports.logbook.page(LogFilter((OWNER,)), Cursor(), limit=100)
-        return [entry for entry in found if entry.message == "trigger"]
-
-    for _ in range(2):
-        with pytest.raises(ApplicationError):
-            await bench.execute()
-    assert await entries() == []
-    assert (await bench.execute()).is_over
-    (entry,) = await entries()
-    assert (entry.level, entry.metadata["requestID"]) == ("error", "0x1")
-    assert entry.metadata["task"] == "a"

@@ -17,7 +17,7 @@ class MemoryHookLedger:
 
     def __init__(self, state: MemoryState) -> None:
         self._state = state
-        self._rows: dict[str, HookRow] = {}
+        self._rows = state.hooks
         self._counts: dict[str, HookContext] = {}
 
     async def owner(self, subscription_id: str) -> HookOwner | None:

@@ -153,7 +153,7 @@ class MemoryRunStore:
         """Lock the run while a decision about it is made and saved."""
         async with self._state.run_locks[run_id]:
             state = await self.load(run_id)
-            locked = MemoryLockedRun(state, answers_of(self._state, run_id))
+            locked = MemoryLockedRun(state, answers_of(self._state, run_id), self._state.hooks)
             yield locked
             for change in locked.saved:
                 self._update(change)

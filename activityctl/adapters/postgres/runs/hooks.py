@@ -1,6 +1,6 @@
 """Triggers of executors in Postgres: each statement is a step that cannot be taken twice."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -133,6 +133,14 @@ class PostgresHookLedger:
             limit=limit,
         )
         return [log_entry_of(row) for row in rows]
+
+
+async def read_open(connection: Connection, keys: Sequence[str]) -> list[HookRow]:
+    """Return the triggers with these keys that have not ended, by key."""
+    cursor = await connection.execute(
+        b"SELECT * FROM hooks WHERE key = ANY(%s) AND closed_at IS NULL ORDER BY key", (list(keys),)
+    )
+    return [_row_of(row) for row in await cursor.fetchall()]
 
 
 async def _read(connection: Connection, key: str) -> HookRow:

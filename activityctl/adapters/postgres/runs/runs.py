@@ -3,7 +3,7 @@
 `lists.py` reads the lists that the commands show.
 """
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
@@ -29,6 +29,7 @@ from activityctl.adapters.postgres.runs.attempts import (
 )
 from activityctl.adapters.postgres.runs.changes import write_change, write_opened, write_outcomes
 from activityctl.adapters.postgres.runs.grouped import Begin, GroupedWrites, Opening
+from activityctl.adapters.postgres.runs.hooks import read_open
 from activityctl.adapters.postgres.runs.recent import recent_runs
 from activityctl.adapters.postgres.runs.replays import read_replayed
 from activityctl.adapters.postgres.runs.waits import lock_answers
@@ -51,7 +52,7 @@ from activityctl.domain.values.ids import TaskId
 from activityctl.domain.values.log import LogEntry
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import UnstorableError
-from activityctl.ports import BegunAttempt, KnownRun, OpenResult, Work
+from activityctl.ports import BegunAttempt, HookRow, KnownRun, OpenResult, Work
 
 _MAX_CACHED_SPECS: Final = 1_000
 
@@ -357,6 +358,10 @@ class PostgresLockedRun:
         if self.state is None:
             return {}
         return await lock_answers(self._connection, self.state.run.id)
+
+    async def open_triggers(self, keys: Sequence[str]) -> list[HookRow]:
+        """Return the triggers with these idempotency keys that have not ended."""
+        return await read_open(self._connection, keys)
 
     async def save(self, change: RunChange) -> None:
         """Write the change; it takes effect when the block ends without an exception."""

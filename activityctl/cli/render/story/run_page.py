@@ -16,6 +16,7 @@ from activityctl.cli.render.story.page import (
 )
 from activityctl.cli.render.story.task_lines import task_lines, visible_tasks
 from activityctl.cli.render.story.told import Told, told_of_tasks
+from activityctl.domain.chain.hook_log import told_message
 from activityctl.domain.values.json_form import View
 
 _SHORT: int = 8
@@ -111,7 +112,8 @@ def _rule_line(rule: View) -> Line:
 def _log_line(entry: View, told: Told) -> Line:
     level = str(entry["level"])
     style = {"error": "failed", "warning": "warning"}.get(level, "")
-    message = told.without(str(entry["message"]))
+    metadata: Any = entry.get("metadata", {})
+    message = told.without(told_message(str(entry["message"]), metadata))
     moment = clock_time(str(entry["createdAt"]))
     return Line(((f"{moment}  ", "dim"), (f"{level:<7}  ", style), (message, style)), 23)
 
