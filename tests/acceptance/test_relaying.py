@@ -109,6 +109,12 @@ def known_chain(shell, chain):
     shell("secrets", "remove", "chain-31337", "--yes", code=None)
 
 
+def status_tells_of_low_balance(shell, chain, sender):
+    chain.call("anvil_setBalance", sender, hex(10**13))
+    (low,) = shell.json("status")["lowRelayers"]
+    assert low == {"address": sender, "chainId": 31337, "balance": "0.00001"}
+
+
 def test_a_call_of_an_executor_in_node_is_carried_out_on_a_chain(shell, chain, known_chain):
     plugin = Plugin(chain)
     data = call_data("add(uint256)", 7)
@@ -144,9 +150,11 @@ def test_a_call_of_an_executor_in_node_is_carried_out_on_a_chain(shell, chain, k
         assert plugin.total == 14
         kill_worker_after_broadcast(shell, chain, sender)
         assert plugin.total == 21
-        told = [each for each in node.seen() if each["path"].endswith("/executed")]
-        executed = [json.loads(each["body"]) for each in told]
+        executed = [
+            json.loads(each["body"]) for each in node.seen() if each["path"].endswith("/executed")
+        ]
         (relayer,) = shell.json("get", "relayers", "local-relayer")["items"]
+        status_tells_of_low_balance(shell, chain, sender)
     left = int(relayer.pop("balanceWei"))
     assert 0 < left < 10**18
     assert relayer.pop("balance").startswith("0.99")

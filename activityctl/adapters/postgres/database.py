@@ -38,6 +38,9 @@ from activityctl.errors import ConflictError, SchemaMismatchError, UnstorableErr
 from activityctl.secret import malformed_url
 
 _LOG = logging.getLogger(__name__)
+# Without a handler, Python prints its warnings among the lines of a command. Every error of it
+# comes as an exception too. The log of a daemon has its own handler.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 _RECONNECT_SECONDS: Final = 4.0
 """The pool's pauses between its tries to connect stay short, so that work goes on soon."""
 

@@ -37,6 +37,12 @@ def print_overview(console: "Console", view: View) -> None:
         lag_text = _whole_seconds(timedelta(seconds=events["lagSeconds"]))
         console.print(f"events not yet routed: {events['unrouted']}, the oldest for {lag_text}")
     print_chains(console, view["chains"])
+    for low in view.get("lowRelayers") or ():
+        console.print(
+            f"relayer {low['address']} has {low['balance']} left on chain {low['chainId']}, which "
+            "hardly pays for a call; run activityctl get relayers",
+            soft_wrap=True,
+        )
     unreadable = events["unreadableTriggers"]
     for unread in unreadable[:_MOST_UNREADABLE]:
         label = f"{unread['subscription']}/{unread['trigger']}"

@@ -5,6 +5,7 @@ Each hint is a command that mends the finding, or that names what mends it.
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 from activityctl.daemon.local.check import Check
@@ -26,6 +27,9 @@ _OTHERS_KEPT: Final = "180d"
 _MOST_NAMED: Final = 3
 _SECOND: Final = timedelta(seconds=1)
 _MIB: Final = 1 << 20
+DISK_FULL: Final = 1 << 20
+"""Bytes below which a disk counts as full."""
+_DISK_NEEDED: Final = 500 << 20
 
 
 def clock(ahead: timedelta) -> Check:
@@ -137,13 +141,21 @@ def retention(report: StorageReport, policy: str, keeps_events: bool) -> Check: 
     return Check("retention", "warning", found, f"activityctl retention --keep {keep} --dry-run")
 
 
-def disk(free: int, needed: int, files: Mapping[str, int], place: str) -> Check:
-    """Judge the free space where the data are; `files` has what is there, in bytes."""
+def disk(
+    free: int, for_logs: int, files: Mapping[str, int], home: Path, *, has_servers: bool
+) -> Check:
+    """Judge the free space of the home and of its logs; `files` has what is there, in bytes."""
     parts = ", ".join(f"{name} {mebibytes(size)}" for name, size in files.items() if size)
     found = f"{mebibytes(free)} free" + (f"; {parts}" if parts else "")
-    if free >= needed:
+    if free < DISK_FULL and has_servers:
+        hint = f"free space for {home}; nothing is lost, and runs go on by themselves then"
+        return Check("disk", "failed", f"full: {found}", hint)
+    if for_logs < DISK_FULL:
+        hint = f"free space for {home / 'logs'}; the daemon runs, but cannot write its logs"
+        return Check("disk", "failed", f"{mebibytes(for_logs)} free for the logs", hint)
+    if free >= _DISK_NEEDED:
         return Check("disk", "ok", found)
-    return Check("disk", "failed", found, f"free {mebibytes(needed)} for {place}")
+    return Check("disk", "failed", found, f"free {mebibytes(_DISK_NEEDED)} for {home}")
 
 
 def mebibytes(size: int) -> str:

@@ -6,20 +6,16 @@ import sys
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
 
 from activityctl.daemon.local import embedded_postgres, embedded_temporal, judgements
 from activityctl.daemon.local.check import Check
 from activityctl.daemon.local.own_files import require_own_folder
 from activityctl.errors import ActivityctlError
 
-_DISK_NEEDED: Final = 500 * 1024 * 1024
-_LOGS_NEEDED: Final = 1024 * 1024
-
 
 def machine_checks(home: Path, *, has_servers: bool) -> list[Check]:
     """Return the checks of this machine; `has_servers` says whether the local daemon has them."""
-    checks = [_home(home), _disk(home, has_servers=has_servers), _code(), _ai()]
+    checks = [_home(home), disk_check(home, has_servers=has_servers), _code(), _ai()]
     return [*checks, _embedded_postgres(), _embedded_temporal()] if has_servers else checks
 
 
@@ -36,18 +32,20 @@ def _home(home: Path) -> Check:
     return Check("home", "failed", f"{folder} cannot be written", "set ACTIVITYCTL_HOME")
 
 
-def _disk(home: Path, *, has_servers: bool) -> Check:
-    logs = shutil.disk_usage(_existing_parent(home / "logs")).free
-    if logs < _LOGS_NEEDED:
-        hint = f"free space for {home / 'logs'}; the daemon runs, but cannot write its logs"
-        return Check("disk", "failed", f"{logs // 1024**2} MiB free for the logs", hint)
+def disk_check(home: Path, *, has_servers: bool, with_sizes: bool = True) -> Check:
+    """Judge the free space for the home, with the sizes of what is there unless not wanted."""
+    files = _sizes(home, has_servers=has_servers) if with_sizes else {}
     free = shutil.disk_usage(_existing_parent(home)).free
-    files = {
+    logs = shutil.disk_usage(_existing_parent(home / "logs")).free
+    return judgements.disk(free, logs, files, home, has_servers=has_servers)
+
+
+def _sizes(home: Path, *, has_servers: bool) -> dict[str, int]:
+    return {
         "Postgres": _size(home / embedded_postgres.NAME) if has_servers else 0,
         "Temporal": sum(_size(path) for path in home.glob(f"{embedded_temporal.DATABASE_FILE}*")),
         "logs": _size(home / "logs"),
     }
-    return judgements.disk(free, _DISK_NEEDED, files, str(home))
 
 
 def _size(path: Path) -> int:

@@ -56,6 +56,20 @@ async def relayer_views(
     )
 
 
+async def low_senders(ledger: RelayLedger, chains: Chains) -> list[View]:
+    """Return the relayers' addresses that have sent something and can hardly pay for more.
+
+    A chain that does not answer is left out. Without such an address no chain is asked.
+    """
+    used = await ledger.used_senders()
+    facts = await ledger.senders(list(used)) if used else {}
+    views = await asyncio.gather(
+        *(_view(address, address, chain, (), facts, chains) for chain, address in used)
+    )
+    fields = ("address", "chainId", "balance")
+    return [{field: view[field] for field in fields} for view in views if view["isLow"]]
+
+
 async def no_relayers(selection: Selection) -> list[View]:
     """Raise UsageError: what reads has no keys and no chains."""
     del selection

@@ -13,7 +13,9 @@ from activityctl.cli.render.overview import print_overview
 from activityctl.cli.render.status_text import component_view, print_components, print_sync
 from activityctl.cli.session import Session
 from activityctl.cli.verbs.choose import verbs_of
+from activityctl.daemon.local.check import Check
 from activityctl.daemon.local.health_checks import check_health
+from activityctl.daemon.local.machine_checks import disk_check
 from activityctl.daemon.local.state import (
     ComponentState,
     ComponentStatus,
@@ -25,6 +27,7 @@ from activityctl.daemon.real_servers import check_servers, worker_states
 from activityctl.domain.values.json_form import API_VERSION, View, format_timestamp
 from activityctl.errors import ActivityctlError, RefusedError, UnreachableError
 from activityctl.operations.looking.overview_view import overview_view
+from activityctl.operations.looking.relayers import low_senders
 
 if TYPE_CHECKING:
     from activityctl.wiring import Ports
@@ -39,8 +42,8 @@ def status(
     If the settings name other servers, show whether these answer, and their workers.
 
     Exit 7 if the daemon is not running, or if Postgres elsewhere does not answer. Exit 1 if a
-    component does not run or does not answer, the supervisor was killed, or the files of the
-    synced folder could not be applied.
+    component does not run or does not answer, the supervisor was killed, the disk is full, or the
+    files of the synced folder could not be applied.
 
     activityctl status -o json
     """
@@ -58,13 +61,11 @@ def status(
         components = asyncio.run(check_health(session.settings, components))
     answers = {part.name: part.state is ComponentState.RUNNING for part in components}
     overview = read_overview(session) if answers.get("postgres") else None
+    disk = disk_check(home, has_servers=True, with_sizes=False)
     if shape == "json":
-        print_json(session.out, _view(components, sync, overview))
+        print_json(session.out, _view(components, sync, overview, disk))
     elif components:
-        print_components(session.out, components)
-        print_sync(session.out, sync)
-        if overview is not None:
-            print_overview(session.out, overview)
+        _print(session, components, sync, overview, disk)
     if not runs:
         raise UnreachableError(
             f"no activityctl daemon is running for {home}", hint="activityctl up -d"
@@ -76,8 +77,24 @@ def status(
         )
     if answers.get("postgres") and not all(answers.values()):
         _require_schema(session)
-    if not all(answers.values()) or (sync is not None and sync.error is not None):
+    is_synced = sync is None or sync.error is None
+    if not all(answers.values()) or not is_synced or disk.found.startswith("full"):
         raise typer.Exit(1)
+
+
+def _print(
+    session: Session,
+    components: Sequence[ComponentStatus],
+    sync: SyncStatus | None,
+    overview: View | None,
+    disk: Check,
+) -> None:
+    print_components(session.out, components)
+    print_sync(session.out, sync)
+    if disk.state != "ok":
+        session.out.print(f"disk: {disk.found}; run activityctl doctor", soft_wrap=True)
+    if overview is not None:
+        print_overview(session.out, overview)
 
 
 def _show_servers(session: Session, shape: str) -> None:
@@ -132,13 +149,18 @@ def _require_schema(session: Session) -> None:
 
 
 def _view(
-    components: Sequence[ComponentStatus], sync: SyncStatus | None, overview: View | None
+    components: Sequence[ComponentStatus],
+    sync: SyncStatus | None,
+    overview: View | None,
+    disk: Check | None = None,
 ) -> View:
     return {
         "apiVersion": API_VERSION,
         "kind": "Status",
         "components": [component_view(part) for part in components],
         "sync": None if sync is None else _sync_view(sync),
+        "disk": None if disk is None else {"state": disk.state, "found": disk.found},
+        "lowRelayers": None,
         **(overview_view(None) if overview is None else overview),
     }
 
@@ -160,9 +182,24 @@ def read_overview(session: Session) -> View | None:
 
     async def read(ports: "Ports") -> View:
         async with asyncio.timeout(_SECONDS):
-            return await verbs_of(session, ports).status()
+            view = await verbs_of(session, ports).status()
+        return {**view, "lowRelayers": await _low_relayers(session, ports)}
 
     try:
         return session.with_ports(read)
     except (ActivityctlError, TimeoutError):
         return None  # the table of components, read from files, shows which of them has a problem
+
+
+async def _low_relayers(session: Session, ports: "Ports") -> list[View] | None:
+    """Return the relayers that can hardly pay; None if their chains do not answer in time."""
+    from activityctl import wiring
+
+    if not await ports.relays.used_senders():
+        return []
+    settings = session.settings
+    async with wiring.open_chains(settings, wiring.open_secrets(settings)) as chains:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SECONDS):
+                return await low_senders(ports.relays, chains)
+    return None

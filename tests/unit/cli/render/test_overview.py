@@ -67,3 +67,13 @@ def test_the_json_names_them_too():
             "lastError": "it broke",
         }
     ]
+
+
+def test_the_text_names_the_relayers_that_can_hardly_pay():
+    text = io.StringIO()
+    low = [{"address": "0xab", "chainId": 8453, "balance": "0.00002"}]
+    print_overview(Console(file=text, width=80), {**overview_view(FOUND), "lowRelayers": low})
+    assert (
+        "relayer 0xab has 0.00002 left on chain 8453, which hardly pays for a call; "
+        "run activityctl get relayers\n"
+    ) in text.getvalue()

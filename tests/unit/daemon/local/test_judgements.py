@@ -1,6 +1,7 @@
 """What `doctor` thinks of figures."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,14 @@ from activityctl.ports import FailingFirings, StorageReport
 NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
 LOG = "tail -n 50 worker.log"
 GIB = 1 << 30
+
+
+RUNS_ON = "nothing is lost, and runs go on by themselves then"
+NO_LOGS = "free space for /h/logs; the daemon runs, but cannot write its logs"
+
+
+def disk(free: int, for_logs: int = GIB, *, has_servers: bool = True, **files: int) -> Check:
+    return judgements.disk(free, for_logs, files, Path("/h"), has_servers=has_servers)
 
 
 def figures(**changes: Any) -> MetricsSnapshot:
@@ -121,8 +130,11 @@ FINDINGS: list[tuple[Check, str, str, str | None]] = [
         "without a policy: events",
         "activityctl guide event-retention",
     ),
-    (judgements.disk(GIB, GIB // 2, {"logs": 3 << 20}, "/h"), "ok", "logs 3 MiB", None),
-    (judgements.disk(1 << 20, GIB // 2, {}, "/h"), "failed", "1 MiB free", "free 512 MiB for /h"),
+    (disk(GIB, logs=3 << 20), "ok", "logs 3 MiB", None),
+    (disk(9 << 20), "failed", "9 MiB free", "free 500 MiB for /h"),
+    (disk(999), "failed", "full: 0 MiB free", f"free space for /h; {RUNS_ON}"),
+    (disk(GIB, 999), "failed", "0 MiB free for the logs", NO_LOGS),
+    (disk(9, 9, has_servers=False), "failed", "0 MiB free for the logs", NO_LOGS),
 ]
 
 
