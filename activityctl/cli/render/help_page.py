@@ -75,7 +75,7 @@ def help_page(command: TyperCommand | TyperGroup, context: Any) -> str:
 
 def argument_name(argument: TyperArgument) -> str:
     """Return the name of an argument in help and errors, such as `KIND`."""
-    return (argument.metavar or argument.name.upper()).strip("[]")
+    return (argument.metavar or argument.name.upper()).strip("[].")
 
 
 def _lines(command: TyperCommand | TyperGroup, context: Any, width: int) -> Iterator[str]:
@@ -86,6 +86,8 @@ def _lines(command: TyperCommand | TyperGroup, context: Any, width: int) -> Iter
     arguments = [param for param in params if isinstance(param, TyperArgument)]
     options = [param for param in params if isinstance(param, TyperOption)]
     yield _heading("Usage") + " " + _usage(command, context, arguments)
+    if isinstance(command, GroupWithDefault):
+        yield " " * len("Usage: ") + f"{context.command_path} COMMAND [OPTIONS]"
     yield from _section("Examples", [(example, "") for example in examples], width)
     rows = [(argument_name(argument), meaning_of(argument, context)) for argument in arguments]
     yield from _section("Arguments", [row for row in rows if row[1]], width)
@@ -119,11 +121,19 @@ def _is_example(text: str) -> bool:
 def _usage(
     command: TyperCommand | TyperGroup, context: Any, arguments: Sequence[TyperArgument]
 ) -> str:
-    words = [context.command_path]
+    path = context.command_path
+    if isinstance(command, GroupWithDefault):  # the arguments of its first command
+        params = next(iter(command.commands.values())).get_params(context)
+        return _words(path, [param for param in params if isinstance(param, TyperArgument)])
+    return " ".join([_words(path, arguments), *["COMMAND"] * isinstance(command, TyperGroup)])
+
+
+def _words(path: str, arguments: Sequence[TyperArgument]) -> str:
+    words = [path]
     for argument in arguments:
         name = argument_name(argument) + ("..." if argument.nargs != 1 else "")
         words.append(name if argument.required else f"[{name}]")
-    return " ".join([*words, "[OPTIONS]", *["COMMAND"] * isinstance(command, TyperGroup)])
+    return " ".join([*words, "[OPTIONS]"])
 
 
 def _panels(group: TyperGroup) -> dict[str, list[Row]]:

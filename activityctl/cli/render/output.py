@@ -71,6 +71,11 @@ _LABELS: Final[Mapping[str, Callable[[View], str]]] = {
 """The name of an object of these kinds; objects of other kinds are named by their id."""
 _LEAST_WIDTH: Final = 8
 """No column is made narrower than this to fit a terminal."""
+_TYPED: Final = frozenset({"ID", "NAME", "SUBSCRIPTION"})
+"""The columns of what a person gives to the next command."""
+_MOST_LINES: Final = 2
+"""Cells of the last column that need more lines follow their row, over the whole width."""
+_INDENT: Final = 4
 GAP: Final = 2
 
 
@@ -146,17 +151,21 @@ def print_table(
 ) -> None:
     """Print a table without borders; if there are no rows, print `empty` on stderr.
 
-    On a terminal, cells are cut or folded so that each line fits. Cells stay whole, and lines may
-    be long, if the table is wide, if it cannot fit, or if the output is no terminal.
+    On a terminal, cells are cut or folded so that each line fits. Where that cannot be read well,
+    and in a wide table, what does not fit follows each row on lines of its own. If the output is no
+    terminal, cells stay whole, and lines may be long.
     """
     if not views:
         sys.stderr.write(empty + "\n")
         return
     names = [name for name, _ in columns]
     rows = [[cell_text(read(view)) for _, read in columns] for view in views]
-    limits = None if is_wide else _terminal_widths(names, rows, console.width)
-    if limits is None or not console.is_terminal:
+    widths = _natural_widths(names, rows)
+    limits = _terminal_widths(names, widths, console.width)
+    if not console.is_terminal or _table_width(widths) <= console.width:
         _print_whole(console, names, rows)
+    elif is_wide or limits is None or _is_folded_often(widths, limits, console.width):
+        _print_records(console, names, rows)
     else:
         _print_fitted(console, names, rows, limits)
 
@@ -185,37 +194,100 @@ def _print_fitted(
 
 
 def _print_whole(console: "Console", names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.text import Text
-
-    widths = [max(len(row[i]) for row in (names, *rows)) for i in range(len(names))]
+    widths = _natural_widths(names, rows)
     for row in (names, *rows):
-        line = Text(style="bold" if row is names else "")
-        for cell, width in zip(row, widths, strict=True):
-            line.append(cell, style=STYLES.get(cell, ""))
-            line.append(" " * (width - len(cell) + GAP))
-        line.rstrip()
+        line = _line_of(row, widths, "bold" if row is names else "")
         if console.is_terminal:
             console.print(line, soft_wrap=True)
         else:
             console.file.write(line.plain + "\n")
 
 
-def _terminal_widths(
-    names: Sequence[str], rows: Sequence[Sequence[str]], width: int
-) -> list[int | None] | None:
-    """Return the largest width of each column; only the widest column is made narrower.
+def _line_of(cells: Sequence[str], widths: Sequence[int], style: str = "") -> "Text":
+    """Return a line of a table, with each cell as wide as its column; statuses have a color."""
+    from rich.text import Text
 
-    The last column is not limited, because its cells are folded. None if the table cannot fit.
+    line = Text(style=style)
+    for cell, width in zip(cells, widths, strict=False):
+        line.append(cell, style=STYLES.get(cell, "")).append(" " * (width - len(cell) + GAP))
+    line.rstrip()
+    return line
+
+
+def _print_records(console: "Console", names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print as many columns as fit; the other cells follow each row, each with its name."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    widths = _natural_widths(names, rows)
+    fitting = [i + 1 for i in range(len(names)) if _table_width(widths[: i + 1]) <= console.width]
+    count = max(fitting, default=1)
+    console.print(_line_of(names[:count], widths, "bold"))
+    for row in rows:
+        console.print(_line_of(row[:count], widths), overflow="ellipsis", no_wrap=True)
+        named = [
+            Text.assemble((f"{name.lower()} ", "dim"), (cell, STYLES.get(cell, "")))
+            for name, cell in zip(names[count:], row[count:], strict=True)
+            if cell != "-"
+        ]
+        for packed in _packed(named, console.width - _INDENT):
+            console.print(Padding(packed, (0, 0, 0, _INDENT)))
+
+
+def _packed(texts: Sequence["Text"], room: int) -> "list[Text]":
+    """Return the texts on as few lines as they need, in their order; a long one is folded."""
+    lines: list[Text] = []
+    for text in texts:
+        text.overflow = "fold"
+        if lines and lines[-1].cell_len + GAP + text.cell_len <= room:
+            lines[-1].append(" " * GAP).append_text(text)
+        else:
+            lines.append(text)
+    return lines
+
+
+def _natural_widths(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(len(row[i]) for row in (names, *rows)) for i in range(len(names))]
+
+
+def _table_width(widths: Sequence[int]) -> int:
+    return sum(widths) + GAP * (len(widths) - 1)
+
+
+def _is_folded_often(widths: Sequence[int], limits: Sequence[int | None], width: int) -> bool:
+    """Return whether the longest cell of the last column would take more lines than are read well.
+
+    `limits` are what the others are cut to.
     """
-    natural = [max(len(row[i]) for row in (names, *rows)) for i in range(len(names))]
-    least = [*natural[:-1], min(natural[-1], _LEAST_WIDTH)]
-    excess = sum(least) + GAP * (len(least) - 1) - width
-    limits: list[int | None] = [None] * len(names)
-    if excess > 0 and len(names) > 1:
-        widest = max(range(len(names) - 1), key=lambda index: natural[index])
-        if natural[widest] - excess < min(natural[widest], _LEAST_WIDTH):
-            return None
-        limits[widest] = natural[widest] - excess
+    others = [
+        width if limit is None else limit
+        for width, limit in zip(widths[:-1], limits[:-1], strict=True)
+    ]
+    left = width - _table_width(others) - GAP
+    return widths[-1] > left * _MOST_LINES and left < width - _INDENT
+
+
+def _terminal_widths(
+    names: Sequence[str], natural: Sequence[int], width: int
+) -> list[int | None] | None:
+    """Return the largest width of each column; only one column is made narrower, a wide one.
+
+    A name that a person types stays whole, if another column can be narrower. The last column is
+    not limited, because its cells are folded. None if the table cannot fit.
+    """
+    excess = _table_width([*natural[:-1], min(natural[-1], _LEAST_WIDTH)]) - width
+    limits: list[int | None] = [None] * len(natural)
+    if excess <= 0 or len(natural) == 1:
+        return limits
+    fitting = [
+        index
+        for index in range(len(natural) - 1)
+        if natural[index] - excess >= min(natural[index], _LEAST_WIDTH)
+    ]
+    if not fitting:
+        return None
+    chosen = max(fitting, key=lambda index: (names[index] not in _TYPED, natural[index]))
+    limits[chosen] = natural[chosen] - excess
     return limits
 
 

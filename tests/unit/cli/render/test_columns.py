@@ -118,25 +118,58 @@ def drawn(width: int, *, is_wide: bool) -> list[str]:
     return re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()).splitlines()
 
 
-@pytest.mark.parametrize("width", [20, 80, 130, 160])
-def test_a_wide_table_is_never_cut(width: int):
-    head, row = drawn(width, is_wide=True)
+REASON = "5 runs failed in a row, the last with exit code 3"
+
+
+@pytest.mark.parametrize("width", [20, 60, 80, 130])
+def test_what_does_not_fit_into_a_wide_table_follows_its_row_with_its_name(width: int):
+    head, row, *rest = drawn(width, is_wide=True)
+    assert max(map(len, (head, row, *rest))) <= width
+    assert head.split()[0] == "ID"
+    assert row.startswith("01234567")
+    assert "…" not in "".join((row, *rest))
+    assert all(line.startswith("    ") for line in rest)
+    told = " ".join(" ".join(line.split()) for line in rest)
+    if width > 60:
+        assert f"pause reason {REASON}" in told
+        assert "0123456789abcdef" in row + told
+    assert "last run" not in told  # an empty cell
+
+
+def test_a_wide_table_that_fits_is_a_table():
+    head, row = drawn(240, is_wide=True)
     assert head.split()[:5] == ["ID", "NAME", "DEFINITION", "STATUS", "LAST"]
-    assert row.endswith("5 runs failed in a row, the last with exit code 3")
-    assert "0123456789abcdef" in row
-    assert "…" not in row
+    assert row.endswith(REASON)
 
 
 def test_a_table_that_cannot_fit_is_not_cut():
-    head, row = drawn(30, is_wide=False)
-    assert head.split("  ")[-3:] == ["LAST RUN", "AGO", "NEXT"]
-    assert "order-fulfilment  order-fulfilment  active" in row
+    head, row, *rest = drawn(30, is_wide=False)
+    assert (head.split(), row.split()) == (["ID", "NAME"], ["01234567", "order-fulfilment"])
+    told = [line.strip() for line in rest]
+    assert told == ["definition", "order-fulfilment", "status active"]
 
 
-def test_a_table_that_can_fit_is_cut_to_the_terminal():
-    lines = drawn(66, is_wide=False)
-    assert max(map(len, lines)) <= 66
-    assert "…" in lines[1]
+def test_a_table_that_can_fit_is_cut_to_the_terminal_but_not_the_name():
+    head, row = drawn(66, is_wide=False)
+    assert max(len(head), len(row)) <= 66
+    assert "  order-fulfilment  order-fu…  active" in row
+    assert "…" in row
+
+
+def test_a_long_last_cell_follows_its_row_over_the_whole_width():
+    out = io.StringIO()
+    console = Console(file=out, width=40, force_terminal=True, no_color=True, legacy_windows=False)
+    columns = (("ID", lambda view: view["id"]), ("REASON", lambda view: view["reason"]))
+    views = [{"id": 20 * "x", "reason": 12 * "word "}, {"id": "y", "reason": None}]
+    print_table(console, views, columns, empty="")
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()).splitlines()
+    assert [line.rstrip() for line in lines] == [
+        "ID",
+        20 * "x",
+        "    reason word word word word word word",
+        "    word word word word word word",
+        "y",
+    ]
 
 
 def test_texts_of_several_lines_stay_on_one_line_as_they_are():

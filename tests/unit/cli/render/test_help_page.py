@@ -47,6 +47,18 @@ def test_an_option_with_a_value_names_the_value(monkeypatch):
     assert "Usage: activityctl get KIND [NAME] [OPTIONS]" in text
 
 
+def test_usage_names_each_argument_once_and_what_a_group_does_without_a_command(monkeypatch):
+    usages = {
+        name: next(line for line in lines if line.startswith("Usage:"))
+        for name, lines in pages(80, monkeypatch)
+    }
+    assert not [usage for usage in usages.values() if re.search(r"\]\.|\.{4}|\[\[", usage)]
+    assert usages["cancel"] == "Usage: activityctl cancel [RUN...] [OPTIONS]"
+    replay = page("replay", 80, monkeypatch)
+    first = replay.index("Usage: activityctl replay [RUN...] [OPTIONS]")
+    assert replay[first + 1] == "       activityctl replay COMMAND [OPTIONS]"
+
+
 def test_a_sentence_is_broken_only_at_the_width_of_the_terminal(monkeypatch):
     narrow = "\n".join(page("emit", 80, monkeypatch))
     assert (
