@@ -31,11 +31,10 @@ from activityctl.domain.runs.advance import resume
 from activityctl.domain.runs.lookup import LOOKING_UP, is_looked_up_apart, longest_lookup
 from activityctl.domain.runs.replay import ReplayedRun, continues
 from activityctl.domain.runs.run import ENDED_RUNS, Decision, Run, RunState, RunStatus
-from activityctl.domain.runs.run_change import log_entry, run_change
+from activityctl.domain.runs.run_change import run_change
 from activityctl.domain.runs.skipping import begin_skipped, without_turn
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values.failure_kind import Tries, reason_of
-from activityctl.domain.values.ids import RETRY_PREFIX
 from activityctl.domain.values.log import LogEntry
 from activityctl.errors import ExpressionError, InvalidInputError
 from activityctl.ports import (
@@ -47,6 +46,7 @@ from activityctl.ports import (
     SecretReader,
     Timetable,
 )
+from activityctl.steps.admission_entries import skipping_entry, started_entry
 from activityctl.steps.asking import HELD
 from activityctl.steps.attempts import RunningAttempts, write_safely
 from activityctl.steps.deciding import Deciding
@@ -65,6 +65,10 @@ _LOST_LOOKUP: Final = (
     "its context is looked up again: the first lookup was lost with its worker, or could not be "
     "recorded"
 )
+_TOGETHER: Final = 30.0
+"""Seconds after which those that were admitted together do not wait for one another any more."""
+_AT_ONCE: Final = 10
+"""How many of those admitted together use a connection at the same time; others need some too."""
 _MAX_ADMISSIONS: Final = 50
 """How many firings a worker admits at the same time before the dispatcher has to wait."""
 
@@ -103,6 +107,7 @@ class AdmitStep:
         self._tries = Tries()
         self.read_ahead = ReadAhead()
         self._admitting = 0
+        self._turns = asyncio.Semaphore(_AT_ONCE)
         self._has_capacity = asyncio.Event()
         self._has_capacity.set()
 
@@ -118,6 +123,24 @@ class AdmitStep:
             return [await self._admit_or_give_up(firing) for firing in firings]
         finally:
             self._count(-len(firings))
+
+    @activity.defn(name="admit_many")
+    async def admit_many(self, firings: list[FiringRef]) -> list[Orders | None]:
+        """Do as `admit` for each; None for those to be admitted by themselves. Raise if all are."""
+        self._count(len(firings))
+        try:
+            admitting = (self._admit_in_turn(firing) for firing in firings)
+            answers = await asyncio.gather(*admitting, return_exceptions=True)
+        finally:
+            self._count(-len(firings))
+        failures = [answer for answer in answers if isinstance(answer, BaseException)]
+        if len(failures) == len(answers) and (later := [f for f in failures if not _is_final(f)]):
+            raise later[0]
+        return [None if isinstance(answer, BaseException) else answer for answer in answers]
+
+    async def _admit_in_turn(self, firing: FiringRef) -> Orders:
+        async with asyncio.timeout(_TOGETHER), self._turns:
+            return await self._admit_or_give_up(firing)
 
     def _count(self, more: int) -> None:
         self._admitting += more
@@ -165,8 +188,7 @@ class AdmitStep:
         except Exception as error:  # a fault of ours must end as a failed run, not as a loop
             if isinstance(error, ApplicationError) and error.type == HELD:
                 raise
-            is_final = isinstance(error, ApplicationError) and error.non_retryable
-            if is_final or not self._tries.is_last(firing.run_id, error):
+            if _is_final(error) or not self._tries.is_last(firing.run_id, error):
                 raise
             _LOG.exception("could not admit a firing", extra={"run": firing.run_id})
             reason = f"the run could not be admitted in several tries: {reason_of(error)}"
@@ -247,7 +269,7 @@ class AdmitStep:
         """Record that the context is looked up, so that nobody else begins the run meanwhile."""
         spec = state.spec
         run = replace(state.run, started_at=state.run.started_at or now, reason=LOOKING_UP)
-        started = _started_entry(run, f"; {LOOKING_UP}")
+        started = started_entry(run, f"; {LOOKING_UP}")
         if await self._runs.begin_lookup(firing.workflow_id, run, started) is OpenResult.TAKEN:
             return Orders(firing.run_id, is_over=True)
         return Orders(
@@ -314,9 +336,9 @@ class AdmitStep:
         run = state.run
         entries: tuple[LogEntry, ...] = ()
         if run.ending is RunStatus.SKIPPED:
-            entries = (_skipping_entry(run, now),)
+            entries = (skipping_entry(run, now),)
         elif run.status is RunStatus.RUNNING and not was_looked_up:
-            entries = (_started_entry(run),)
+            entries = (started_entry(run),)
         change = run_change(run, decision, now, entries=entries)
         match await self._runs.open(firing.workflow_id, change, version):
             case OpenResult.OPENED:
@@ -352,21 +374,12 @@ class AdmitStep:
         )
 
 
+def _is_final(error: BaseException) -> bool:
+    return isinstance(error, ApplicationError) and error.non_retryable
+
+
 async def _do_nothing() -> None:
     """Say nothing of a lookup that Temporal took for lost and that this process goes on with."""
-
-
-def _skipping_entry(run: Run, now: datetime) -> LogEntry:
-    message = f"run is skipped: {run.reason}; its onSkip tasks run"
-    return log_entry(run, "info", message, now, firingKey=run.firing_key)
-
-
-def _started_entry(run: Run, more: str = "") -> LogEntry:
-    at = run.started_at or run.created_at
-    what = "retry" if run.firing_key.startswith(RETRY_PREFIX) else "replay"
-    again = "" if run.replay_of is None else f", a {what} of run {run.replay_of}"
-    message = f"run started by {run.trigger}{again}{more}"
-    return log_entry(run, "info", message, at, firingKey=run.firing_key)
 
 
 def _is_of_this_workflow(firing: FiringRef) -> bool:

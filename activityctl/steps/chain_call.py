@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from activityctl.domain.runs.chains import TASKS_PER_CALL, TIME_PER_CALL
 from activityctl.steps.lane_call import worker_stops
-from activityctl.workflows.calls import Orders, TaskOrder
+from activityctl.workflows.calls import Orders, TaskOrder, is_plain
 
 
 class ChainCall:
@@ -30,12 +30,12 @@ class ChainCall:
 
     def follower(self, orders: Orders) -> TaskOrder | None:
         """Return the task to go on with; None if the workflow has to decide."""
-        if len(orders.start) != 1 or not _only_starts(orders) or not _is_plain(self._order):
+        if len(orders.start) != 1 or not _only_starts(orders) or not is_plain(self._order):
             return None
         (order,) = orders.start
         is_bounded = order.start_to_close_seconds <= self._order.start_to_close_seconds
         is_young = self._monotonic() < self._until and len(self._done) + 1 < TASKS_PER_CALL
-        goes_on = is_bounded and is_young and _is_plain(order) and not worker_stops()
+        goes_on = is_bounded and is_young and is_plain(order) and not worker_stops()
         return order if goes_on else None
 
     def note(self, order: TaskOrder) -> None:
@@ -55,17 +55,4 @@ def _only_starts(orders: Orders) -> bool:
         or orders.has_waiting
         or orders.settle_in_seconds is not None
         or orders.lifts_deadline
-    )
-
-
-def _is_plain(order: TaskOrder) -> bool:
-    """Return whether the order has nothing that only the workflow and Temporal can keep."""
-    return not (
-        order.is_guarded
-        or order.is_group
-        or order.takes_next
-        or order.strategy
-        or order.not_before
-        or order.schedule_to_start_seconds
-        or order.total_seconds
     )

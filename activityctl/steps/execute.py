@@ -1,8 +1,8 @@
 """The `execute` step: runs one attempt of a task, within its limits, and handles its failure."""
 
 import asyncio
-import json
 import logging
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
-from pydantic import ValidationError
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
@@ -18,7 +17,6 @@ from activityctl.domain.runs.logged_output import logged_output
 from activityctl.domain.runs.run import RunStatus, TaskInstance, address_of
 from activityctl.domain.runs.stopping import LOST
 from activityctl.domain.values.failure_kind import Tries, reason_of
-from activityctl.domain.values.finding import findings_of
 from activityctl.domain.values.log import Level, LogEntry
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ActivityctlError, TaskError
@@ -39,9 +37,10 @@ from activityctl.steps.failed_attempts import FailedAttempts, note_about_wait
 from activityctl.steps.guarding import Guarding
 from activityctl.steps.held_secrets import NO_SECRETS, HeldSecrets
 from activityctl.steps.lane_call import LaneCall
-from activityctl.steps.limited import TimeUsed, execute_limited
+from activityctl.steps.limited import TimeUsed, execute_limited, parse_body
 from activityctl.steps.lost_attempts import told_loss
 from activityctl.steps.orders import order_of
+from activityctl.steps.places import Places
 from activityctl.steps.record import RecordStep
 from activityctl.steps.strategies import Strategies
 from activityctl.steps.task_calls import TaskCalls, attempt_entry
@@ -68,11 +67,15 @@ class ExecuteStep:
         *,
         lanes: Lanes,
         guards: Guards,
+        places: Places | None = None,
         secrets: SecretReader = NO_SECRETS,
         tracing: Tracing | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`worker` names this process in the log: host and pid."""
+        """`worker` names this process in the log: host and pid.
+
+        `places` limits how many tasks are carried out at the same time; None if others see to it.
+        """
         self._runs = runs
         self._secrets = secrets
         self._logbook = logbook
@@ -84,6 +87,7 @@ class ExecuteStep:
         self._worker = worker
         self._tracing = tracing or Tracing(runs, clock)
         self._lanes = lanes
+        self.places = places or Places(sys.maxsize)
         self._guarding = Guarding(guards, logbook, worker, clock, sleep)
         self._strategies = Strategies(runs, executors, clock)
         self._begun: dict[str, TaskInstance] = {}
@@ -95,7 +99,12 @@ class ExecuteStep:
 
     @activity.defn(name="execute")
     async def execute(self, order: TaskOrder) -> Orders:
-        """Run one attempt of a task and record it; raise a failure that is to be retried.
+        """Run one attempt of a task and record it; raise a failure that is to be retried."""
+        async with self.places.soon():
+            return await self.carry_out(order)
+
+    async def carry_out(self, order: TaskOrder) -> Orders:
+        """Do as `execute`, in a place of the caller.
 
         If an attempt of the task is still at work in this process, wait for that one instead.
         """
@@ -388,13 +397,3 @@ class ExecuteStep:
         metadata: Mapping[str, JsonValue],
     ) -> LogEntry:
         return attempt_entry(task, order, level, message, self._clock(), metadata)
-
-
-def parse_body(executor: Executor, rendered: JsonValue) -> object:
-    """Return the rendered body as the executor takes it; raise TaskError if it does not fit."""
-    try:
-        return executor.body.model_validate_json(json.dumps(rendered))
-    except ValidationError as error:
-        first = findings_of(error, executor.body)[0]
-        path = ".".join(map(str, (executor.kind, *first.path)))
-        raise TaskError(f"{path}: {first.reason}", code="bad_input", retryable=False) from error

@@ -1,17 +1,20 @@
 """Runs one attempt of an executor within the time limits of its task."""
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
+from pydantic import ValidationError
 from temporalio import activity
 
 from activityctl.domain.runs.run import TaskInstance
 from activityctl.domain.tasks.next_attempt import TimeBudget
 from activityctl.domain.values.duration import format_duration
+from activityctl.domain.values.finding import findings_of
 from activityctl.errors import TaskError
 from activityctl.ports import Executor, ExecutorOutcome, JsonValue, TaskCall
 from activityctl.workflows.calls import TaskOrder
@@ -109,3 +112,13 @@ def _over(budget: TimeBudget, output: JsonValue = None) -> TaskError:
     shown = format_duration(budget.total or timedelta(0))
     message = f"took longer than {shown} in all (timeout.total)"
     return TaskError(message, code="timeout", retryable=False, output=output)
+
+
+def parse_body(executor: Executor, rendered: JsonValue) -> object:
+    """Return the rendered body as the executor takes it; raise TaskError if it does not fit."""
+    try:
+        return executor.body.model_validate_json(json.dumps(rendered))
+    except ValidationError as error:
+        first = findings_of(error, executor.body)[0]
+        path = ".".join(map(str, (executor.kind, *first.path)))
+        raise TaskError(f"{path}: {first.reason}", code="bad_input", retryable=False) from error

@@ -77,6 +77,17 @@ class Orders:
 
 
 @dataclass(frozen=True)
+class CallEnd:
+    """How a call for several tasks has ended for one of them."""
+
+    task_id: str
+    orders: Orders | None = None
+    """None if the task needs a call of its own, as for another attempt."""
+    again_seconds: float = 0.0
+    """How long the workflow waits before that call."""
+
+
+@dataclass(frozen=True)
 class StopOrder:
     """The end of a task (without `task_id`: of the run) that came from outside of its executor."""
 
@@ -96,6 +107,12 @@ async def admit(firings: list[FiringRef]) -> list[Orders]:
     raise NotImplementedError(firings)
 
 
+@activity.defn(name="admit_many")
+async def admit_many(firings: list[FiringRef]) -> list[Orders | None]:
+    """Do as `admit` for each, at the same time; None for those to be admitted by themselves."""
+    raise NotImplementedError(firings)
+
+
 @activity.defn(name="look_up")
 async def look_up(firing: FiringRef) -> Orders:
     """Look up the context of a run that was let in, and begin the run."""
@@ -108,6 +125,12 @@ async def execute(order: TaskOrder) -> Orders:
     raise NotImplementedError(order)
 
 
+@activity.defn(name="execute_many")
+async def execute_many(orders: list[TaskOrder]) -> list[CallEnd]:
+    """Run one attempt of each task, as `execute` does, and tell how each has ended."""
+    raise NotImplementedError(orders)
+
+
 @activity.defn(name="settle")
 async def settle(run_id: str) -> Orders:
     """End the waiting tasks of a run that were answered or whose time is over."""
@@ -118,3 +141,16 @@ async def settle(run_id: str) -> Orders:
 async def record(stop: StopOrder) -> Orders:
     """Record an end that came from outside: a timeout, a cancellation, a lost worker."""
     raise NotImplementedError(stop)
+
+
+def is_plain(order: TaskOrder) -> bool:
+    """Return whether the order has nothing that only the workflow and Temporal can keep."""
+    return not (
+        order.is_guarded
+        or order.is_group
+        or order.takes_next
+        or order.strategy
+        or order.not_before
+        or order.schedule_to_start_seconds
+        or order.total_seconds
+    )

@@ -1,10 +1,9 @@
 """RunCarrier: runs one firing in a workflow, from its admission to the end of the run."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -20,6 +19,8 @@ with workflow.unsafe.imports_passed_through():
     from activityctl.workflows.failures import failure_reason, loss
     from activityctl.workflows.local_steps import LocalSteps
     from activityctl.workflows.renewal import CONTINUES, Renewal
+    from activityctl.workflows.shared_calls import SharedCalls, may_share
+    from activityctl.workflows.shared_timer import SharedTimer, wait_first
 
 HEARTBEAT_TIMEOUT = timedelta(seconds=10)
 """Without a heartbeat for this long, the worker counts as lost and another attempt starts."""
@@ -41,8 +42,6 @@ _AFTER_A_LOST_ATTEMPT = RetryPolicy(
 _TURNS_TO_CANCEL = 5
 """After so many turns of the event loop the cancellation of a task is a command to the server."""
 
-_Result = TypeVar("_Result")
-
 
 class RunCarrier:
     """Asks steps what to do, and does it. It sees no payload and decides nothing itself."""
@@ -59,6 +58,13 @@ class RunCarrier:
 
         `tell` is called when the run was admitted and when it has ended.
         """
+        self.shared: SharedCalls | None = None
+        """What makes calls that the run shares with others; None if it shares none."""
+        self.timer: SharedTimer | None = None
+        self.admission: asyncio.Task[Mapping[str, Orders | None]] | None = None
+        """The admission of several runs, by run id; None if the run is admitted by itself."""
+        self._sharing: set[str] = set()
+        """The tasks in a shared call, by id."""
         self._tell = tell
         self.firing = firing
         """With the names of its subscription and definition, once they are known."""
@@ -120,7 +126,10 @@ class RunCarrier:
         self._wake_asked.set()
 
     async def _admit(self) -> Orders:
-        orders = await self._steps.admit(self.firing)
+        orders = None
+        if self.admission is not None:
+            orders = (await asyncio.shield(self.admission))[self.firing.run_id]
+        orders = orders or await self._steps.admit(self.firing)
         if orders.subscription:
             names = (orders.subscription, orders.definition)
             self.firing = replace(self.firing, subscription=names[0], definition=names[1])
@@ -185,6 +194,10 @@ class RunCarrier:
         if order.is_group:
             self._steps.keep_order()  # several may begin at the same time
             return await self._steps.record(StopOrder(order.run_id, "running", "", order.task_id))
+        if self.shared is not None and may_share(order):
+            orders = await self._execute_shared(self.shared, order)
+            if orders is not None:
+                return orders
         wait, total = order.schedule_to_start_seconds, order.total_seconds
         instances = INSTANCES_PER_CALL if order.takes_next else 1
         limit = timedelta(seconds=order.start_to_close_seconds) + GRACE
@@ -203,6 +216,20 @@ class RunCarrier:
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         )
 
+    async def _execute_shared(self, shared: SharedCalls, order: TaskOrder) -> Orders | None:
+        """Execute the task in a call with others; None if it needs a call of its own now."""
+        self._sharing.add(order.task_id)
+        try:
+            end = await shared.execute(order)
+        finally:
+            self._sharing.discard(order.task_id)
+        if end.orders is None:
+            if self._is_stopping:  # no attempt is at work, and none may begin
+                raise asyncio.CancelledError
+            if end.again_seconds:
+                await workflow.sleep(end.again_seconds)
+        return end.orders
+
     def _note_waits(self, orders: Orders) -> None:
         """Remember that tasks wait, and the earliest time at which a wait ends.
 
@@ -219,11 +246,7 @@ class RunCarrier:
         asked = [
             asyncio.create_task(event.wait()) for event in (self._cancel_asked, self._wake_asked)
         ]
-        done, _ = await workflow.wait(
-            [*self._working, *asked],
-            timeout=self._seconds_left(),
-            return_when=asyncio.FIRST_COMPLETED,
-        )
+        done = await wait_first([*self._working, *asked], self._seconds_left(), self.timer)
         for waiting in asked:
             waiting.cancel()
         if self._cancel_asked.is_set():
@@ -333,8 +356,10 @@ class RunCarrier:
         if not self._is_stopping:
             self._deadline = workflow.now() + STOPS_WITHIN
         self._is_stopping = True
-        for task in self._working:
-            task.cancel()
+        for task, order in self._working.items():
+            # A shared call notices by itself which runs are stopping, and tells how a task ended.
+            if order is None or order.task_id not in self._sharing:
+                task.cancel()
 
     async def _end_now(self) -> Orders:
         """End the run although tasks may still be at work; the step `record` says so."""
@@ -361,28 +386,6 @@ def _forget(task: asyncio.Task[Orders]) -> None:
     """Take the result of a task that nobody waits for."""
     if not task.cancelled():
         task.exception()
-
-
-async def carry_on(work: "asyncio.Future[_Result]", carriers: Sequence[RunCarrier]) -> _Result:
-    """Return the result of the work, also if Temporal cancels the workflow meanwhile.
-
-    A cancellation only asks the carriers. CancelledError when they followed it, so that Temporal
-    shows the workflow as cancelled.
-    """
-    while True:
-        try:
-            result = await asyncio.shield(work)
-        except asyncio.CancelledError:
-            if work.done() or workflow.cancellation_reason() is None:
-                raise  # the worker removes the workflow from its memory
-            for carrier in carriers:
-                carrier.ask_to_cancel()
-        else:
-            break
-    is_cancelled = workflow.cancellation_reason() is not None
-    if is_cancelled and all(carrier.is_cancelled for carrier in carriers):
-        raise asyncio.CancelledError
-    return result
 
 
 async def _sleep_until(time: datetime) -> None:

@@ -18,8 +18,9 @@ _UNTIL_POSTGRES_ANSWERS = RetryPolicy(
     initial_interval=timedelta(milliseconds=100), maximum_interval=timedelta(seconds=5)
 )
 _TIMEOUT = timedelta(seconds=60)
-_ROUNDS = 30
-"""Rounds of the event loop in which all follows that a result makes possible; fewer than ten do."""
+_ROUNDS = 40
+"""Rounds of the event loop in which all follows that a result makes possible: fewer than ten, and
+those for which tasks wait for others that share their call."""
 
 
 class LocalSteps:
@@ -53,6 +54,18 @@ class LocalSteps:
         finally:
             await self._take_turn()
         return orders
+
+    async def admit_many(self, firings: list[FiringRef]) -> list[Orders | None]:
+        """Admit the firings; None for those to be admitted by themselves."""
+        try:
+            return await workflow.execute_local_activity(
+                calls.admit_many,
+                firings,
+                start_to_close_timeout=_TIMEOUT,
+                retry_policy=_UNTIL_POSTGRES_ANSWERS,
+            )
+        finally:
+            await self._take_turn()
 
     async def record(self, stop: StopOrder) -> Orders:
         """Record an end that came from outside of an executor."""

@@ -11,7 +11,8 @@ with workflow.unsafe.imports_passed_through():
     from activityctl.domain.runs.run import FAILURES
     from activityctl.domain.timing.firing import FiringCause, FiringRef, firing_key
     from activityctl.workflows import titles
-    from activityctl.workflows.carrier import CANCEL_RUN, WAKE_RUN, RunCarrier, carry_on
+    from activityctl.workflows.carrier import CANCEL_RUN, WAKE_RUN, RunCarrier
+    from activityctl.workflows.carrying import carry_on
     from activityctl.workflows.local_steps import LocalSteps
 
 WORKFLOW_NAME = "RunActivity"

@@ -9,15 +9,17 @@ with workflow.unsafe.imports_passed_through():
     from activityctl.domain.runs.run import FAILURES
     from activityctl.domain.timing.firing import FiringRef
     from activityctl.workflows import titles
-    from activityctl.workflows.calls import StopOrder
+    from activityctl.workflows.calls import CallEnd, Orders, StopOrder
     from activityctl.workflows.carrier import (
         CANCEL_RUN,
         CANCELLED,
         WAKE_RUN,
         RunCarrier,
-        carry_on,
     )
+    from activityctl.workflows.carrying import carry_on
     from activityctl.workflows.local_steps import LocalSteps
+    from activityctl.workflows.shared_calls import SHARES_CALLS, TASKS_ENDED, SharedCalls
+    from activityctl.workflows.shared_timer import SharedTimer
 
 BATCH_WORKFLOW_NAME = "RunBatch"
 TELLS_FAILURES = "batch-tells-failures"
@@ -29,7 +31,8 @@ class RunBatchWorkflow:
     """The runs of a batch do not affect one another, with one exception.
 
     Their orders go to the server together. So an admission that keeps failing delays the next
-    tasks of the others by up to 8 s: then the workflow reports its progress to the server.
+    tasks of the others by up to 8 s: then the workflow reports its progress to the server. Tasks
+    that are ready at the same moment share a call.
     """
 
     @workflow.init
@@ -40,14 +43,20 @@ class RunBatchWorkflow:
             for firing in firings
         }
         self._carrying: dict[str, asyncio.Task[str]] = {}
+        self._shared = SharedCalls()
 
     @workflow.run
-    async def run(self, firings: list[FiringRef]) -> list[str]:  # noqa: ARG002  # in __init__
+    async def run(self, firings: list[FiringRef]) -> list[str]:
         """Run all firings to the end and return how each has ended, as far as it is known.
 
         If a run has failed, so does the workflow, once all have ended; the error tells of each.
         """
         self._steps.keep_order()
+        if workflow.patched(SHARES_CALLS):
+            admission = asyncio.create_task(self._admit_all(firings))
+            timer = SharedTimer()
+            for carrier in self._carriers.values():
+                carrier.shared, carrier.timer, carrier.admission = self._shared, timer, admission
         self._carrying = {
             run_id: asyncio.create_task(carrier.carry())
             for run_id, carrier in self._carriers.items()
@@ -75,6 +84,10 @@ class RunBatchWorkflow:
             raise ApplicationError(message, told, type="failed", non_retryable=True)
         return told
 
+    async def _admit_all(self, firings: list[FiringRef]) -> dict[str, Orders | None]:
+        answers = await self._steps.admit_many(firings)
+        return {str(firing.run_id): orders for firing, orders in zip(firings, answers, strict=True)}
+
     def _tell_temporal(self) -> None:
         """Show the names and the states of the runs."""
         runs = [(carrier.firing, titles.state_of(carrier)) for carrier in self._carriers.values()]
@@ -101,3 +114,8 @@ class RunBatchWorkflow:
         """Look at the waiting tasks of this run again."""
         if (carrier := self._carriers.get(run_id)) is not None:
             carrier.ask_to_wake()
+
+    @workflow.signal(name=TASKS_ENDED)
+    def tasks_ended(self, ends: list[CallEnd]) -> None:
+        """Go on with the runs of these tasks, while others of their call are at work."""
+        self._shared.note(ends)

@@ -3,8 +3,10 @@
 import asyncio
 import json
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -117,6 +119,36 @@ async def test_a_run_that_times_out_does_not_stop_the_others_of_a_burst(
     statuses = [run.status for run in runs]
     assert statuses[2] is RunStatus.TIMED_OUT
     assert statuses.count(RunStatus.SUCCEEDED) == 7
+
+
+async def test_a_worker_that_stops_amid_a_burst_leaves_the_rest_and_keeps_max_tasks(
+    settings: Settings, ports: wiring.Ports, name: str, tmp_path: Path
+) -> None:
+    begun, go_on = tmp_path / "begun", tmp_path / "go-on"
+    begun.mkdir()
+    script = (
+        f'touch "{begun}/${{ trigger.payload.number }}"; '
+        f"test $(ls {begun} | wc -l) -le 3 || until test -e {go_on}; do sleep 0.05; done"
+    )
+    await subscribe(ports, name, tasks=[{"name": "one", "command": {"shell": script}}])
+    run_ids = await request_runs(ports, name, 14)
+    few = replace(settings, max_tasks=3)
+    async with working(few):
+        async with asyncio.timeout(60):
+            while len(list(begun.iterdir())) < 6:  # a short list
+                await asyncio.sleep(0.05)
+        asyncio.get_running_loop().call_later(1.0, go_on.touch)
+    left = [run for run in await ports.run_lists.runs_of(run_ids) if not run.has_ended]
+    assert len(left) >= 8, "a worker that stops has begun what had no place"
+    async with working(few):
+        runs = await ended(ports, run_ids)
+    assert {run.status for run in runs} == {RunStatus.SUCCEEDED}
+    assert len(await workflows(ports, run_ids)) == 1
+    tasks = await ports.run_lists.tasks(Selection(limit=1000))
+    assert [task.attempts for task in tasks] == [1] * len(run_ids)
+    begins = [(task.started_at, 1) for task in tasks if task.started_at]
+    ends = [(task.ended_at, -1) for task in tasks if task.ended_at]
+    assert max(accumulate(change for _, change in sorted(begins + ends))) <= few.max_tasks
 
 
 async def test_a_burst_with_a_concurrency_limit_is_queued(

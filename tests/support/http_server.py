@@ -11,7 +11,7 @@ import pytest
 from activityctl.errors import TaskError
 from activityctl.executors.http import HttpExecutor
 from activityctl.ports import ExecutorOutcome, TaskCall
-from activityctl.steps.execute import parse_body
+from activityctl.steps.limited import parse_body
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 

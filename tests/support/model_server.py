@@ -7,7 +7,7 @@ from typing import Any
 
 from activityctl.executors.ai import AiExecutor
 from activityctl.ports import ExecutorOutcome, TaskCall
-from activityctl.steps.execute import parse_body
+from activityctl.steps.limited import parse_body
 from support.http_server import Answer, Server, a_call, answering, answering_json, failing
 
 SCHEMA = {

@@ -6,8 +6,8 @@ from typing import Any
 
 from activityctl.errors import NotFoundError, TaskError
 from activityctl.ports import FoundSecret, TaskCall
-from activityctl.steps.execute import parse_body
 from activityctl.steps.held_secrets import HeldSecrets
+from activityctl.steps.limited import parse_body
 
 
 class Known:

@@ -10,11 +10,12 @@ from temporalio import activity
 
 from activityctl.steps.admit import AdmitStep
 from activityctl.steps.execute import ExecuteStep
+from activityctl.steps.execute_many import ExecuteManyStep
 from activityctl.steps.record import RecordStep
 from activityctl.steps.settle import SettleStep
 from activityctl.workflows import calls
 
-STEPS = (AdmitStep, ExecuteStep, RecordStep, SettleStep)
+STEPS = (AdmitStep, ExecuteStep, ExecuteManyStep, RecordStep, SettleStep)
 Named = dict[str, Callable[..., Any]]
 
 
@@ -35,7 +36,8 @@ CALLS = activities(calls)
 
 
 def test_calls_and_steps_have_the_same_names() -> None:
-    assert sorted(CALLS) == sorted(BODIES) == ["admit", "execute", "look_up", "record", "settle"]
+    names = ["admit", "admit_many", "execute", "execute_many", "look_up", "record", "settle"]
+    assert sorted(CALLS) == sorted(BODIES) == names
 
 
 @pytest.mark.parametrize("name", sorted(CALLS))

@@ -125,7 +125,15 @@ CHAINS = {
         ]
     }
 }
-SCENARIOS = {**SCENARIOS, "batch-waiting": SCENARIOS["batch"], **FLOW, **LOOKUPS, **WAITS, **CHAINS}
+SCENARIOS = {
+    **SCENARIOS,
+    "batch-waiting": SCENARIOS["batch"],
+    "batch-shared": SCENARIOS["batch"],
+    **FLOW,
+    **LOOKUPS,
+    **WAITS,
+    **CHAINS,
+}
 BATCH_SECONDS = (0, 1, 60, 0, 1)
 """How long the runs of the batch sleep; the longest one is cancelled."""
 

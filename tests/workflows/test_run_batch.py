@@ -2,100 +2,31 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from dataclasses import fields
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from temporalio import activity
-from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
-from temporalio.exceptions import ApplicationError, CancelledError
+from temporalio.client import Client, WorkflowFailureError
+from temporalio.exceptions import CancelledError
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, Worker
 
 from activityctl.domain.timing.firing import FiringRef
-from activityctl.workflows.calls import Orders, StopOrder, TaskOrder
+from activityctl.workflows.calls import CallEnd, Orders, StopOrder, TaskOrder
 from activityctl.workflows.run_batch import RunBatchWorkflow
 from support.histories import json_values_in, keys
-
-NOON = "2026-03-02T12:00:00+00:00"
-FIRINGS = [FiringRef("sub", "paid", f"event-{n}", NOON, "batch/one") for n in range(3)]
-FIRST, SECOND, THIRD = (str(firing.run_id) for firing in FIRINGS)
-Execution = Callable[[TaskOrder], Awaitable[Orders]]
-
-
-class Steps:
-    """Steps for runs of one task each, which note their calls."""
-
-    def __init__(self, execute: Execution, refuses: str | None = None) -> None:
-        self.body = execute
-        self.may_record = asyncio.Event()
-        self.may_record.set()
-        self.is_requested = True
-        self.refuses = refuses
-        self.executed: list[str] = []
-        self.stops: list[StopOrder] = []
-        self.interrupted: list[str] = []
-
-    @activity.defn
-    async def admit(self, firings: list[FiringRef]) -> list[Orders]:
-        if self.refuses in [firing.run_id for firing in firings]:
-            raise ApplicationError("no such subscription", non_retryable=True)
-        return [
-            Orders(firing.run_id, False, [TaskOrder("sub", firing.run_id, "task", 1, 20)], 60)
-            for firing in firings
-        ]
-
-    @activity.defn
-    async def execute(self, asked: TaskOrder) -> Orders:
-        self.executed.append(asked.run_id)
-        return await self.body(asked)
-
-    @activity.defn
-    async def record(self, stop: StopOrder) -> Orders:
-        self.stops.append(stop)
-        try:
-            await self.may_record.wait()
-        except asyncio.CancelledError:
-            self.interrupted.append(stop.run_id)
-            raise
-        return Orders(stop.run_id, is_over=self.is_requested)
-
-
-async def end(asked: TaskOrder) -> Orders:
-    return Orders(asked.run_id, is_over=True)
-
-
-async def work_without_end(_: TaskOrder) -> Orders:
-    while True:
-        activity.heartbeat()
-        await asyncio.sleep(0.05)
-
-
-@asynccontextmanager
-async def running(
-    client: Client, steps: Steps, firings: list[FiringRef] = FIRINGS, **options: Any
-) -> AsyncIterator[WorkflowHandle[Any, None]]:
-    queue = f"test-{uuid.uuid4()}"
-    async with Worker(
-        client,
-        task_queue=queue,
-        workflows=[RunBatchWorkflow],
-        activities=[steps.admit, steps.execute, steps.record],
-        workflow_runner=UnsandboxedWorkflowRunner(),
-        max_heartbeat_throttle_interval=timedelta(seconds=0.1),
-        default_heartbeat_throttle_interval=timedelta(seconds=0.1),
-    ):
-        yield await client.start_workflow(
-            RunBatchWorkflow.run, firings, id=f"batch/{queue}", task_queue=queue, **options
-        )
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not condition():
-            await asyncio.sleep(0.02)
+from support.run_batches import (
+    FIRINGS,
+    FIRST,
+    NOON,
+    SECOND,
+    THIRD,
+    Steps,
+    end,
+    running,
+    until,
+    work_without_end,
+)
 
 
 async def test_all_runs_of_a_batch_run_in_parallel(client: Client) -> None:
@@ -118,7 +49,9 @@ async def test_the_history_contains_only_ids_states_and_deadlines(client: Client
     async with running(client, steps) as handle:
         await handle.result()
         values = json_values_in(await handle.fetch_history())
-    known = {field.name for kind in (FiringRef, Orders, TaskOrder) for field in fields(kind)}
+    known = {
+        field.name for kind in (FiringRef, Orders, TaskOrder, CallEnd) for field in fields(kind)
+    }
     assert len(values) >= 7
     assert keys(values) <= known
     assert [value for value in values if not isinstance(value, list | dict)] == []
@@ -195,7 +128,7 @@ async def test_a_run_cancelled_before_its_batch_starts_is_stopped(
         client,
         task_queue=queue,
         workflows=[RunBatchWorkflow],
-        activities=[steps.admit, steps.execute, steps.record],
+        activities=steps.all,
         workflow_runner=UnsandboxedWorkflowRunner(),
     ):
         await handle.result()
@@ -252,6 +185,10 @@ class StaggeredSteps(Steps):
         number = int(firings[0].firing_key.removeprefix("event-"))
         await asyncio.sleep(1.2 + 0.02 * (number // 4))
         return await super().admit(firings)
+
+    @activity.defn
+    async def admit_many(self, firings: list[FiringRef]) -> list[Orders | None]:
+        return [None] * len(firings)
 
 
 async def test_a_batch_whose_admissions_end_one_after_the_other_can_be_replayed(

@@ -30,7 +30,9 @@ from activityctl.errors import ActivityctlError, RefusedError, UnreachableError
 from activityctl.settings import Settings
 from activityctl.steps.admit import AdmitStep
 from activityctl.steps.execute import ExecuteStep
+from activityctl.steps.execute_many import ExecuteManyStep, runs_going_on
 from activityctl.steps.guarded_lookups import GuardedLookups
+from activityctl.steps.places import Places
 from activityctl.steps.record import RecordStep
 from activityctl.steps.settle import SettleStep
 from activityctl.steps.tracing import Tracing
@@ -124,6 +126,7 @@ async def _work(
             clock,
             name,
             lanes=ports.lanes,
+            places=Places(settings.max_tasks),
             secrets=secrets,
             guards=ports.guards,
             tracing=tracing,
@@ -148,7 +151,9 @@ async def _work(
         settle = SettleStep(ports.runs, recorder, clock, decide)
         activities: list[Callable[..., Any]] = [
             admit.admit,
+            admit.admit_many,
             execute.execute,
+            _together(execute, ports).execute_many,
             recorder.record,
             settle.settle,
         ]
@@ -193,6 +198,16 @@ async def _search_attributes(
     await attributes.look()
     admit.has_attributes = lambda: attributes.are_used
     return attributes
+
+
+def _together(execute: ExecuteStep, ports: wiring.Ports) -> ExecuteManyStep:
+    """Return the step that carries out tasks of several runs."""
+    return ExecuteManyStep(
+        execute.carry_out,
+        stop=execute.stop,
+        going_on=lambda run_ids: runs_going_on(ports.run_lists, run_ids),
+        places=execute.places,
+    )
 
 
 def _open_tracing(

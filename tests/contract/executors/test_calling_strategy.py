@@ -19,7 +19,7 @@ from activityctl.executors.python import PythonExecutor
 from activityctl.executors.strategies.asked import StrategyAnswer
 from activityctl.executors.trigger_steps import TriggerSteps
 from activityctl.ports import ExecutorOutcome
-from activityctl.steps.execute import parse_body
+from activityctl.steps.limited import parse_body
 from support.calling import HASH, Cut, LostWorkerError, Sent, call_body
 from support.commands import ENVIRONMENT, a_call
 from support.hooked import Signed

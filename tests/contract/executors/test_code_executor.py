@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from activityctl.domain.values.model import WRITTEN
 from activityctl.errors import TaskError
 from activityctl.executors.code import CodeBody, CodeExecutor
-from activityctl.steps.execute import parse_body
+from activityctl.steps.limited import parse_body
 from support.code import failing, run
 from support.commands import a_call, nothing_left_behind
 

@@ -19,7 +19,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from activityctl.domain.values.secret_hosts import connection_host
 from activityctl.errors import TaskError
 from activityctl.executors.email import EmailExecutor
-from activityctl.steps.execute import parse_body
+from activityctl.steps.limited import parse_body
 from support.commands import a_call
 from support.outgoing import Outgoing
 

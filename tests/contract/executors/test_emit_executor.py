@@ -22,7 +22,7 @@ from activityctl.executors.emit import (
     shortened,
 )
 from activityctl.ports import ExecutorOutcome, TaskCall
-from activityctl.steps.execute import parse_body
+from activityctl.steps.limited import parse_body
 
 MakeRun = Callable[..., Awaitable[Run]]
 

@@ -15,7 +15,7 @@ from activityctl.domain.runs.run import Run
 from activityctl.errors import TaskError
 from activityctl.executors.python import PythonExecutor
 from activityctl.ports import ExecutorOutcome, TaskCall
-from activityctl.steps.execute import parse_body
+from activityctl.steps.limited import parse_body
 from support.calling import no_calls
 from support.commands import ENVIRONMENT, a_call, failing, nothing_left_behind
 

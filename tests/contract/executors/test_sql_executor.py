@@ -18,7 +18,7 @@ from activityctl.domain.values.secret_hosts import connection_host
 from activityctl.errors import TaskError
 from activityctl.executors.sql import SqlBody, SqlExecutor, SqlQueryBody, SqlSource
 from activityctl.ports import SourceCall
-from activityctl.steps.execute import parse_body
+from activityctl.steps.limited import parse_body
 from support.commands import a_call
 from support.outgoing import Outgoing
 from support.runs import run_of

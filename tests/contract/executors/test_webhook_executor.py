@@ -23,7 +23,7 @@ from activityctl.executors.hook_client import HookClient
 from activityctl.executors.trigger_steps import TriggerSteps
 from activityctl.executors.webhook import WebhookExecutor
 from activityctl.ports import ExecutorOutcome, TaskCall
-from activityctl.steps.execute import parse_body
+from activityctl.steps.limited import parse_body
 from support.calling import Cut, LostWorkerError, Sent
 from support.hooked import Signed
 from support.http_server import LOOPBACK

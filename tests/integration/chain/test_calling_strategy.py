@@ -19,7 +19,7 @@ from activityctl.executors.relays.passage import RelayPorts
 from activityctl.executors.relays.relayer import Relayer
 from activityctl.executors.trigger_steps import TriggerSteps
 from activityctl.ports import ExecutorOutcome, TaskCall
-from activityctl.steps.execute import parse_body
+from activityctl.steps.limited import parse_body
 from support.anvil import Anvil
 from support.calling import Cut, LostWorkerError, call_body
 from support.commands import ENVIRONMENT, a_call

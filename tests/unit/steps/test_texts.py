@@ -8,7 +8,7 @@ from activityctl.errors import TaskError
 from activityctl.executors.command import CommandExecutor
 from activityctl.executors.emit import EmitExecutor
 from activityctl.executors.http import HttpExecutor
-from activityctl.steps.execute import parse_body
+from activityctl.steps.limited import parse_body
 
 FIELDS: list[tuple[type[Any], dict[str, Any], tuple[str | int, ...]]] = [
     (CommandExecutor, {"argv": ["x", "…"]}, ("argv", 1)),

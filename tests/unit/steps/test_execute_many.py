@@ -1,0 +1,143 @@
+"""ExecuteManyStep carries out each task as if it had a call of its own."""
+
+import asyncio
+from collections.abc import Collection, Iterable
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+import pytest
+from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
+
+from activityctl.errors import UnreachableError
+from activityctl.steps.execute_many import ExecuteManyStep
+from activityctl.steps.places import Places
+from activityctl.workflows.calls import CallEnd, Orders, TaskOrder
+
+ORDERS = [TaskOrder("sub", f"run-{number}", f"task-{number}", 1, 20) for number in range(5)]
+
+
+class Bench:
+    """Tasks that end when their event is set, and the step that carries them out."""
+
+    def __init__(self, places: int = 50) -> None:
+        self.begun: list[str] = []
+        self.stopped: list[str] = []
+        self.at_work = 0
+        self.most = 0
+        self.may_end = {order.task_id: asyncio.Event() for order in ORDERS}
+        self.failures: dict[str, Exception] = {}
+        self.ended_runs: set[str] = set()
+        self.places = Places(places)
+        self.environment = ActivityEnvironment()
+        self.step = ExecuteManyStep(
+            self.execute,
+            stop=self.stop,
+            going_on=self.going_on,
+            places=self.places,
+            look_every=0.01,
+        )
+
+    async def execute(self, order: TaskOrder) -> Orders:
+        self.begun.append(order.task_id)
+        self.at_work += 1
+        self.most = max(self.most, self.at_work)
+        try:
+            await self.may_end[order.task_id].wait()
+        finally:
+            self.at_work -= 1
+        if failure := self.failures.get(order.task_id):
+            raise failure
+        return Orders(order.run_id, is_over=True)
+
+    def stop(self, task_ids: Iterable[str]) -> None:
+        for task_id in task_ids:
+            self.stopped.append(task_id)
+            self.may_end[task_id].set()
+
+    async def going_on(self, run_ids: Collection[str]) -> set[str]:
+        return set(run_ids) - self.ended_runs
+
+    def end_all(self) -> None:
+        for event in self.may_end.values():
+            event.set()
+
+    def call(self) -> "asyncio.Task[list[CallEnd]]":
+        return asyncio.create_task(self.environment.run(self.step.execute_many, ORDERS))
+
+
+def over(number: int) -> CallEnd:
+    return CallEnd(f"task-{number}", Orders(f"run-{number}", is_over=True))
+
+
+async def until(condition: object) -> None:
+    async with asyncio.timeout(60):
+        while not condition():  # type: ignore[operator]
+            await asyncio.sleep(0.005)
+
+
+async def test_each_task_has_its_own_end():
+    bench = Bench()
+    delay = timedelta(seconds=7)
+    bench.failures = {
+        "task-1": ApplicationError("failed", next_retry_delay=delay),
+        "task-3": UnreachableError("Postgres is away"),
+    }
+    bench.end_all()
+    again = [CallEnd("task-1", again_seconds=7.0), CallEnd("task-3", again_seconds=1.0)]
+    assert await bench.call() == [over(0), again[0], over(2), again[1], over(4)]
+
+
+@pytest.mark.parametrize(("places", "most"), [(50, 5), (2, 2), (1, 1)])
+async def test_no_more_tasks_are_at_work_than_there_are_places(places: int, most: int):
+    bench = Bench(places)
+    call = bench.call()
+    await until(lambda: len(bench.begun) == most)
+    bench.end_all()
+    assert await call == [over(number) for number in range(5)]
+    assert bench.most == most
+
+
+async def test_tasks_that_wait_for_a_place_leave_a_call_whose_worker_stops():
+    bench = Bench(places=2)
+    call = bench.call()
+    await until(lambda: bench.places.waiting == 3)
+    bench.environment.worker_shutdown()
+    await until(lambda: not bench.places.waiting)
+    bench.end_all()
+    assert await call == [over(0), over(1), *(CallEnd(f"task-{n}") for n in (2, 3, 4))]
+    assert bench.begun == ["task-0", "task-1"]
+
+
+async def test_a_task_that_waits_for_a_place_leaves_when_its_run_does_not_go_on():
+    bench = Bench(places=2)
+    call = bench.call()
+    bench.ended_runs = {"run-3"}
+    await until(lambda: bench.places.waiting == 2)
+    bench.end_all()
+    assert await call == [over(0), over(1), over(2), CallEnd("task-3"), over(4)]
+    assert bench.stopped == []
+
+
+async def test_the_attempts_of_runs_that_do_not_go_on_are_stopped():
+    bench = Bench()
+    call = bench.call()
+    await until(lambda: len(bench.begun) == 5)
+    bench.ended_runs = {"run-2"}
+    await until(lambda: bool(bench.stopped))
+    bench.end_all()
+    await call
+    assert set(bench.stopped) == {"task-2"}
+
+
+async def test_a_call_that_is_cancelled_cancels_each_task():
+    bench = Bench()
+    call = bench.call()
+    await until(lambda: len(bench.begun) == 5)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert bench.at_work == 0
+    async with AsyncExitStack() as stack, asyncio.timeout(60):  # each place is free again
+        for _ in range(50):
+            await stack.enter_async_context(bench.places.one())
