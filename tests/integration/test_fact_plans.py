@@ -11,6 +11,7 @@ import pytest
 from activityctl.adapters.postgres.runs.at_work import AT_WORK_QUERIES
 from activityctl.adapters.postgres.runs.definition_facts import DEFINITION_FACT_QUERIES
 from activityctl.adapters.postgres.runs.facts import FACT_QUERIES
+from activityctl.adapters.postgres.runs.gates import SELECT_QUEUES
 from activityctl.domain.runs.subscription_facts import NEWEST
 from support.plans import scans
 
@@ -84,6 +85,17 @@ def test_each_fact_of_a_subscription_is_read_by_an_index(
     for name, query in AT_WORK_QUERIES.items():
         for scan in _scans(filled, query, {"text": None}):
             assert _read(scan) <= MOST.get(name, FEW_ROWS), (name, scan)
+
+
+def test_the_queues_are_found_without_reading_them(filled: psycopg.Connection[Any]):
+    filled.execute(
+        """UPDATE runs SET status = 'queued', ended_at = NULL, arrived_at = created_at, place = 1
+           WHERE firing_key::int <= 5000"""
+    )
+    filled.execute("VACUUM ANALYZE runs")
+    found = filled.execute(SELECT_QUEUES.encode()).fetchall()
+    assert found == [("other",), ("mine",)]  # the oldest run is of the other
+    assert all(_read(scan) <= 10 for scan in _scans(filled, SELECT_QUEUES, {}))
 
 
 def _scans(

@@ -42,10 +42,17 @@ from activityctl.ports import BEGINS_WITHIN, HELD_PAUSE, Work
 _MAX_CACHED_SPECS: Final = 1_000
 _ENTER_ATTEMPTS: Final = 3
 
-_SELECT_QUEUES: Final = f"""
-    SELECT r.subscription_id AS id FROM runs r JOIN subscriptions s ON s.id = r.subscription_id
-    WHERE {gate_rows.IS_QUEUED} AND s.status <> 'paused'
-    GROUP BY r.subscription_id ORDER BY min(r.arrived_at), r.subscription_id"""
+# The first run of each queue, found by the index: a queue may be long.
+_FIRST_OF_QUEUE: Final = f"""
+    SELECT r.subscription_id, r.arrived_at FROM runs r WHERE {gate_rows.IS_QUEUED} %s
+    ORDER BY r.subscription_id, r.arrived_at, r.place LIMIT 1"""
+SELECT_QUEUES: Final = f"""
+    WITH RECURSIVE queues AS (
+        ({_FIRST_OF_QUEUE % ""}) UNION ALL
+        SELECT other.* FROM queues q CROSS JOIN LATERAL (
+            {_FIRST_OF_QUEUE % "AND r.subscription_id > q.subscription_id"}) other)
+    SELECT s.id FROM queues q JOIN subscriptions s ON s.id = q.subscription_id
+    WHERE s.status <> 'paused' ORDER BY q.arrived_at, s.id"""
 _SELECT_THROTTLED: Final = f"""
     SELECT DISTINCT r.subscription_id, r.throttle_key, r.revision_id
     FROM runs r JOIN subscriptions s ON s.id = r.subscription_id
@@ -97,7 +104,7 @@ class PostgresGates:
         """
         found: dict[str, FiringRef] = {}
         self._holds = False
-        for row in await self._database.fetch(_SELECT_QUEUES):
+        for row in await self._database.fetch(SELECT_QUEUES):
             if len(found) < limit:
                 found |= await self._process_queue(row["id"], limit - len(found))
         async with self._database.connection() as connection:
