@@ -152,9 +152,24 @@ class Session:
                 return await work(ports)
 
         if self.settings.server is not None:
-            return asyncio.run(open_api_and_work())
+            return run_to_end(open_api_and_work())
         with wiring.evaluating():
-            return asyncio.run(open_and_work())
+            return run_to_end(open_and_work())
+
+
+def run_to_end(work: "Coroutine[Any, Any, Result]") -> Result:
+    """Return the result of the work, which is not that of a task.
+
+    `asyncio.run` puts the handler of Ctrl-C back at its end, and Python makes a text of the old
+    one then: of the task and of its whole result, which took a tenth of a large `apply`.
+    """
+    results: list[Result] = []
+
+    async def run() -> None:
+        results.append(await work)
+
+    asyncio.run(run())
+    return results[0]
 
 
 class DefusedStream:
