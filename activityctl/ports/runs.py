@@ -237,7 +237,10 @@ class RunLists(Protocol):
         ...
 
     async def workflow_of(self, run_id: str) -> str | None:
-        """Return the id of the workflow that carries the run; None for an accepted firing."""
+        """Return the id of the workflow that carries the run; None if there never was one.
+
+        That is so of an accepted firing, and of a run that ended before it was started.
+        """
         ...
 
     async def latest_runs(self, subscription_ids: Sequence[str]) -> dict[str, LatestRun]:

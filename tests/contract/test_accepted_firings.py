@@ -119,6 +119,7 @@ async def test_a_cancelled_firing_ends_as_a_run_and_is_never_started(
     found = await ports.run_lists.find_run(run.id)
     assert (found.status, found.ended_at, found.payload) == ("cancelled", now, {"a": 1})
     assert found.reason == "cancelled on request, before it started"
+    assert await ports.run_lists.workflow_of(found.id) is None  # Temporal's page has none
     page, _ = await ports.logbook.page(
         LogFilter((run.subscription_id,), run.id), Cursor(), limit=10
     )

@@ -137,6 +137,10 @@ def parts_of_schedule(schedule: str) -> tuple[SubscriptionId, str] | None:
     return None if found is None else (SubscriptionId(found[1]), found[2])
 
 
+NO_WORKFLOW: Final = WorkflowId("")
+"""The workflow of a run that ended before Temporal had one for it."""
+
+
 def scheduled_workflow_id(subscription: str, trigger: str) -> WorkflowId:
     """Return the workflow id in a schedule's action; Temporal appends `-<nominal time>`."""
     return WorkflowId(f"run/{subscription}/{trigger}")

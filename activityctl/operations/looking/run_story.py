@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from activityctl.domain.runs.rule_values import rule_values, rule_view
-from activityctl.domain.runs.run import Run
+from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.runs.tracing import run_context
 from activityctl.domain.values.json_form import View, log_view
 from activityctl.domain.values.log import LogFilter
@@ -35,13 +35,18 @@ class RunStory:
             **described,
             "revisionNumber": await self._revision_number(run),
             "traceId": run_context(run).trace_id,
-            "workflow": await self.lists.workflow_of(run.id),
+            "workflow": await self._workflow(run),
             "events": [dict(event) for event in run.events],
             "rules": await self._rules(run),
             "deadLetter": await self._letter(run),
             "tasks": tasks,
             "log": await self._log(run),
         }
+
+    async def _workflow(self, run: Run) -> str | None:
+        if run.status is RunStatus.MISSED:  # older rows name one that never was
+            return None
+        return await self.lists.workflow_of(run.id)
 
     async def tell_last(self, subscription: str) -> View:
         """Return the story of the newest run of a subscription; NotFoundError for none."""

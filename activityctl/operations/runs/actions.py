@@ -12,7 +12,7 @@ from activityctl.domain.manifests.subscription import (
 from activityctl.domain.runs.accepted import cancelled_firing
 from activityctl.domain.runs.run import Run
 from activityctl.domain.timing.firing import FiringRequest
-from activityctl.domain.values.ids import MANUAL_TRIGGER, MAX_KEY_BYTES
+from activityctl.domain.values.ids import MANUAL_TRIGGER, MAX_KEY_BYTES, NO_WORKFLOW
 from activityctl.domain.values.log import LogEntry
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.selection import Selection
@@ -143,6 +143,6 @@ async def _cancel_accepted(runs: RunStore, run: Run, now: datetime) -> Run | Non
         )
     firing = FiringRequest(run.subscription_id, run.trigger, run.firing_key, run.due_at).ref
     change = cancelled_firing(firing, await runs.admission_input(firing), now)
-    if change is None or not await runs.cancel_accepted(firing.workflow_id, change):
+    if change is None or not await runs.cancel_accepted(NO_WORKFLOW, change):
         return None
     return change.run

@@ -297,6 +297,7 @@ async def test_a_newer_run_replaces_the_running_run_and_the_queued_ones(gated: M
     assert (await mine.arrives("b")).replaces == (mine.id("a"),)
     assert (await mine.arrives("c")).replaces == (mine.id("a"), mine.id("b"))
     replaced = await mine.run("b")
+    assert await mine.ports.run_lists.workflow_of(replaced.id) is None
     assert (replaced.status, replaced.reason) == (
         RunStatus.CANCELLED,
         f"replaced by run {mine.id('c')[:8]}",

@@ -78,6 +78,7 @@ async def test_the_row_of_a_missed_run_has_its_params_and_revision(ledger: Any) 
     assert (run.subscription, run.definition, run.trigger) == ("mine", "digest", "often")
     assert (run.firing_key, run.due_at) == ("2026-03-02T12:10:00Z", NOON + 10 * MINUTE)
     assert (run.created_at, run.ended_at, run.started_at) == (ledger.now, ledger.now, None)
+    assert await ledger.ports.run_lists.workflow_of(run.id) is None  # none was ever started
     (revision,) = await ledger.ports.catalog.revisions(Selection(name="digest"))
     assert run.revision_id == revision.id
 

@@ -214,8 +214,7 @@ def write_refused(state: MemoryState, refused: Sequence[RefusedFiring], now: dat
     """Insert an ended run for each refused firing, and write it to the log."""
     for firing in refused:
         run = _run_of(state, firing, now)
-        owner = (firing.subscription_id, firing.trigger, firing.firing_key)
-        state.runs.setdefault(run.id, RunRow(run, ids.workflow_id(*owner)))
+        state.runs.setdefault(run.id, RunRow(run, ids.NO_WORKFLOW))
     state.write_log_entries(refused_log_entries(refused, now))
 
 

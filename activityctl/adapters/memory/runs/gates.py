@@ -273,7 +273,7 @@ class MemoryGates:
             row = self._state.runs[key]
             change = run_change(row.run, Decision(end=end), now)
             stored_run = replace(change.run, reason=stored_text(change.run.reason))
-            self._state.runs[key] = replace(row, run=stored_run)
+            self._state.runs[key] = replace(row, run=stored_run, workflow_id=ids.NO_WORKFLOW)
             self._state.write_log_entries(change.entries)
 
     async def _process_queue(

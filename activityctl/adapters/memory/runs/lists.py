@@ -73,9 +73,9 @@ class MemoryRunLists:
         return found[0]
 
     async def workflow_of(self, run_id: str) -> str | None:
-        """Return the id of the workflow that carries the run; None for an accepted firing."""
+        """Return the id of the workflow that carries the run; None if it has none."""
         row = self._state.runs.get(run_id)
-        return None if row is None else row.workflow_id
+        return None if row is None else row.workflow_id or None
 
     async def latest_runs(self, subscription_ids: Sequence[str]) -> dict[str, LatestRun]:
         """Return the newest run of each of these subscriptions that has one, by its id."""

@@ -128,5 +128,4 @@ def write_unstarted_run(
         reason=time.reason,
         ended_at=now,
     )
-    workflow_id = ids.workflow_id(subscription.id, trigger, key)
-    state.runs.setdefault(run.id, RunRow(run, workflow_id))
+    state.runs.setdefault(run.id, RunRow(run, ids.NO_WORKFLOW))

@@ -339,13 +339,12 @@ def _verdict_row(verdict: Verdict) -> Mapping[str, Any]:
 
 
 def _run_row(firing: RefusedFiring) -> Mapping[str, Any]:
-    owner = (firing.subscription_id, firing.trigger, firing.firing_key)
     return {
         "id": firing.run_id,
         "subscription": firing.subscription_id,
         "trigger": firing.trigger,
         "key": firing.firing_key,
-        "workflow": ids.workflow_id(*owner),
+        "workflow": ids.NO_WORKFLOW,
         "due": firing.due_at.isoformat(),
         "status": firing.status.value,
         "reason": to_storable_text(firing.reason),

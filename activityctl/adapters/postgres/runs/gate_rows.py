@@ -104,7 +104,8 @@ _ASK_TO_CANCEL: Final = f"""
         RETURNING r.id)
     SELECT {notify_sql(Work.CANCEL)} FROM asked LIMIT 1"""
 _END_RUNS: Final = """
-    UPDATE runs SET status = u.status, reason = u.reason, ended_at = %(now)s
+    UPDATE runs SET status = u.status, reason = u.reason, ended_at = %(now)s,
+        workflow_id = %(workflow)s
     FROM unnest(%(ids)s::text[], %(statuses)s::text[], %(reasons)s::text[])
         AS u(id, status, reason)
     WHERE runs.id = u.id"""
@@ -244,6 +245,7 @@ async def end_queued(connection: Connection, ends: Mapping[RunId, RunEnd], now: 
         "ids": [change.run.id for change in changes],
         "statuses": [change.run.status for change in changes],
         "reasons": [to_storable_text(change.run.reason) for change in changes],
+        "workflow": ids.NO_WORKFLOW,
         "now": now,
     }
     await connection.execute(_END_RUNS, values)

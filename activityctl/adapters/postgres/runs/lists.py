@@ -119,11 +119,11 @@ class PostgresRunLists:
         return [run_of(row) for row in rows]
 
     async def workflow_of(self, run_id: str) -> str | None:
-        """Return the id of the workflow that carries the run; None for an accepted firing."""
+        """Return the id of the workflow that carries the run; None if it has none."""
         row = await self._database.fetch_one(
             "SELECT workflow_id FROM runs WHERE id = %(run)s", run=run_id
         )
-        return row["workflow_id"] if row else None
+        return row["workflow_id"] or None if row else None
 
     async def latest_runs(self, subscription_ids: Sequence[str]) -> dict[str, LatestRun]:
         """Return the newest run of each of these subscriptions that has one, by its id."""

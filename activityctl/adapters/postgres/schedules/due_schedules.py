@@ -270,7 +270,7 @@ def _run_row(row: dict[str, Any], time: DecidedTime) -> dict[str, Any]:
     return {
         "id": ids.run_id(*owner, key),
         "key": key,
-        "workflow": ids.workflow_id(*owner, key),
+        "workflow": ids.NO_WORKFLOW,
         "due": time.nominal.isoformat(),
         "status": time.outcome.value,
         "reason": to_storable_text(time.reason),

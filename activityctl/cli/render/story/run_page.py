@@ -57,8 +57,8 @@ def _facts(view: View, temporal_page: str | None, moment: str | None) -> Iterato
     yield "due", line(local_time(view["dueAt"]))
     yield "started", line(_started(view))
     if view["endedAt"]:
-        took = duration(view["startedAt"], view["endedAt"])
-        yield "ended", line(f"{local_time(view['endedAt'])}, it took {took}")
+        took = f", it took {duration(view['startedAt'], view['endedAt'])}"
+        yield "ended", line(local_time(view["endedAt"]) + (took if view["startedAt"] else ""))
     elif moment and view["startedAt"]:
         yield "open", line(f"for {duration(view['startedAt'], moment)}")
     if view["replayOf"]:
