@@ -24,6 +24,7 @@ from support import prepared_home
 from support.anvil import Anvil, AnvilMissingError, is_required, running_anvil
 from support.leftovers import end_workflows
 from support.logins import CHEAP_PASSWORDS, create_logins
+from support.memory_folder import free_memory, use_memory
 from support.order import spread
 from support.rewritten import rewrite_test_files
 
@@ -51,6 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     hypothesis.settings.load_profile("ours")
     if not is_beside_others:
+        use_memory(config)
         compileall.compile_dir(TESTS.parent / "activityctl", quiet=1, workers=0)
         if config.getoption("numprocesses", None):
             rewrite_test_files(config)
@@ -82,6 +84,13 @@ def pytest_collection_finish() -> None:
     sys.setrecursionlimit(RECURSION_LIMIT)
     gc.freeze()
     gc.enable()
+
+
+@pytest.hookimpl(trylast=True)  # after the workers of `-n` have ended
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Free the memory that the files of the run take, unless a failed test may be looked at."""
+    if exitstatus == pytest.ExitCode.OK:
+        free_memory(session.config)
 
 
 @pytest.fixture(scope="session", autouse=True)
