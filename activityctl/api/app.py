@@ -27,7 +27,9 @@ from activityctl.api.routes import (
     builder_kit,
     catalog,
     documents,
+    event_replays,
     events,
+    explaining,
     health,
     logs,
     manifests,
@@ -51,6 +53,8 @@ _CONNECTIONS: Final = 10
 """To Postgres, for all requests together."""
 _AREAS: Final = (
     events,
+    event_replays,
+    explaining,
     status,
     builder_kit,
     manifests,

@@ -31,6 +31,11 @@ _DISCARDED_BYTES: Final = 64 * 1024
 """A body that nobody wants is read up to this length, so that the connection can be used again."""
 
 
+_LINGER_BYTES: Final = 1024 * 1024
+_LINGER_SECONDS: Final = 2.0
+"""How much, and how long, a client may send after its last answer."""
+
+
 class _NotHttpError(HttpRefusedError):
     """The bytes are no request."""
 
@@ -85,6 +90,8 @@ class _BoundedProtocol(H11Protocol):
 
     _deadline: asyncio.TimerHandle | None = None
     _write_deadline: asyncio.TimerHandle | None = None
+    _unwanted: int | None = None
+    """How many bytes came after the last answer; None while there may be another one."""
 
     # uvicorn writes a narrower type than the class that it extends
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -106,13 +113,19 @@ class _BoundedProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; the first of a request start its deadline."""
+        if self._unwanted is not None:
+            self._unwanted += len(data)
+            if self._unwanted > _LINGER_BYTES:
+                self.transport.close()
+            return
         super().data_received(data)
         self._look()
 
     def on_response_complete(self) -> None:
         """Go on with the next request, unless much of this one has not been read."""
         if self.conn.their_state is h11.SEND_BODY and not self._body_is_short():
-            self.transport.close()
+            self._close_after_reading()
+            return
         super().on_response_complete()
         self._look(is_idle=True)
 
@@ -138,7 +151,7 @@ class _BoundedProtocol(H11Protocol):
 
     def _look(self, *, is_idle: bool = False) -> None:
         """Start or end the deadline; `is_idle` after an answer, when uvicorn's own timer runs."""
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._unwanted is not None:
             return
         owes_body = self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY
         if self.conn.their_state is not h11.IDLE and not owes_body:
@@ -171,7 +184,25 @@ class _BoundedProtocol(H11Protocol):
         """Answer without the application, and close."""
         problem = problem_of(error, uuid.uuid4().hex)
         self.transport.write(_plain_response(problem, error.retry_after))
-        self.transport.close()
+        self._close_after_reading()
+
+    def _close_after_reading(self) -> None:
+        """End the answer, and read a little of what still comes before the connection is closed.
+
+        A client that is still sending would else get a reset in place of its answer (RFC 9112,
+        9.6).
+        """
+        if self._unwanted is not None or self.transport.is_closing():
+            return
+        self._unwanted = 0
+        self._deadline = _cancel(self._deadline)
+        if not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self.places.set_waiting(self, waits=True)
+        self._deadline = self.loop.call_later(_LINGER_SECONDS, self.transport.close)
 
 
 def _plain_response(problem: dict[str, Any], retry_after: float | None) -> bytes:

@@ -12,6 +12,7 @@ from activityctl.domain.values.json_form import API_VERSION, View
 from activityctl.errors import ActivityctlError
 from activityctl.operations.looking.describe import describe
 from activityctl.operations.looking.kinds import Kind, singular
+from activityctl.operations.looking.relayers import ReadRelayers, relayer_reader
 from activityctl.wiring import Ports
 
 
@@ -21,12 +22,24 @@ def wanted_tag(request: Request) -> str | None:
     return None if text == "*" else text.removeprefix("W/").strip('"')
 
 
+def relayers_of(request: Request) -> ReadRelayers:
+    """Return what reads relayers, with the keys of the server's machine."""
+    settings, ports = request.app.state.settings, request.app.state.ports
+    return relayer_reader(
+        ports.catalog,
+        ports.relays,
+        lambda: wiring.open_keys(settings).known(),
+        lambda: wiring.open_chains(settings, wiring.open_secrets(settings)),
+    )
+
+
 async def object_view(request: Request, kind: Kind, reference: str, *, last: bool = False) -> View:
     """Return the object as GET shows it, or the newest run of a subscription."""
     ports: Ports = request.app.state.ports
-    found = await describe(ports, kind, reference, last=last)
+    settings = request.app.state.settings
+    relayers = relayers_of(request)
+    found = await describe(ports, kind, reference, last=last, relayers=relayers)
     with suppress(ActivityctlError):  # the server cannot read where its secrets are
-        settings = request.app.state.settings
         found = await asyncio.to_thread(wiring.with_found_secrets, settings, found)
     return {"apiVersion": API_VERSION, "kind": singular("runs" if last else kind), **found}
 

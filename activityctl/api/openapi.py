@@ -28,6 +28,7 @@ _PARTLY: Final = frozenset(
         "GET /v1/{kind}/{name}/history",
         "POST /v1/{kind}/{name}/rollback",
         "POST /v1/events",
+        "POST /v1/events/replay",
         "POST /v1/runs/{run_id}/replay",
         "POST /v1/manifests/plan",
         "POST /v1/manifests/apply",

@@ -7,15 +7,12 @@ from activityctl.cli.emit_options import fill_in
 from activityctl.cli.render.event_explanation import print_explained
 from activityctl.cli.render.output import print_json
 from activityctl.cli.render.request_explanation import print_request
-from activityctl.cli.session import Session, now
+from activityctl.cli.session import Session
+from activityctl.cli.verbs.explain import explain_of
 from activityctl.domain.events.emit_result import ValidEvent
-from activityctl.domain.sources.http_text import read_http_text
-from activityctl.domain.values.json_form import list_view
+from activityctl.domain.values.json_form import View, list_view
 from activityctl.errors import InvalidInputError, InvalidManifestsError, UsageError
 from activityctl.operations.events.emit import checked_events
-from activityctl.operations.events.explain_event import Explained, explain_stored, explain_unsent
-from activityctl.operations.events.explain_request import ExplainedRequest, RequestReader
-from activityctl.operations.events.explain_request import explain_request as explain_saved
 from activityctl.wiring import Ports
 
 _MOST_EVENTS: Final = 1_000
@@ -32,14 +29,15 @@ def explain_event(
         )
     unsent = _read_events(file) if file is not None else []
 
-    async def work(ports: Ports) -> list[Explained]:
+    async def work(ports: Ports) -> list[View]:
+        verbs = explain_of(session, ports)
         if reference is None:
-            return await explain_unsent(ports.catalog, unsent, subscription)
-        return [await explain_stored(ports.catalog, ports.events, reference, subscription)]
+            return await verbs.unsent(unsent, subscription)
+        return [await verbs.stored(reference, subscription)]
 
     explained = session.with_ports(work)
     if shape == "json":
-        print_json(session.out, list_view(event.view for event in explained))
+        print_json(session.out, list_view(explained))
         return
     for number, event in enumerate(explained):
         if number:
@@ -51,16 +49,14 @@ def explain_request(
     session: Session, source: str, file: str, subscription: str | None, shape: str
 ) -> None:
     """Explain what an event source does with the HTTP request of a file; nothing is stored."""
-    request = read_http_text(wiring.read_saved_request(file), file)
-    secrets = wiring.open_secrets(session.settings)
+    content = wiring.read_saved_request(file)
 
-    async def work(ports: Ports) -> ExplainedRequest:
-        reader = RequestReader(ports.sources, secrets, wiring.parse_hook_body, now)
-        return await explain_saved(ports.catalog, reader, source, request, subscription)
+    async def work(ports: Ports) -> View:
+        return await explain_of(session, ports).request(source, content, file, subscription)
 
     explained = session.with_ports(work)
     if shape == "json":
-        print_json(session.out, explained.view)
+        print_json(session.out, explained)
         return
     print_request(session.out, explained, shows_all=shape == "wide" or subscription is not None)
 

@@ -12,15 +12,12 @@ this machine. `database`: only where the database, or the local daemon, can be r
 REACHES: Final[Mapping[str, Reach]] = {
     **dict.fromkeys(("get", "describe", "logs", "next", "wait", "status"), "http"),
     **dict.fromkeys(("emit", "trigger", "cancel", "pause", "resume", "complete"), "http"),
-    **dict.fromkeys(("init", "validate", "schema", "explain", "guide", "metrics"), "files"),
+    **dict.fromkeys(("dlq", "replay", "backfill", "tokens", "explain"), "http"),
+    **dict.fromkeys(("apply", "plan", "diff", "delete", "export", "history", "rollback"), "http"),
+    **dict.fromkeys(("init", "validate", "schema", "guide", "metrics"), "files"),
     **dict.fromkeys(("keys", "secrets", "config", "version"), "files"),
     **dict.fromkeys(("up", "down", "doctor", "verify", "worker", "signer", "migrate"), "database"),
-    **dict.fromkeys(("executor", "serve", "simulate", "top"), "database"),
-    **dict.fromkeys(
-        ("apply", "plan", "delete", "export", "history", "rollback", "dlq", "replay", "tokens"),
-        "http",
-    ),
-    **dict.fromkeys(("diff", "backfill", "state"), "database"),
+    **dict.fromkeys(("executor", "serve", "simulate", "top", "state"), "database"),
     **dict.fromkeys(("breaker", "recover", "backup", "restore", "purge", "retention"), "database"),
 }
 """How far each command reaches."""

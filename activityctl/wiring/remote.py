@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NoReturn, cast
 
 from activityctl.errors import UsageError, reason_of
-from activityctl.ports import Catalog, EventStore, RunLists, Waits, Workers
+from activityctl.ports import Backfills, Catalog, EventStore, RunLists, Waits, Workers
 from activityctl.secret import Secret
 from activityctl.settings import Settings
 from activityctl.wiring.local_token import read_local_token
@@ -67,6 +67,13 @@ class RemotePorts(Ports):
         from activityctl.adapters.remote.stores import RemoteWaits
 
         return cast("Waits", RemoteWaits(self.api))
+
+    @cached_property
+    def backfills(self) -> Backfills:
+        """How far backfills are."""
+        from activityctl.adapters.remote.stores import RemoteBackfills
+
+        return cast("Backfills", RemoteBackfills(self.api))
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """The same commands by Postgres and by HTTP: the same bytes and the same exit codes."""
 
+import json
 import re
 import subprocess
 from typing import Any
@@ -33,7 +34,23 @@ apiVersion: activityctl/v1
 kind: Subscription
 metadata: {name: remote-asker, labels: {remote: "yes"}}
 spec: {activity: remote-asking}
+---
+apiVersion: activityctl/v1
+kind: EventSource
+metadata: {name: remote-hook}
+spec:
+  verify: {none: {}}
+  event:
+    {id: "${ request.body.id }", type: "remote.${ request.body.kind }", source: /hook, time: TIME}
 """
+SAVED = """\
+POST /v1/sources/remote-hook HTTP/1.1
+Host: here
+Content-Type: application/json
+
+{"id": "1", "kind": "rung"}
+"""
+TIME = "2026-11-01T00:00:00Z"
 RUN = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f-]{21}|\b[0-9a-f]{8}\b")
 AGE = re.compile(r"\b\d+[smhd]\b")
 LOOKING = (
@@ -62,6 +79,21 @@ LOOKING = (
     "emit --type remote.rung --id first",
     "emit --type remote.rung --id first --source=",
     "emit --type remote.rung --id first --data 17",
+    "emit --type remote.rung --id dry --time 2026-11-01T00:00:00Z --dry-run",
+    "emit --type remote.rung --id dry --time 2026-11-01T00:00:00Z --dry-run -o json",
+    "emit many.jsonl --dry-run -o wide",
+    "emit many.jsonl --dry-run",
+    "explain event first",
+    "explain event nobody",
+    "explain event first -s remote-door -o json",
+    "explain event -f one.json -o wide -s remote-door",
+    "explain event -f many.jsonl",
+    "explain event -f saved.http --source remote-hook",
+    "explain event -f saved.http --source remote-hook -o json",
+    "explain event -f saved.http --source nothing",
+    "explain definition.spec.triggers.cron",
+    "get relayers",
+    "describe relayer nobody",
 )
 """Commands that change nothing, or change it only the first time that they are called."""
 ONCE = ("emit --type remote.rung --id first",)
@@ -76,11 +108,20 @@ ACTING = (
     "emit --type remote.rung --id {mode} --data 1",
 )
 """Commands that change something: called once in each mode, on the same state."""
-NOT_REMOTE = ("up -d", "emit --type remote.rung --dry-run", "get relayers", "backup x", "top")
+NOT_REMOTE = ("up -d", "backup x", "top")
 
 
 def test_commands_do_the_same_by_http(shell: Any):
-    (shell.folder / "remote.yaml").write_text(MANIFEST, "utf-8")
+    (shell.folder / "remote.yaml").write_text(MANIFEST.replace("TIME", f'"{TIME}"'), "utf-8")
+    lines = [
+        {"specversion": "1.0", "id": f"{number}", "source": "/a", "type": kind, "time": TIME}
+        for number in range(25)
+        for kind in ("remote.rung", "another")
+    ]
+    text = "".join(f"{json.dumps(line)}\n" for line in lines)
+    (shell.folder / "many.jsonl").write_text(f"{text}{{}}\n", "utf-8")
+    (shell.folder / "one.json").write_text(json.dumps(lines[0]), "utf-8")
+    (shell.folder / "saved.http").write_text(SAVED, "utf-8")
     shell("apply", "-f", "remote.yaml")
     url = next(
         part["address"] for part in shell.json("status")["components"] if part["name"] == "api"
@@ -134,11 +175,13 @@ spec: {activity: MODE-nothing}
 """
 STEPS = (
     "plan -f MODE.yaml",
+    "diff -f MODE.yaml",
     "plan -f MODE.yaml -o markdown --detailed-exitcode",
     "plan -f MODE.yaml --out MODE.json",
     "apply MODE.json",
     "apply MODE.json",
     "apply -f MODE.yaml --applyset MODE -o json",
+    "diff -f MODE.yaml",
     "apply -f MODE-wrong.yaml",
     "apply -f MODE.yaml --dry-run server",
     "export def MODE-report",
@@ -166,7 +209,7 @@ def test_manifests_are_applied_the_same_by_http(shell: Any):
             told[mode].append((code, CHANGING.sub("WHEN", out), err))
     for words, first, second in zip(STEPS, *told.values(), strict=True):
         assert second == first, words
-    assert [code for code, _, _ in told["mode-1"]][:7] == [0, 2, 0, 0, 5, 0, 3]
+    assert [code for code, _, _ in told["mode-1"]][:9] == [0, 1, 2, 0, 0, 5, 0, 0, 3]
     history = shell("--server", url, "history", "sub", "mode-2-reporter").stdout
     assert "root" not in history
     assert "local" in history

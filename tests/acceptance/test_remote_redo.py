@@ -24,6 +24,20 @@ apiVersion: activityctl/v1
 kind: Subscription
 metadata: {name: MODE-charger, labels: {redo: MODE}}
 spec: {activity: MODE-charging}
+---
+apiVersion: activityctl/v1
+kind: ActivityDefinition
+metadata: {name: MODE-telling}
+spec:
+  triggers:
+    - {name: daily, cron: {schedule: "0 6 * * *"}}
+    - {name: rung, event: {type: MODE.rung, filter: event.id != "two"}}
+  tasks: [{name: tell, command: {argv: [echo, "${ trigger.name }"]}}]
+---
+apiVersion: activityctl/v1
+kind: Subscription
+metadata: {name: MODE-teller}
+spec: {activity: MODE-telling}
 """
 WELL = MANIFEST.replace("default: 1", "default: 0")
 FAILING = ("trigger MODE-charger --key KEY --wait",)
@@ -56,6 +70,27 @@ HEALED = (
     "pause MODE-charger",
     "resume -l redo=MODE --catch-up --yes",
     "dlq list -s MODE-charger --status all",
+)
+_SPAN = "--since 2026-11-20T00:00:00Z --until 2026-11-22T12:00:00Z"
+PAST = (
+    f"backfill MODE-teller {_SPAN} --dry-run",
+    f"backfill MODE-teller {_SPAN} --dry-run --only-missed -o json",
+    "backfill MODE-teller",
+    "backfill MODE-teller --since 1d --trigger rung",
+    "backfill MODE-nobody --since 1d",
+    f"backfill MODE-teller {_SPAN} --max-parallel 2",
+    f"backfill MODE-teller {_SPAN} -o json",
+    f"backfill MODE-teller {_SPAN} --dry-run",
+    "backfill MODE-teller --cancel",
+    "emit --type MODE.rung --id one --source /MODE --wait",
+    "emit --type MODE.rung --id two --source /MODE --wait",
+    "replay events --since 1h --type MODE.rung -s MODE-teller --dry-run",
+    "replay events --since 1h --type MODE.rung -s MODE-teller --id MODE-again",
+    "replay events --since 1h --type MODE.rung -s MODE-teller --id MODE-again",
+    "replay events --since 1h --type MODE.rung --all-subscriptions --id MODE-all --dry-run -o json",
+    "replay events --since 1h --type MODE.rung -s MODE-teller --trigger daily --dry-run",
+    "replay events --since 1h --type MODE.rung -s MODE-nobody --dry-run",
+    "replay events --since 1h",
 )
 TOKENS = (
     "tokens create MODE-shop --scope emit:source=/MODE --ttl 90d",
@@ -110,8 +145,10 @@ def test_what_runs_again_does_the_same_by_http(shell: Any):
         file.write_text(WELL.replace("MODE", mode), "utf-8")
         shell("apply", "-f", file.name)
         told[mode] += type_all(by, mode, known, HEALED)
+        told[mode] += type_all(by, mode, known, PAST)
         told[mode] += type_all(by, mode, known, TOKENS)
-        shell("delete", "sub", f"{mode}-charger", "--yes")
+        for name in ("charger", "teller"):
+            shell("delete", "sub", f"{mode}-{name}", "--yes")
     pairs = zip(told["mode-1"], told["mode-2"], strict=True)
     assert [pair for pair in pairs if pair[0] != pair[1]] == []
     assert {code for _, code, _, _ in told["mode-2"]} == {0, 1, 2, 4, 5}

@@ -1,7 +1,7 @@
 """The stores that commands read, over HTTP; what they do not have says so, with exit code 2."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NoReturn, TypeVar
 from urllib.parse import quote
@@ -20,6 +20,7 @@ from activityctl.domain.events.envelope import EventEnvelope
 from activityctl.domain.events.stored_event import EmitOutcome, Verdict
 from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.accepted import ACCEPTED
+from activityctl.domain.runs.backfill import Backfill, BackfillProgress
 from activityctl.domain.runs.dead_letter import ANY_LETTER, DeadLetter, LetterFilter
 from activityctl.domain.runs.run import Run, RunStatus, TaskInstance
 from activityctl.domain.runs.waiting import Answer
@@ -205,6 +206,32 @@ class RemoteWorkers(_Store):
 
     async def require_space(self) -> None:
         """Do nothing: the server refuses what it has no room for."""
+
+
+class RemoteBackfills(_Store):
+    """Backfills: how far they are, and to cancel what waits."""
+
+    async def progress(self, wanted: Backfill, also: Collection[datetime]) -> BackfillProgress:
+        """Return how far the firings of the backfill are."""
+        body = {
+            "trigger": wanted.trigger,
+            "since": wanted.first.isoformat(),
+            "until": wanted.last.isoformat(),
+            "followed": [moment.isoformat() for moment in sorted(also)],
+        }
+        path = f"/v1/subscriptions/{segment(wanted.subscription_id)}/backfill/progress"
+        answer = await self._api.post(path, body, is_harmless=True)
+        counts, unreleased = answer["progress"], answer["neverReleased"]
+        runs = {status: counts.get(status.value, 0) for status in RunStatus}
+        runs[RunStatus.CANCELLED] -= unreleased
+        return BackfillProgress(counts["held"], unreleased, counts["starting"], runs)
+
+    async def cancel(self, subscription_id: str, trigger: str | None) -> int:
+        """Stop the release of all held firings; return how many."""
+        path = f"/v1/subscriptions/{segment(subscription_id)}/backfill/cancel"
+        answer = await self._api.post(path, {"trigger": trigger})
+        count: int = answer["cancelled"]
+        return count
 
 
 class RemoteWaits(_Store):

@@ -10,8 +10,11 @@ from activityctl.api.auditing import recorded
 from activityctl.api.identity import Known
 from activityctl.api.inputs import body_of, read_body
 from activityctl.api.sight import Sight
+from activityctl.domain.runs.backfill import MOST_FIRINGS, Backfill, progress_view
+from activityctl.domain.timing.misfires import timezone_of
+from activityctl.domain.values.json_form import format_timestamp
 from activityctl.domain.values.model import Manifest
-from activityctl.domain.values.time_range import parse_time_range
+from activityctl.domain.values.time_range import parse_moment, parse_time_range
 from activityctl.errors import UsageError
 from activityctl.operations.runs.backfill import (
     BackfillRequest,
@@ -68,11 +71,19 @@ async def _backfill(
         )
         details["dryRun"] = dry_run
         if dry_run:
-            return json_response(preview_view(owner.name, preview))
+            more = {
+                "subscriptionId": owner.id,
+                "subscriptionCreatedAt": format_timestamp(owner.created_at),
+                "timezone": timezone_of(preview.trigger),
+            }
+            view = preview_view(owner.name, preview.backfill, preview.choice)
+            return json_response({**view, **more})
         started = await start_backfill(ports.backfills, preview)
         details["added"] = started.added
     progress = await progress_of(ports.backfills, started)
-    return json_response(result_view(owner.name, preview, started.added, progress), 202)
+    view = result_view(owner.name, preview.backfill, started.added, progress)
+    followed = [format_timestamp(nominal) for nominal in sorted(started.followed)]
+    return json_response({**view, "followed": followed}, 202)
 
 
 @router.post(
@@ -86,6 +97,52 @@ async def backfill(answer: Annotated[Response, Depends(_backfill)]) -> Response:
 
     A repeat starts nothing twice, and shows the progress. With `?dryRun=true`, nothing is stored,
     and the answer lists the times.
+    """
+    return answer
+
+
+class ProgressBody(Manifest):
+    """Which firings are counted."""
+
+    trigger: str
+    since: str = Field(description="As in the request whose firings they are.")
+    until: str
+    followed: list[str] = Field(
+        max_length=MOST_FIRINGS * 2, description="Times of the answer to that request."
+    )
+
+
+async def _progress(request: Request, name: str, caller: Known) -> Response:
+    ports: Ports = request.app.state.ports
+    owner = await Sight(ports, caller).subscription(name)
+    body = await read_body(request, ProgressBody)
+    now = await ports.workers.server_time()
+    first, last = parse_time_range(body.since, body.until, now)
+    backfill = Backfill(owner.id, body.trigger, first or now, last or now, 1)
+    times = [parse_moment(text, now) for text in body.followed]
+    progress = await ports.backfills.progress(backfill, times)
+    view = {"progress": progress_view(progress), "neverReleased": progress.cancelled}
+    return json_response({"subscription": owner.name, "trigger": body.trigger, **view})
+
+
+@router.post(
+    "/progress",
+    summary="Show how far a backfill is",
+    response_class=Response,
+    openapi_extra=body_of(
+        ProgressBody,
+        {
+            "trigger": "nightly",
+            "since": "2026-11-27T02:00:00Z",
+            "until": "2026-11-28T02:00:00Z",
+            "followed": ["2026-11-28T02:00:00.000Z"],
+        },
+    ),
+)
+async def show_progress(answer: Annotated[Response, Depends(_progress)]) -> Response:
+    """Count the firings of a backfill by their state; those cancelled before they ran as cancelled.
+
+    `neverReleased` says how many of the cancelled ones have no run.
     """
     return answer
 

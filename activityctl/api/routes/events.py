@@ -15,6 +15,7 @@ from activityctl.api.bodies import Intake
 from activityctl.api.event_input import BATCH, LINES, STRUCTURED, EventInput
 from activityctl.api.identity import Known
 from activityctl.api.problems import problem_of, respond
+from activityctl.api.routes.explaining import judged_events
 from activityctl.domain.access.caller import Caller
 from activityctl.domain.events.emit_result import Emitted
 from activityctl.domain.events.envelope import fill_nothing
@@ -63,7 +64,20 @@ def _fill_time(value: JsonValue) -> tuple[JsonValue, tuple[str, ...]]:
     return {**value, "time": datetime.now(UTC).isoformat().replace("+00:00", "Z")}, ("time",)
 
 
-async def _stored(request: Request, caller: Known, fill: Filled = None) -> Response:
+async def _stored(
+    request: Request,
+    caller: Known,
+    fill: Filled = None,
+    *,
+    dry_run: Annotated[
+        bool, Query(alias="dryRun", description="store nothing, say which triggers would start")
+    ] = False,
+    sleeps: Annotated[
+        bool, Query(description="with dryRun: also the triggers that would not start, and why")
+    ] = True,
+) -> Response:
+    if dry_run:
+        return await judged_events(request, caller, has_sleeping=sleeps)
     given = EventInput(request.headers)
     complete = fill_nothing if fill is None else _fill_time
     ports: wiring.Ports = request.app.state.ports
@@ -98,7 +112,8 @@ async def store_events(answer: Annotated[Response, Depends(_stored)]) -> Respons
 
     The answer comes once they are committed, so that it can be trusted: send the same again when
     there was none, and no event is stored twice. A batch stores its valid events, and gives the
-    outcome of each: `accepted`, `duplicate`, `conflict` or `invalid`.
+    outcome of each: `accepted`, `duplicate`, `conflict` or `invalid`. With `?dryRun=true`, at most
+    100 events are compared with the triggers, and nothing is stored; this needs `read`.
     """
     return answer
 

@@ -37,6 +37,7 @@ from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.gitops.plan import Plan, Wanted
 from activityctl.domain.gitops.reach import EVERYTHING, Reach
 from activityctl.domain.gitops.trigger_impact import impact_view
+from activityctl.domain.values.json_form import list_view
 from activityctl.domain.values.untrusted import escape_line
 from activityctl.errors import (
     ActivityctlError,
@@ -48,7 +49,7 @@ from activityctl.operations.gitops.apply import store
 from activityctl.operations.gitops.credentials import with_credentials
 from activityctl.operations.gitops.json_form import applied_view, validation_view
 from activityctl.operations.gitops.load import load_manifests
-from activityctl.operations.gitops.plan import Planned, plan_of_files, wanted_of
+from activityctl.operations.gitops.plan import Planned, differing, plan_of_files, wanted_of
 from activityctl.operations.gitops.plan_impact import (
     EventRange,
     compare_with_events,
@@ -214,6 +215,42 @@ async def plan(answer: Annotated[Response, Depends(_plan)]) -> Response:
     """Show what `apply` would change, as `plan -o json` does.
 
     `apply` with the `ETag` of this answer in `If-Match` does only what was shown, else nothing.
+    """
+    return answer
+
+
+async def _diff(request: Request, caller: Known, given: Given) -> Response:
+    ports: Ports = request.app.state.ports
+    Sight(ports, caller).require_validates()
+    async with sent_manifests(request) as sent:
+        manifests, wanted = await _loaded(request, sent, given, may_be_empty=given.prune)
+        reach = EVERYTHING if caller.reads_all else Reach(caller)
+        now = await ports.workers.server_time()
+        with wiring.evaluating():
+            planned = await plan_of_files(
+                manifests,
+                replace(wanted, take_over=True),
+                ports.catalog,
+                ports.run_lists,
+                lambda: now,
+                reach=reach,
+            )
+    found = differing(planned.plan, planned.present)
+    return json_response(
+        list_view({"name": name, "live": live, "wanted": new} for name, live, new in found)
+    )
+
+
+@router.post(
+    "/diff",
+    summary="Compare manifests with the stored objects",
+    response_class=Response,
+    openapi_extra=_body(),
+)
+async def compare(answer: Annotated[Response, Depends(_diff)]) -> Response:
+    """Return the objects that differ from their manifests, both documents whole, as `diff` does.
+
+    Literal credentials are left out; where both documents are equal, only these differ.
     """
     return answer
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from activityctl.api.answers import tagged_response
 from activityctl.api.identity import Known
-from activityctl.api.object_tags import object_view
+from activityctl.api.object_tags import object_view, relayers_of
 from activityctl.api.refusals import NoSuchPathError
 from activityctl.api.sight import Sight, absent
 from activityctl.domain.values.json_form import list_view
@@ -98,7 +98,9 @@ async def _list(request: Request, kind: KnownKind, given: Filters, caller: Known
             "run_id": run,
         }
     )
-    page = await object_views(ports).page(kind, named["name"], chosen, named["cursor"])
+    page = await object_views(ports, relayers_of(request)).page(
+        kind, named["name"], chosen, named["cursor"]
+    )
     view = list_view(page.views, has_more=page.has_more)
     if page.cursor is not None:
         view["metadata"] = {"hasMore": True, "next": page.cursor}

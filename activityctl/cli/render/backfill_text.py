@@ -11,12 +11,10 @@ from activityctl.cli.render.output import Column, Format, print_json, print_tabl
 from activityctl.cli.session import Session
 from activityctl.domain.runs.backfill import BackfillProgress, progress_view
 from activityctl.domain.runs.run import RunStatus
-from activityctl.domain.timing.misfires import timezone_of
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.moment import format_moment
 from activityctl.domain.values.plurals import count_noun
-from activityctl.operations.runs.backfill import BackfillPreview
-from activityctl.operations.runs.backfill_view import preview_view
+from activityctl.operations.runs.backfill_view import ShownBackfill, preview_view
 
 _MOST_ROWS: Final = 1_000
 _COLUMNS: Final[tuple[Column, ...]] = (
@@ -27,16 +25,14 @@ _COLUMNS: Final[tuple[Column, ...]] = (
 )
 
 
-def print_preview(
-    session: Session, subscription: str, found: BackfillPreview, shape: Format
-) -> None:
+def print_preview(session: Session, found: ShownBackfill, shape: Format) -> None:
     """Print the times that would run and those that are left out."""
     if shape == "json":
-        print_json(session.out, preview_view(subscription, found))
+        print_json(session.out, preview_view(found.subscription, found.backfill, found.choice))
         return
     rows = [(nominal, None) for nominal in found.choice.to_run] + [*found.choice.left_out]
     rows.sort(key=lambda row: row[0])
-    zone = ZoneInfo(timezone_of(found.trigger))
+    zone = ZoneInfo(found.zone)
     views = [_row(nominal, reason, zone) for nominal, reason in rows[:_MOST_ROWS]]
     print_table(session.out, views, _COLUMNS, empty="No firings are due in that time range.")
     if len(rows) > _MOST_ROWS:
@@ -45,7 +41,7 @@ def print_preview(
     session.err.print(f"{firings} would run, {len(found.choice.left_out):,} left out")
 
 
-def print_notes(session: Session, found: BackfillPreview) -> None:
+def print_notes(session: Session, found: ShownBackfill) -> None:
     """Print a note if times to run are before the subscription existed."""
     if early := found.before_it_existed:
         firings = count_noun(len(found.choice.to_run), "firing")
@@ -56,13 +52,10 @@ def print_notes(session: Session, found: BackfillPreview) -> None:
 
 
 def print_end(
-    session: Session,
-    subscription: str,
-    found: BackfillPreview,
-    added: int,
-    progress: BackfillProgress,
+    session: Session, found: ShownBackfill, added: int, progress: BackfillProgress
 ) -> None:
     """Print how many firings of the time range have which status, and why others are left out."""
+    subscription = found.subscription
     label = f"backfill {subscription}/{found.backfill.trigger}"
     counts = [f"{count:,} {name}" for name, count in _counts(progress) if count]
     session.out.print(

@@ -1,7 +1,7 @@
 """Show what `emit --dry-run` found: which triggers match each event, and why others do not."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 from rich.text import Text
 
@@ -15,14 +15,18 @@ from activityctl.domain.routing.matching import others_text, shown
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.plurals import count_noun
 from activityctl.domain.values.untrusted import escape_controls
-from activityctl.operations.events.dry_run import DryRunIndex, DryRunResult
+from activityctl.operations.events.dry_run import DryRunResult, result_view
 from activityctl.operations.events.emit import CheckedEvent
 
 
-def print_dry_run(
-    session: Session, triggers: DryRunIndex, events: Iterable[CheckedEvent], shape: Format
+async def print_dry_run(
+    session: Session,
+    judge: Callable[[int], AsyncIterator[tuple[CheckedEvent, Sequence[DryRunResult]]]],
+    shape: Format,
 ) -> int:
     """Print the result of each event and return the exit code.
+
+    `judge` yields the events with their results; it takes how many of them are explained.
 
     From event 21 on, only matching triggers are shown, in text only their number. Triggers that
     accept another type or source are counted in text and listed in `wide`.
@@ -33,16 +37,14 @@ def print_dry_run(
     woken: Counter[str] = Counter()
     number = 0
     try:
-        for event in events:
+        async for event, results in judge(SHOWN_ONE_BY_ONE):
             number += 1
             if not isinstance(event, ValidEvent):
                 report.count(invalid := invalid_result(event))
                 if listed is not None:
                     listed.add(emitted_view(invalid))
                 continue
-            document = event.envelope.document
             is_explained = number <= SHOWN_ONE_BY_ONE
-            results = triggers.results_for(document) if is_explained else triggers.woken(document)
             woken.update(_name(result) for result in results if result.wakes)
             if listed is not None:
                 listed.add(_view(event, results, is_explained=is_explained))
@@ -64,19 +66,10 @@ def print_dry_run(
 def _view(event: ValidEvent, results: Iterable[DryRunResult], *, is_explained: bool) -> View:
     envelope = event.envelope
     view: View = {"id": envelope.id, "source": envelope.source, "type": envelope.type}
-    view["wakes"] = [_result_view(result) for result in results if result.wakes]
+    view["wakes"] = [result_view(result) for result in results if result.wakes]
     if is_explained:
         others = (result for result in results if not result.wakes)
-        view["sleeps"] = [{**_result_view(result), "reason": result.reason} for result in others]
-    return view
-
-
-def _result_view(result: DryRunResult) -> View:
-    view: View = {"subscription": result.subscription, "trigger": result.trigger}
-    if result.part is not None:
-        view["part"] = result.part
-    if (key := result.key) is not None:
-        view["key"] = {"text": key.text, "value": key.value, "error": key.error}
+        view["sleeps"] = [{**result_view(result), "reason": result.reason} for result in others]
     return view
 
 

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Final
 
 from activityctl.cli.render.event_explanation import print_explained
 from activityctl.cli.render.output import to_yaml
+from activityctl.domain.values.json_form import View
 from activityctl.domain.values.untrusted import escape_controls
-from activityctl.operations.events.explain_request import ExplainedRequest
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,9 +20,8 @@ _MARKS: Final = {
 """By whether the request is verified, and whether the source accepts anybody."""
 
 
-def print_request(console: "Console", explained: ExplainedRequest, *, shows_all: bool) -> None:
+def print_request(console: "Console", view: View, *, shows_all: bool) -> None:
     """Print whether the request is verified, what becomes of it, and what its events match."""
-    view = explained.view
     head = f"{view['method']} /v1/sources/{view['source']}, {view['size']:,} bytes"
     console.print(escape_controls(head), style="bold")
     mark, words, style = _MARKS[view["verified"], view["isOpen"]]
@@ -36,12 +35,12 @@ def print_request(console: "Console", explained: ExplainedRequest, *, shows_all:
         console.print(escape_controls(f"  ! {note}"), style="yellow")
     if not (view["outcome"] == "refused" and view["verified"]):
         console.print(escape_controls(f"  becomes {view['mapping']}"))
-    for event in explained.events[:_SHOWN_EVENTS]:
+    for event in view["events"][:_SHOWN_EVENTS]:
         console.print()
-        console.print(escape_controls(to_yaml(dict(event.event)).rstrip()))
+        console.print(escape_controls(to_yaml(event["event"]).rstrip()))
         console.print()
         print_explained(console, event, shows_all=shows_all)
-    if (more := len(explained.events) - _SHOWN_EVENTS) > 0:
+    if (more := len(view["events"]) - _SHOWN_EVENTS) > 0:
         console.print(f"\n{more:,} more events; -o json shows all")
 
 

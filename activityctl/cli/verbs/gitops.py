@@ -78,6 +78,10 @@ class SavedText:
     origin: Origin = field(default_factory=Origin)
 
 
+Differing = tuple[str, Document | None, Document | None]
+"""KIND/NAME, the live document and the one of the files; None where there is none."""
+
+
 class GitopsVerbs(Protocol):
     """Operations on manifests and on the objects that they made.
 
@@ -88,6 +92,10 @@ class GitopsVerbs(Protocol):
         self, loaded: Loaded, events: Events | None = None, *, is_saved: bool = False
     ) -> ShownPlan:
         """Return what apply would change."""
+        ...
+
+    async def diff(self, loaded: Loaded) -> Sequence[Differing]:
+        """Return the objects that differ from the manifests, without literal credentials."""
         ...
 
     async def apply(

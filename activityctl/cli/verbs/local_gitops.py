@@ -1,7 +1,7 @@
 """The verbs of manifests by the ports of Postgres, in this process."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from activityctl import wiring
@@ -15,6 +15,7 @@ from activityctl.cli.server_time import server_clock
 from activityctl.cli.session import Session, now
 from activityctl.cli.told_waits import told_wait
 from activityctl.cli.verbs.gitops import (
+    Differing,
     Events,
     Loaded,
     SavedText,
@@ -38,7 +39,7 @@ from activityctl.operations.gitops.history import (
     roll_back,
 )
 from activityctl.operations.gitops.json_form import change_views, deletion_preview_view
-from activityctl.operations.gitops.plan import Planned, plan_of_files
+from activityctl.operations.gitops.plan import Planned, differing, plan_of_files
 from activityctl.operations.gitops.plan_impact import compare_with_events
 from activityctl.operations.gitops.saved_plan import save
 from activityctl.wiring import Ports
@@ -71,6 +72,12 @@ class LocalGitops:
         saved = Planned(planned.plan, planned.present, planned.fingerprint, view)
         text = save(saved, loaded.wanted, commit) if is_saved else None
         return ShownPlan(view, planned.fingerprint, text)
+
+    async def diff(self, loaded: Loaded) -> Sequence[Differing]:
+        """Return the objects that differ from the manifests, without literal credentials."""
+        ports, wanted = self.ports, replace(loaded.wanted, take_over=True)
+        planned = await plan_of_files(loaded.manifests, wanted, ports.catalog, ports.run_lists, now)
+        return differing(planned.plan, planned.present)
 
     def _with_credentials(self, loaded: Loaded, planned: Planned) -> Planned:
         settings = self.session.settings

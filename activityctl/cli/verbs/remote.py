@@ -12,7 +12,6 @@ from typing import Any, Final
 from activityctl.adapters.remote.client import ApiClient
 from activityctl.adapters.remote.models import entry_of, moment_of, moment_or_none, run_of
 from activityctl.adapters.remote.stores import listed, params_of, segment
-from activityctl.cli.reach import needs_database
 from activityctl.cli.verbs.verbs import Change, ListRequest, LogRequest, OnProgress, Watcher
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.runs.run import Run
@@ -45,8 +44,6 @@ class RemoteVerbs:
 
     async def page(self, request: ListRequest) -> Page:
         """Return the objects of a list; RefusedError if there are more than one answer has."""
-        if request.kind == "relayers":
-            raise needs_database("get relayers")
         params = {
             **params_of(request.selection),
             "name": request.name,
@@ -65,8 +62,6 @@ class RemoteVerbs:
 
     async def describe(self, kind: Kind, reference: str, *, last: bool) -> View:
         """Return an object with all that belongs to it; with `last` the last run of it."""
-        if kind == "relayers":
-            raise needs_database("describe relayer")
         params = {"last": "true"} if last else None
         view: View = await self.api.get(f"/v1/{kind}/{segment(reference)}", params)
         return {key: value for key, value in view.items() if key not in {"apiVersion", "kind"}}

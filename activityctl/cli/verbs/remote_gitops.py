@@ -11,6 +11,7 @@ from activityctl.adapters.remote.stores import segment
 from activityctl.cli.render.progress import on_interrupt_say_unknown
 from activityctl.cli.session import Session
 from activityctl.cli.verbs.gitops import (
+    Differing,
     Events,
     Loaded,
     SavedText,
@@ -57,6 +58,13 @@ class RemoteGitops:
         saved: dict[str, Any] = answer.value
         text = json.dumps(saved, indent=2) + "\n" if is_saved else None
         return ShownPlan(saved["plan"], saved["fingerprint"], text)
+
+    async def diff(self, loaded: Loaded) -> Sequence[Differing]:
+        """Return the objects that differ from the manifests, without literal credentials."""
+        answer = await self.api.ask(
+            "POST", "/v1/manifests/diff", _files(loaded), params=_options(loaded), is_harmless=True
+        )
+        return [(each["name"], each["live"], each["wanted"]) for each in answer.value["items"]]
 
     async def apply(
         self, loaded: Loaded, options: WaitOptions, reviewed: str | None = None

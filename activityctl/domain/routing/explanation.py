@@ -137,6 +137,7 @@ def trigger_view(explained: TriggerExplanation) -> View:
         "form": explained.form,
         "outcome": explained.outcome,
         "reason": explained.reason,
+        "wantsAnother": explained.wants_another,
         "key": key and operand_view(Operand(key.text, key.value, key.error)),
         "patterns": [
             {

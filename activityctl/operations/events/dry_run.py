@@ -13,6 +13,7 @@ from activityctl.domain.routing.trigger_match import (
     match_trigger,
     match_triggers,
 )
+from activityctl.domain.values.json_form import View
 from activityctl.domain.values.model import JsonValue
 
 _PAUSED = "the subscription is paused"
@@ -36,6 +37,16 @@ class DryRunResult:
     """Whether no part of the trigger accepts the type and source of the event."""
     key: GroupingKey | None = None
     """The key under which the event would be gathered; None if it has none or does not match."""
+
+
+def result_view(result: DryRunResult) -> View:
+    """Return the JSON view of the result of one trigger."""
+    view: View = {"subscription": result.subscription, "trigger": result.trigger}
+    if result.part is not None:
+        view["part"] = result.part
+    if (key := result.key) is not None:
+        view["key"] = {"text": key.text, "value": key.value, "error": key.error}
+    return view
 
 
 class DryRunIndex:

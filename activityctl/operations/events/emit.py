@@ -41,7 +41,7 @@ async def emit(
     says how many events are stored.
     """
     stored = 0
-    async with aclosing(in_batches(items, _bytes_of)) as batches:
+    async with aclosing(in_batches(items, bytes_of)) as batches:
         async for batch in batches:
             try:
                 results = await _store(store, batch)
@@ -62,7 +62,8 @@ async def _store(store: EventStore, batch: Sequence[CheckedEvent]) -> list[Emitt
     ]
 
 
-def _bytes_of(item: CheckedEvent) -> int:
+def bytes_of(item: CheckedEvent) -> int:
+    """Return how long the text of an event is; 0 for one that is not valid."""
     return len(item.origin.text) if isinstance(item, ValidEvent) else 0
 
 

@@ -1,6 +1,7 @@
 """Route archived events again to the subscriptions of this moment, once for each replay."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
@@ -27,6 +28,7 @@ async def replay_archived_events(
     *,
     timeout_seconds: float | None,
     on_progress: OnProgress = lambda _read, _total: None,
+    on_recorded: Callable[[int], None] = lambda _count: None,
 ) -> int:
     """Route the events again and return the number of new firings; a repeat adds none.
 
@@ -43,6 +45,7 @@ async def replay_archived_events(
         total += await archive.write_replayed(
             replayed.firings, replayed.verdicts, now, replayed.refused
         )
+        on_recorded(total)
         read += len(page)
         on_progress(read, preview.events)
     return total

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from activityctl.domain.bodies.secret_texts import mask_literals
 from activityctl.domain.gitops.fingerprint import fingerprint
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.gitops.plan import (
@@ -21,7 +22,7 @@ from activityctl.domain.gitops.reach import EVERYTHING, Reach, plan_within
 from activityctl.domain.gitops.renames import with_renames
 from activityctl.domain.gitops.schedule_changes import plan_view, schedule_changes
 from activityctl.domain.gitops.waiting import waiting_view
-from activityctl.domain.manifests.document import Document, aligned
+from activityctl.domain.manifests.document import Document, aligned, is_same_json
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.model import NAME_PATTERN
@@ -165,6 +166,15 @@ def documents(made: Plan, present: Present) -> list[tuple[str, Document | None, 
         name = f"{change.kind.lower()}/{change.name}"
         found.append((name, live, aligned(wanted, live) if wanted else None))
     return found
+
+
+def differing(made: Plan, present: Present) -> list[tuple[str, Document | None, Document | None]]:
+    """Return what `documents` returns of the objects that differ, without literal credentials."""
+    return [
+        (name, live and mask_literals(live), wanted and mask_literals(wanted))
+        for name, live, wanted in documents(made, present)
+        if not is_same_json(live, wanted)
+    ]
 
 
 def _live_subscription(live: Subscription, wanted: Document | None) -> Document:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final
 
@@ -68,6 +69,22 @@ async def low_senders(ledger: RelayLedger, chains: Chains) -> list[View]:
     )
     fields = ("address", "chainId", "balance")
     return [{field: view[field] for field in fields} for view in views if view["isLow"]]
+
+
+def relayer_reader(
+    catalog: Catalog,
+    ledger: RelayLedger,
+    known: Callable[[], Iterable[KnownKey]],
+    open_chains: Callable[[], AbstractAsyncContextManager[Chains]],
+) -> ReadRelayers:
+    """Return what reads the relayers of a selection; `known` lists the keys of this machine."""
+
+    async def read(selection: Selection) -> list[View]:
+        keys = await asyncio.to_thread(lambda: list(known()))
+        async with open_chains() as chains:
+            return selected(await relayer_views(catalog, ledger, chains, keys), selection)
+
+    return read
 
 
 async def no_relayers(selection: Selection) -> list[View]:

@@ -34,7 +34,7 @@ from activityctl.settings import Settings
 from support.api_server import Api, running_api
 
 FULL = os.environ.get("DRILL_FULL") == "1"
-PARAMETERS = ("name", "run_id", "sub_id", "task_id", "letter_id", "kind")
+PARAMETERS = ("name", "run_id", "sub_id", "task_id", "letter_id", "kind", "uid")
 TIMES = int(os.environ.get("DRILL_TIMES", "300")) if FULL else 2
 ONLY = re.compile(os.environ.get("DRILL_PATHS", ""))
 MANIFESTS = """
@@ -63,6 +63,13 @@ CHECKS = [
     response_schema_conformance,
     unsupported_method,
 ]
+
+
+@schemathesis.serializer("message/http")
+def _as_it_is(context: Any, value: Any) -> bytes:
+    """Send texts as they are, and other values as their JSON."""
+    del context
+    return value if isinstance(value, bytes) else str(value).encode("utf-8", "replace")
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """What every request meets: hosts, tokens, limits, deadlines and outages, over real sockets."""
 
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -230,6 +231,24 @@ def test_large_bodies_and_headers_are_refused_without_reading_the_rest(api: Api)
     long = api.raw(f"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: {'x' * 70_000}".encode())
     assert (long.status, long.json["code"]) == (431, "headers_too_large")
     assert api.client.get("/healthz").status_code == 200
+
+
+def test_who_still_sends_gets_the_answer_and_no_reset(api: Api):
+    heads = (
+        b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 300000\r\n\r\n",
+        b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nbad header\r\n\r\n",
+    )
+    for head, status in zip(heads, (b"401", b"400"), strict=True):
+        with api.connect() as connection:
+            connection.sendall(head)
+            answer = connection.recv(1)  # it is there, and nothing of the body was sent
+            for _ in range(3):
+                connection.sendall(b"x" * 100_000)
+            connection.shutdown(socket.SHUT_WR)
+            while part := connection.recv(65_536):  # a reset would be an error here
+                answer += part
+        assert answer.startswith(b"HTTP/1.1 " + status)
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["requestId"]
 
 
 def test_slow_requests_end_and_others_are_served_meanwhile(strict: Api):

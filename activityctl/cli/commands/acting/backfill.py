@@ -29,17 +29,15 @@ from activityctl.cli.render.backfill_text import (
 from activityctl.cli.render.output import check_format, print_json
 from activityctl.cli.session import Session, now
 from activityctl.cli.told_waits import told_wait
+from activityctl.cli.verbs.past import past_of
 from activityctl.domain.runs.backfill import BackfillProgress
 from activityctl.domain.values.time_range import parse_seconds, parse_time_range
 from activityctl.errors import UsageError
 from activityctl.operations.runs.backfill import (
-    BackfillPreview,
     BackfillRequest,
     StartedBackfill,
     follow,
-    preview_backfill,
     progress_of,
-    start_backfill,
 )
 from activityctl.operations.runs.backfill_view import result_view
 from activityctl.wiring import Ports
@@ -101,16 +99,12 @@ def backfill(
     first, last = _time_range(session, since, until)
     request = BackfillRequest(trigger, first, last, only_missed, max_parallel)
 
-    async def look(ports: Ports) -> BackfillPreview:
-        owner = await ports.catalog.find_subscription(subscription)
-        return await preview_backfill(
-            ports.catalog, ports.register, ports.backfills, owner, request
-        )
-
-    preview = session.with_ports(look)
+    preview = session.with_ports(
+        lambda ports: past_of(ports).preview_backfill(subscription, request)
+    )
     print_notes(session, preview)
     if dry_run:
-        print_preview(session, subscription, preview, shape)
+        print_preview(session, preview, shape)
         return
     count = len(preview.choice.to_run)
     if count > _ASK_ABOVE and not yes:
@@ -122,7 +116,7 @@ def backfill(
     )
 
     async def start_runs(ports: Ports) -> tuple[StartedBackfill, bool]:
-        started = await start_backfill(ports.backfills, preview)
+        started = await past_of(ports).start_backfill(preview)
         return started, bool(await ports.workers.alive())
 
     started, has_worker = session.with_ports(start_runs)
@@ -131,9 +125,10 @@ def backfill(
     seconds = parse_seconds(timeout) if wait and has_worker else None
     progress = _follow(session, subscription, started, seconds)
     if shape == "json":
-        print_json(session.out, result_view(subscription, preview, started.added, progress))
+        view = result_view(subscription, preview.backfill, started.added, progress)
+        print_json(session.out, view)
     else:
-        print_end(session, subscription, preview, started.added, progress)
+        print_end(session, preview, started.added, progress)
     if progress.failed:
         raise typer.Exit(1)
 

@@ -1,19 +1,18 @@
 """`activityctl emit`: store events."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from activityctl import wiring
 from activityctl.cli.emit_flow import open_input, store_events
 from activityctl.cli.emit_options import DEFAULT_SOURCE, EventOptions
 from activityctl.cli.options import WAIT_FOR_RUNS, DryRun, Timeout, output_option
-from activityctl.cli.reach import needs_database
 from activityctl.cli.render.emit_dry_run import print_dry_run
 from activityctl.cli.render.output import Format, check_format
 from activityctl.cli.session import Session
+from activityctl.cli.verbs.explain import explain_of
 from activityctl.domain.values.time_range import parse_seconds
-from activityctl.operations.events.dry_run import DryRunIndex
 from activityctl.wiring import Ports
 
 
@@ -97,20 +96,14 @@ def emit(
     attributes = {"type": type_, "source": source, "subject": subject, "id": id_, "time": time}
     options = EventOptions(attributes, data, extension or ())
     seconds = parse_seconds(timeout) if wait else None
-    if dry_run and session.settings.server is not None:
-        raise needs_database("emit --dry-run")
 
-    async def read_triggers(ports: Ports) -> DryRunIndex:
-        return DryRunIndex(await ports.catalog.present())
+    async def work(ports: Ports) -> int:
+        if not dry_run:
+            return await store_events(session, ports, events, shape, seconds)
+        verbs = explain_of(session, ports)
+        return await print_dry_run(session, partial(verbs.dry_run, events.offers), shape)
 
     with open_input(file, options, strict=strict) as events:
-        if dry_run:
-            triggers = session.with_ports(read_triggers)
-            with wiring.evaluating():
-                code = print_dry_run(session, triggers, events.offers, shape)
-        else:
-            code = session.with_ports(
-                lambda ports: store_events(session, ports, events, shape, seconds)
-            )
+        code = session.with_ports(work)
     if code:
         raise typer.Exit(code)

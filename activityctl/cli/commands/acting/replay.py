@@ -32,9 +32,9 @@ from activityctl.cli.replay_flow import (
     print_plans,
     print_results,
 )
-from activityctl.cli.server_time import server_clock
 from activityctl.cli.session import Session, now
 from activityctl.cli.told_waits import told_wait
+from activityctl.cli.verbs.past import ShownReplay, past_of
 from activityctl.domain.events.query import EventQuery
 from activityctl.domain.runs.replay_request import ContextOf, ReplayOptions
 from activityctl.domain.runs.replay_request import ReplayRequest as ReplayOfRuns
@@ -44,13 +44,7 @@ from activityctl.domain.values.plurals import count_noun
 from activityctl.domain.values.selection import parse_labels
 from activityctl.domain.values.time_range import parse_moment, parse_seconds, parse_time_range
 from activityctl.errors import UsageError
-from activityctl.operations.events.replay_events import replay_archived_events
-from activityctl.operations.events.replay_preview import (
-    ReplayPreview,
-    ReplayRequest,
-    preview_replay,
-    preview_view,
-)
+from activityctl.operations.events.replay_preview import ReplayRequest
 from activityctl.wiring import Ports
 
 _ASK_ABOVE: Final = 100
@@ -229,29 +223,29 @@ def events(
 
     session.set_interrupt_message("nothing was started")
 
-    async def look(ports: Ports) -> ReplayPreview:
+    async def look(ports: Ports) -> ShownReplay:
         with event_progress(session) as show:
-            return await preview_replay(
-                ports.catalog, ports.events, ports.archive, request, at, on_progress=show
-            )
+            return await past_of(ports).preview_replay(request, at, show)
 
     preview = session.with_ports(look)
     if shape == "text":
-        print_preview(session, preview)
+        print_preview(session, preview.view)
     if dry_run:
         if shape == "json":
-            print_json(session.out, preview_view(preview))
+            print_json(session.out, preview.view)
         return
     if preview.new > _ASK_ABOVE and not yes:
         require_yes("the replay", f"Start {preview.new:,} runs?")
-    recorded = _route_again(session, preview, parse_seconds(timeout))
+    recorded = _route_again(session, request, preview, parse_seconds(timeout))
     if shape == "json":
-        print_json(session.out, {**preview_view(preview), "recorded": recorded})
+        print_json(session.out, {**preview.view, "recorded": recorded})
     else:
-        print_end(session, preview, recorded)
+        print_end(session, preview.view, subscription, recorded)
 
 
-def _route_again(session: Session, preview: ReplayPreview, seconds: float) -> int:
+def _route_again(
+    session: Session, request: ReplayRequest, preview: ShownReplay, seconds: float
+) -> int:
     """Store the firings of the replay and return their number."""
     again = "run the command again for the rest: no event runs twice"
     session.set_interrupt_message("no event is known to be routed again", hint=again)
@@ -261,7 +255,6 @@ def _route_again(session: Session, preview: ReplayPreview, seconds: float) -> in
         if not has_worker:
             session.err.print("no worker is running; the runs start when a worker starts")
         limit = seconds if has_worker else None
-        clock = await server_clock(ports)
         with event_progress(session) as show:
 
             def on_progress(read: int, total: int) -> None:
@@ -270,9 +263,7 @@ def _route_again(session: Session, preview: ReplayPreview, seconds: float) -> in
                 )
                 show(read, total)
 
-            routing = replay_archived_events(
-                ports.archive, preview, clock(), timeout_seconds=limit, on_progress=on_progress
-            )
+            routing = past_of(ports).route_again(request, preview, limit, on_progress)
             return await told_wait(session, ports, routing, recorded=again)
 
     return session.with_ports(work)
