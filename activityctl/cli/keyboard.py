@@ -44,12 +44,20 @@ def keys_in(text: str) -> Iterator[str]:
 
 
 def can_read_keys() -> bool:
-    """Return whether keys can be read one by one: stdin is a terminal of a known kind."""
+    """Return whether keys can be read one by one: stdin is a terminal of a known kind, and ours.
+
+    It belongs to others if the process runs in the background, as under `timeout`.
+    """
     try:
         import termios  # noqa: F401  # some systems do not have it
     except ImportError:
         return False
-    return sys.stdin.isatty() and os.environ.get("TERM") not in {None, "", "dumb"}
+    if not sys.stdin.isatty() or os.environ.get("TERM") in {None, "", "dumb"}:
+        return False
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except OSError:  # it is not the terminal that controls the process
+        return True
 
 
 class Keyboard:

@@ -103,10 +103,15 @@ def _data(view: View, tasks: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str,
 def _print_value(console: "Console", title: str, value: Any) -> None:
     if value in (None, {}, [], ""):
         return
+    from rich.padding import Padding
+    from rich.text import Text
+
     _heading(console, title)
     lines = to_yaml(value).removesuffix("...\n").splitlines()
     for line in lines[:_MOST_LINES]:
-        console.print(f"  {escape_controls(line)}")
+        shown = escape_controls(line)
+        indent = 2 + len(shown) - len(shown.lstrip())
+        console.print(Padding(Text(shown.lstrip(), overflow="fold"), (0, 0, 0, indent)))
     if len(lines) > _MOST_LINES:
         console.print(f"  … {len(lines) - _MOST_LINES} more lines; -o yaml has all")
 

@@ -164,8 +164,10 @@ def print_table(
     limits = _terminal_widths(names, widths, console.width)
     if not console.is_terminal or _table_width(widths) <= console.width:
         _print_whole(console, names, rows)
-    elif is_wide or limits is None or _is_folded_often(widths, limits, console.width):
+    elif is_wide or limits is None:
         _print_records(console, names, rows)
+    elif _is_folded_often(widths, limits, console.width):
+        _print_with_long_cells(console, names, rows)
     else:
         _print_fitted(console, names, rows, limits)
 
@@ -232,6 +234,29 @@ def _print_records(console: "Console", names: Sequence[str], rows: Sequence[Sequ
         ]
         for packed in _packed(named, console.width - _INDENT):
             console.print(Padding(packed, (0, 0, 0, _INDENT)))
+
+
+def _print_with_long_cells(
+    console: "Console", names: Sequence[str], rows: Sequence[Sequence[str]]
+) -> None:
+    """Print a table; a cell of the last column that would take many lines follows its row."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    widths = _natural_widths([*names[:-1], ""], [[*row[:-1], ""] for row in rows])
+    begin = _table_width(widths)
+    console.print(_line_of(names, widths, "bold"))
+    for row in rows:
+        cell = Text(row[-1], style=STYLES.get(row[-1], ""), overflow="fold")
+        lines = cell.wrap(console, console.width - begin)
+        if len(lines) > _MOST_LINES:
+            console.print(_line_of(row[:-1], widths))
+            console.print(Padding(cell, (0, 0, 0, _INDENT)))
+            continue
+        first = _line_of(row[:-1], widths)
+        console.print(first.append(" " * (begin - first.cell_len)).append_text(lines[0]))
+        for line in lines[1:]:
+            console.print(Padding(line, (0, 0, 0, begin)))
 
 
 def _packed(texts: Sequence["Text"], room: int) -> "list[Text]":

@@ -87,7 +87,9 @@ def trigger_facts(triggers: Any) -> Iterator[tuple[str, Line]]:
 def last_runs_title(runs: list[View]) -> str:
     """Return the title of the strip of the newest runs."""
     oldest = age(runs[-1]["createdAt"])
-    return f"last {count_noun(len(runs), 'run', 'runs')}, from {oldest} ago until now"
+    if len(runs) == 1:
+        return f"the only run, {oldest} ago"
+    return f"last {len(runs):,} runs, from {oldest} ago until now"
 
 
 def day_and_time(text: str) -> str:

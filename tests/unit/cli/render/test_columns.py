@@ -160,15 +160,15 @@ def test_a_long_last_cell_follows_its_row_over_the_whole_width():
     out = io.StringIO()
     console = Console(file=out, width=40, force_terminal=True, no_color=True, legacy_windows=False)
     columns = (("ID", lambda view: view["id"]), ("REASON", lambda view: view["reason"]))
-    views = [{"id": 20 * "x", "reason": 12 * "word "}, {"id": "y", "reason": None}]
+    views = [{"id": 20 * "x", "reason": 12 * "word "}, {"id": "y", "reason": "short"}]
     print_table(console, views, columns, empty="")
     lines = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()).splitlines()
     assert [line.rstrip() for line in lines] == [
-        "ID",
+        "ID                    REASON",
         20 * "x",
-        "    reason word word word word word word",
-        "    word word word word word word",
-        "y",
+        "    word word word word word word word",
+        "    word word word word word",
+        "y                     short",
     ]
 
 
