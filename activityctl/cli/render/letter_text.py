@@ -12,7 +12,7 @@ from activityctl.domain.values.untrusted import escape_controls, escape_line
 if TYPE_CHECKING:
     from rich.console import Console
 
-_NAME: Final = 13
+_NAME: Final = 14
 _LEAST_WIDTH: Final = 20
 _MOST_LINES: Final = 30
 """Lines of a value that are shown; JSON and YAML have all."""
@@ -25,7 +25,8 @@ def print_letter(console: "Console", view: View) -> None:
     console.print(Text(f"dead letter {view['id']} ", style="bold").append_text(_status(view)))
     for name, value in _facts(view):
         shown = _folded(console, escape_line(value), _NAME)
-        console.print(Text(f"{name:<{_NAME}}", style="dim").append(shown))
+        style = "red" if name == "error" else ""
+        console.print(Text.assemble((f"{name:<{_NAME}}", "dim"), (shown, style)))
     tasks: Any = view["tasks"]
     if tasks:
         _heading(console, "tasks")
@@ -39,7 +40,7 @@ def print_letter(console: "Console", view: View) -> None:
     if actions:
         _heading(console, "what was done")
         for action in actions:
-            console.print(escape_line(_action_line(action)))
+            console.print(_folded(console, escape_line(_action_line(action)), 2))
     console.print()
     console.print(escape_line(_next_step(view)))
 
@@ -107,13 +108,26 @@ def _print_value(console: "Console", title: str, value: Any) -> None:
     from rich.text import Text
 
     _heading(console, title)
-    lines = to_yaml(value).removesuffix("...\n").splitlines()
+    lines = to_yaml(_without_last_breaks(value)).removesuffix("...\n").splitlines()
     for line in lines[:_MOST_LINES]:
         shown = escape_controls(line)
         indent = 2 + len(shown) - len(shown.lstrip())
         console.print(Padding(Text(shown.lstrip(), overflow="fold"), (0, 0, 0, indent)))
     if len(lines) > _MOST_LINES:
         console.print(f"  … {len(lines) - _MOST_LINES} more lines; -o yaml has all")
+
+
+def _without_last_breaks(value: Any) -> Any:
+    """Return the value as it is shown: the output of a program ends with its last line."""
+    match value:
+        case str():
+            return value.rstrip("\n")
+        case Mapping():
+            return {key: _without_last_breaks(each) for key, each in value.items()}
+        case list():
+            return [_without_last_breaks(each) for each in value]
+        case _:
+            return value
 
 
 def _heading(console: "Console", title: str) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 LEVEL_STYLES: Final[Mapping[str, str]] = {"error": "red", "warning": "yellow", "debug": "dim"}
-_PREFIX_STYLES: Final = ("cyan", "green", "magenta", "blue", "yellow", "bright_red")
+_PREFIX_STYLES: Final = ("cyan", "green", "magenta", "bright_blue", "yellow", "bright_red")
 _WIDEST_NAME: Final = 24
 
 
@@ -67,7 +67,7 @@ class LogLines:
         )
         parts = [
             (moment, "dim"),
-            (f" {entry.level:<7} ", LEVEL_STYLES.get(entry.level, "blue")),
+            (f" {entry.level:<7} ", LEVEL_STYLES.get(entry.level, "")),
             ((entry.run_id or "-")[:8], "dim"),
             (" " + message, LEVEL_STYLES.get(entry.level, "")),
         ]
