@@ -11,6 +11,7 @@ import pytest
 from activityctl.adapters.postgres.runs.at_work import AT_WORK_QUERIES
 from activityctl.adapters.postgres.runs.definition_facts import DEFINITION_FACT_QUERIES
 from activityctl.adapters.postgres.runs.facts import FACT_QUERIES
+from activityctl.adapters.postgres.runs.gate_rows import SELECT_QUEUE_HEADS, SELECT_SLOTS
 from activityctl.adapters.postgres.runs.gates import SELECT_QUEUES
 from activityctl.domain.runs.subscription_facts import NEWEST
 from support.plans import scans
@@ -87,15 +88,27 @@ def test_each_fact_of_a_subscription_is_read_by_an_index(
             assert _read(scan) <= MOST.get(name, FEW_ROWS), (name, scan)
 
 
-def test_the_queues_are_found_without_reading_them(filled: psycopg.Connection[Any]):
+def test_whose_turn_it_is_is_found_without_reading_the_queue(
+    filled: psycopg.Connection[Any],
+):
     filled.execute(
-        """UPDATE runs SET status = 'queued', ended_at = NULL, arrived_at = created_at, place = 1
+        b"""UPDATE runs SET status = 'queued', ended_at = NULL, arrived_at = created_at, place = 1,
+               concurrency_key = CASE WHEN firing_key::int % 2 = 0 THEN 'k' ELSE '' END
            WHERE firing_key::int <= 5000"""
     )
+    filled.execute("UPDATE runs SET status = 'running' WHERE id = 'run-9'")
     filled.execute("VACUUM ANALYZE runs")
     found = filled.execute(SELECT_QUEUES.encode()).fetchall()
     assert found == [("other",), ("mine",)]  # the oldest run is of the other
     assert all(_read(scan) <= 10 for scan in _scans(filled, SELECT_QUEUES, {}))
+    values = {"subscription": "mine", "limit": 5, "keys": ["", "k"]}
+    heads = filled.execute(SELECT_QUEUE_HEADS.encode(), values).fetchall()
+    assert [row[0] for row in heads] == [
+        *(f"run-{n}" for n in range(4999, 4989, -1)),
+    ]
+    assert all(_read(scan) <= 20 for scan in _scans(filled, SELECT_QUEUE_HEADS, values))
+    assert filled.execute(SELECT_SLOTS.encode(), values).fetchall() == [("", ["run-9"])]
+    assert all(_read(scan) <= 10 for scan in _scans(filled, SELECT_SLOTS, values))
 
 
 def _scans(

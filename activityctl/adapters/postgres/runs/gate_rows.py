@@ -109,19 +109,27 @@ _END_RUNS: Final = """
     FROM unnest(%(ids)s::text[], %(statuses)s::text[], %(reasons)s::text[])
         AS u(id, status, reason)
     WHERE runs.id = u.id"""
-# The first `limit` runs of each pair of keys are enough, because no more are let in.
-_SELECT_QUEUE_HEADS: Final = f"""
+# The first `limit` runs of each pair of keys are enough, because no more are let in. Both the pairs
+# and their first runs are found by an index on these terms, as a queue may be long.
+_PAIR: Final = "coalesce('=' || r.concurrency_key, ''), coalesce('=' || r.throttle_key, '')"
+_NEXT_PAIR: Final = f"""
+    SELECT {_PAIR} FROM runs r WHERE r.subscription_id = %(subscription)s AND {IS_QUEUED}"""
+SELECT_QUEUE_HEADS: Final = f"""
+    WITH RECURSIVE pairs (concurrency, throttle) AS (
+        ({_NEXT_PAIR} ORDER BY 1, 2 LIMIT 1) UNION ALL
+        SELECT other.* FROM pairs p CROSS JOIN LATERAL (
+            {_NEXT_PAIR} AND ({_PAIR}) > (p.concurrency, p.throttle) ORDER BY 1, 2 LIMIT 1) other)
     SELECT h.id, h.concurrency_key, h.throttle_key, h.revision_id,
-        h.replay_of IS NOT NULL AS is_retry FROM (
-        SELECT r.*, row_number() OVER (
-            PARTITION BY r.concurrency_key, r.throttle_key
-            ORDER BY r.priority DESC, r.arrived_at, r.place, r.id) AS number
-        FROM runs r WHERE r.subscription_id = %(subscription)s AND {IS_QUEUED}) h
-    WHERE h.number <= %(limit)s ORDER BY h.priority DESC, h.arrived_at, h.place, h.id"""
+        h.replay_of IS NOT NULL AS is_retry
+    FROM pairs p CROSS JOIN LATERAL (
+        SELECT r.* FROM runs r WHERE r.subscription_id = %(subscription)s AND {IS_QUEUED}
+            AND ({_PAIR}) = (p.concurrency, p.throttle)
+        ORDER BY r.priority DESC, r.arrived_at, r.place, r.id LIMIT %(limit)s) h
+    ORDER BY h.priority DESC, h.arrived_at, h.place, h.id"""
 _SELECT_QUEUED_OF_DELETED: Final = f"""
     SELECT r.id FROM runs r JOIN subscriptions s ON s.id = r.subscription_id
     WHERE r.subscription_id = %(subscription)s AND s.status = 'deleted' AND {IS_QUEUED}"""
-_SELECT_SLOTS: Final = f"""
+SELECT_SLOTS: Final = f"""
     SELECT r.concurrency_key AS key,
         array_agg(r.id ORDER BY coalesce(r.let_in_at, r.created_at), r.id) AS ids FROM runs r
     WHERE r.subscription_id = %(subscription)s AND r.concurrency_key = ANY(%(keys)s)
@@ -265,7 +273,7 @@ async def read_queue_heads(
 ) -> list[dict[str, Any]]:
     """Return the first queued runs for each pair of keys of a subscription, in queue order."""
     values = {"subscription": subscription, "limit": limit}
-    cursor = await connection.execute(_SELECT_QUEUE_HEADS.encode(), values)
+    cursor = await connection.execute(SELECT_QUEUE_HEADS.encode(), values)
     return await cursor.fetchall()
 
 
@@ -275,7 +283,7 @@ async def read_slots(
     """Return the runs at work, oldest first, by the concurrency keys of the queue."""
     keys = {queued.concurrency_key for queued in queue if queued.concurrency_key is not None}
     values = {"subscription": subscription, "keys": sorted(keys)}
-    cursor = await connection.execute(_SELECT_SLOTS.encode(), values)
+    cursor = await connection.execute(SELECT_SLOTS.encode(), values)
     return {row["key"]: row["ids"] for row in await cursor.fetchall()}
 
 

@@ -186,6 +186,26 @@ class RunTable(SQLModel, table=True):
             postgresql_where=text("status = 'queued' AND let_in_at IS NULL AND ended_at IS NULL"),
         ),
         Index(
+            "runs_slots_index",
+            "subscription_id",
+            "concurrency_key",
+            postgresql_where=text(
+                "concurrency_key IS NOT NULL AND ended_at IS NULL "
+                "AND (let_in_at IS NOT NULL OR status <> 'queued')"
+            ),
+        ),
+        Index(
+            "runs_turns_index",
+            "subscription_id",
+            text("coalesce('=' || concurrency_key, '')"),
+            text("coalesce('=' || throttle_key, '')"),
+            text("priority DESC"),
+            "arrived_at",
+            "place",
+            "id",
+            postgresql_where=text("status = 'queued' AND let_in_at IS NULL AND ended_at IS NULL"),
+        ),
+        Index(
             "runs_throttle_index",
             "subscription_id",
             "throttle_key",
