@@ -35,16 +35,19 @@ class ExecuteManyStep:
         stop: Callable[[Iterable[str]], None],
         going_on: Callable[[Collection[str]], Awaitable[set[str]]],
         places: Places,
+        on_end: Callable[[Orders], None] = lambda _: None,
         look_every: float = 2.0,
     ) -> None:
         """`execute` carries out one task, and `stop` ends its attempt.
 
         `going_on` returns those of the runs that run; it is asked every `look_every` seconds.
+        `on_end` gets the orders that end the call for a task, before the others have ended.
         """
         self._execute = execute
         self._stop = stop
         self._going_on = going_on
         self._places = places
+        self._on_end = on_end
         self._look_every = look_every
 
     @activity.defn(name="execute_many")
@@ -77,7 +80,9 @@ class ExecuteManyStep:
         try:
             async with self._places.one(is_further=member.is_further):
                 member.has_begun = True
-                return CallEnd(order.task_id, await self._execute(order))
+                orders = await self._execute(order)
+                self._on_end(orders)
+                return CallEnd(order.task_id, orders)
         except asyncio.CancelledError:
             if not member.has_begun and not member.is_called_off:
                 return CallEnd(order.task_id)

@@ -6,7 +6,7 @@ from typing import Any
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from activityctl.steps.tracing import Tracing
-from activityctl.workflows.calls import CallEnd, Orders
+from activityctl.workflows.calls import Orders
 
 
 class RunSpans(Interceptor):
@@ -22,8 +22,7 @@ class RunSpans(Interceptor):
 
     def look(self, answer: object) -> None:
         """Tell the spans of the runs that are over by this answer."""
-        for each in answer if isinstance(answer, list) else [answer]:
-            orders = each.orders if isinstance(each, CallEnd) else each
+        for orders in answer if isinstance(answer, list) else [answer]:
             if isinstance(orders, Orders) and orders.is_over:
                 task = asyncio.create_task(self._tracing.run_ended(orders.run_id))
                 self._telling.add(task)

@@ -37,7 +37,7 @@ from activityctl.steps.record import RecordStep
 from activityctl.steps.settle import SettleStep
 from activityctl.steps.tracing import Tracing
 from activityctl.version import VERSION
-from activityctl.workflows.calls import CONTEXT_QUEUE, TASK_QUEUE
+from activityctl.workflows.calls import CONTEXT_QUEUE, TASK_QUEUE, Orders
 from activityctl.workflows.run_activity import RunActivityWorkflow
 from activityctl.workflows.run_batch import RunBatchWorkflow
 
@@ -153,7 +153,7 @@ async def _work(
             admit.admit,
             admit.admit_many,
             execute.execute,
-            _together(execute, ports).execute_many,
+            _together(execute, ports, interceptors).execute_many,
             recorder.record,
             settle.settle,
         ]
@@ -200,19 +200,27 @@ async def _search_attributes(
     return attributes
 
 
-def _together(execute: ExecuteStep, ports: wiring.Ports) -> ExecuteManyStep:
+def _together(
+    execute: ExecuteStep, ports: wiring.Ports, spans: Sequence[RunSpans]
+) -> ExecuteManyStep:
     """Return the step that carries out tasks of several runs."""
+
+    def tell(orders: Orders) -> None:
+        for each in spans:
+            each.look(orders)
+
     return ExecuteManyStep(
         execute.carry_out,
         stop=execute.stop,
         going_on=lambda run_ids: runs_going_on(ports.run_lists, run_ids),
         places=execute.places,
+        on_end=tell,
     )
 
 
 def _open_tracing(
     settings: Settings, ports: wiring.Ports, clock: ServerClock, stack: AsyncExitStack
-) -> tuple[Tracing, list[Interceptor]]:
+) -> tuple[Tracing, list[RunSpans]]:
     """Return what traces attempts, and what looks for the ends of runs if spans are exported."""
     sink = stack.enter_context(wiring.open_spans(settings))
     tracing = Tracing(ports.runs, clock, sink)

@@ -23,6 +23,7 @@ class Bench:
     def __init__(self, places: int = 50) -> None:
         self.begun: list[str] = []
         self.stopped: list[str] = []
+        self.ended: list[str] = []
         self.at_work = 0
         self.most = 0
         self.may_end = {order.task_id: asyncio.Event() for order in ORDERS}
@@ -35,6 +36,7 @@ class Bench:
             stop=self.stop,
             going_on=self.going_on,
             places=self.places,
+            on_end=lambda orders: self.ended.append(orders.run_id),
             look_every=0.01,
         )
 
@@ -125,6 +127,7 @@ async def test_the_attempts_of_runs_that_do_not_go_on_are_stopped():
     await until(lambda: len(bench.begun) == 5)
     bench.ended_runs = {"run-2"}
     await until(lambda: bool(bench.stopped))
+    await until(lambda: bench.ended == ["run-2"])  # while the others are at work
     bench.end_all()
     await call
     assert set(bench.stopped) == {"task-2"}
