@@ -16,10 +16,14 @@ def json_response(
     return Response(body, status, dict(headers or {}), media_type="application/json")
 
 
-def tagged_response(request: Request, view: object) -> Response:
-    """Return the answer with its ETag; 304 without a body if the client has the same already."""
+def tagged_response(request: Request, view: object, edited: str | None = None) -> Response:
+    """Return the answer with its ETag; 304 without a body if the client has the same already.
+
+    The tag begins with `edited`, which stands for the part of the view that can be changed.
+    """
     answer = json_response(view)
-    tag = f'"{_tag(bytes(answer.body))}"'
+    whole = _tag(bytes(answer.body))
+    tag = f'"{whole}"' if edited is None else f'"{edited}-{whole}"'
     known = [part.strip().removeprefix("W/") for part in _known(request).split(",")]
     if tag in known or "*" in known:
         return Response(status_code=304, headers={"ETag": tag})

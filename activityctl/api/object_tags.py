@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from typing import Final
 
 from fastapi import Request
 
@@ -14,6 +15,12 @@ from activityctl.operations.looking.describe import describe
 from activityctl.operations.looking.kinds import Kind, singular
 from activityctl.operations.looking.relayers import ReadRelayers, relayer_reader
 from activityctl.wiring import Ports
+
+_EDITED: Final = (
+    *("name", "definition", "status", "pauseReason", "params", "triggers", "account"),
+    *("labels", "annotations", "applyset", "revision", "spec", "days"),
+)
+"""What people change of definitions, subscriptions, calendars and event sources."""
 
 
 def wanted_tag(request: Request) -> str | None:
@@ -44,10 +51,18 @@ async def object_view(request: Request, kind: Kind, reference: str, *, last: boo
     return {"apiVersion": API_VERSION, "kind": singular("runs" if last else kind), **found}
 
 
+def edited_tag(view: View) -> str:
+    """Return what stands for all that people change of an object: not its runs, nor its figures."""
+    return tag_of({name: view[name] for name in _EDITED if name in view})
+
+
 async def require_match(request: Request, kind: Kind, reference: str) -> None:
-    """Raise PreconditionFailedError if the object does not have the tag of If-Match."""
+    """Raise PreconditionFailedError if the object was changed since it had the tag of If-Match."""
     tag = wanted_tag(request)
-    if tag is not None and tag_of(await object_view(request, kind, reference)) != tag:
+    if tag is None:
+        return
+    found = edited_tag(await object_view(request, kind, reference))
+    if tag.partition("-")[0] != found:
         raise PreconditionFailedError(
             f"{singular(kind)}/{reference} has changed since it was read; nothing was changed",
             hint=f"GET /v1/{kind}/{reference}, and send its ETag in If-Match",

@@ -18,6 +18,22 @@ _TAGGED: Final = (
     *("GET /v1/{kind}", "GET /v1/{kind}/{name}", "GET /v1/export", "GET /v1/schema"),
     *("GET /v1/{kind}/{name}/history", "GET /v1/deadletters/{letter_id}/details"),
 )
+_GUARDED: Final = frozenset(
+    {
+        "POST /v1/manifests/apply",
+        "DELETE /v1/{kind}/{name}",
+        "POST /v1/{kind}/{name}/rollback",
+        "POST /v1/subscriptions/{name}/pause",
+        "POST /v1/subscriptions/{name}/resume",
+    }
+)
+_IF_MATCH: Final[dict[str, Any]] = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "description": "The `ETag` of the object, or of a plan: 412 if it has changed since.",
+    "schema": {"type": "string", "examples": ['"0e1f2a3b4c5d6e7f8a9b0c1d2e3f4a5b"']},
+}
 _ANY_TYPE: Final = frozenset({"POST /v1/sources/{name}"})
 """What answers with a text or JSON that the operator has written."""
 _PARTLY: Final = frozenset(
@@ -130,6 +146,8 @@ def _complete(operation: dict[str, Any], name: str, path: str, method: str) -> N
     is_open = not path.startswith("/v1/") or name in _ANY_TYPE
     if not is_open:
         operation["security"] = [{"token": []}]
+    if name in _GUARDED:
+        operation.setdefault("parameters", []).append(_IF_MATCH)
     answers = {
         str(status): _answer(name, text, example)
         for status, text, example in EXAMPLES.get(name, ())
@@ -178,7 +196,7 @@ def _problem_statuses(
         yield 401
     if not is_open:
         yield 403
-    if "If-Match" in str(operation) or "manifests" in path or method == "delete":
+    if name in _GUARDED:
         yield 412
     if _is_of_manifests(path, method):
         yield 405

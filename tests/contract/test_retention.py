@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from activityctl import wiring
+from activityctl.domain.access.audit import AuditEntry
 from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.dead_letter import DeadLetter, LetterRequest
 from activityctl.domain.runs.run import Run, RunStatus
@@ -17,6 +18,7 @@ from activityctl.domain.values.log import Cursor, LogEntry, LogFilter
 from activityctl.domain.values.retention import Keep, RetainedKind
 from activityctl.domain.values.selection import Selection
 from activityctl.operations.runs.retention import preview, sweep
+from activityctl.ports import Spend
 
 pytestmark = pytest.mark.parametrize("ports", ["postgres"], indirect=True)  # only there
 
@@ -105,3 +107,38 @@ async def test_log_entries_go_by_age_and_number_but_not_those_of_open_runs(
     assert await removed(ports, logs=Keep(count=2)) == {"logs": 2}
     assert await messages() == ["of a run", "2", "1"]
     assert await removed(ports, logs=Keep(30 * DAY, 99)) == {"logs": 0}
+
+
+async def test_audit_and_spends_are_forgotten_within_their_bounds(
+    ports: wiring.Ports, mine: Subscription
+):
+    for days in (1, 29, 31, 399, 401, 500):
+        at = NOW - days * DAY
+        await ports.audit.add([AuditEntry(f"a{days}", at, "me", "emit", "", "done")])
+        spend = Spend(f"r{days}", mine.id, {"native": days}, at)
+        assert await ports.spends.reserve(spend, (), lambda _sums: None) is None
+    database = ports._database
+    for key, days in (("open", 450), ("gone", 450), ("young", 10)):
+        await database.fetch(
+            """INSERT INTO signed_calls (hook_key, request_id, subscription_id, at)
+               VALUES (%(key)s, %(key)s, %(owner)s, %(at)s) RETURNING 1""",
+            key=key,
+            owner=mine.id,
+            at=NOW - days * DAY,
+        )
+    await database.fetch(
+        """INSERT INTO hooks (key, subscription_id, run_id, request_id, payload, created_at)
+           VALUES ('open', %(owner)s, 'r', 'q', '{}', now()) RETURNING 1""",
+        owner=mine.id,
+    )
+    policy = {"audit": Keep(200 * DAY), "spends": Keep(450 * DAY)}
+    assert await removed(ports, **policy) == {"audit": 3, "spends": 1 + 1}
+    found = await preview(ports.retention, {"spends": Keep(400 * DAY)})
+    assert (found["spends"].going, found["spends"].held) == (1, 1)
+    for kind in ("audit", "spends"):  # whatever age is asked for, the functions have their bounds
+        await ports.retention.remove(kind, Keep(timedelta(0)), None, None, 100)
+    assert {entry.id for entry in await ports.audit.entries(EVERYTHING)} == {"a1", "a29"}
+    rows = await database.fetch("SELECT request_id FROM spends")
+    assert {row["request_id"] for row in rows} == {"r1", "r29", "r31", "r399"}
+    signed = await database.fetch("SELECT hook_key FROM signed_calls")
+    assert {row["hook_key"] for row in signed} == {"open", "young"}

@@ -20,6 +20,14 @@ LOGINS = [*Role, STRANGER]
 TABLE_PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 DATA = sorted(table for table in TABLES if not table.endswith(("_lock", "_locks")))
 ADD_EVENT = add_event()
+SAME = "SELECT * FROM same_events('{x}', '{d}')"
+GATES = "SELECT FROM gate_locks FOR UPDATE"
+MAKE_FUNCTION = "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'"
+FORGET = "SELECT forget_audit(age, 1), forget_spends(age, 1) FROM (SELECT interval '1d') AS x(age)"
+WORKER_MAY_NOT = (
+    *(f"DELETE FROM {table}" for table in ("audit_entries", "spends", "signed_calls")),
+    *("SELECT actor FROM audit_entries", "SELECT signature FROM signed_calls"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +147,7 @@ def test_the_functions_that_run_as_the_owner_are_closed_to_strangers(
         " has_function_privilege('login_stranger', oid, 'EXECUTE')"
         " FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef"
     ).fetchall()
-    assert len(rows) == 3
+    assert len(rows) == 5
     for name, config, is_open in rows:
         assert config == ["search_path=pg_catalog, pg_temp"], name
         assert not is_open, name
@@ -266,28 +274,21 @@ def test_a_planner_sees_manifests_and_nothing_that_runs_have_written(
         (Role.WORKER, "SELECT FROM apply_changes"),
         (Role.WORKER, "INSERT INTO applies DEFAULT VALUES"),
         *[(login, "CREATE TABLE mine ()") for login in LOGINS],
-        *[
-            (login, "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'")
-            for login in LOGINS
-        ],
+        *[(login, MAKE_FUNCTION) for login in LOGINS],
         *[
             (login, f"LOCK TABLE {lock.table}_lock IN EXCLUSIVE MODE")
             for lock in Lock
             for login in (Role.READ, Role.PLAN, Role.EMIT, STRANGER)
         ],
-        *[
-            (login, "SELECT FROM gate_locks FOR UPDATE")
-            for login in (Role.READ, Role.PLAN, Role.EMIT, Role.APPLY, STRANGER)
-        ],
+        *[(login, GATES) for login in (Role.READ, Role.PLAN, Role.EMIT, Role.APPLY, STRANGER)],
         *[(login, ADD_EVENT) for login in (Role.READ, Role.PLAN, STRANGER)],
-        *[
-            (login, "SELECT * FROM same_events('{x}', '{d}')")
-            for login in (Role.READ, Role.PLAN, Role.APPLY, STRANGER)
-        ],
+        *[(login, SAME) for login in (Role.READ, Role.PLAN, Role.APPLY, STRANGER)],
         *[
             (login, "SELECT keep_events('{x}')")
             for login in (Role.READ, Role.PLAN, Role.EMIT, Role.WORKER, STRANGER)
         ],
+        *((login, FORGET) for login in (Role.READ, Role.APPLY, Role.SIGNER, STRANGER)),
+        *((Role.WORKER, text) for text in WORKER_MAY_NOT),
     ],
 )
 def test_a_role_is_refused_what_it_does_not_need(

@@ -54,6 +54,17 @@ _KINDS: Final[Mapping[RetainedKind, _Kind]] = {
     "logs": _Kind("log_entries", ("id",), _ENTRY_MAY_GO),
     "deadletters": _Kind("dead_letters", ("created_at", "id"), _LETTER_MAY_GO),
 }
+_FORGET: Final[Mapping[RetainedKind, str]] = {
+    "audit": "SELECT forget_audit(%(age)s, %(limit)s) AS removed",
+    "spends": "SELECT forget_spends(%(age)s, %(limit)s) AS removed",
+}
+"""A worker may not delete these; the functions have bounds of their own."""
+_FORGOTTEN: Final[Mapping[RetainedKind, str]] = {
+    "audit": "SELECT at, true AS may_go FROM audit_entries",
+    "spends": """SELECT at, true AS may_go FROM spends UNION ALL
+        SELECT at, NOT EXISTS (SELECT FROM hooks h WHERE h.key = c.hook_key)
+        FROM signed_calls c""",
+}
 _OF_ONE_LOG: Final = ("transaction", "id")
 """The order of the entries of one subscription."""
 _OF_RUNS: Final = "SELECT id FROM tasks WHERE run_id = ANY(%(ids)s)"
@@ -112,6 +123,10 @@ class PostgresRetention:
         self, kind: RetainedKind, keep: Keep, owner: str | None, after: Place | None, limit: int
     ) -> Batch:
         """Remove those of the next old rows that nothing needs; oldest first."""
+        if kind in _FORGET:
+            (row,) = await self._database.fetch(_FORGET[kind], age=keep.age, limit=limit)
+            removed: int = row["removed"]
+            return Batch(removed, Place(()) if removed >= limit else None)
         facts, order = _KINDS[kind], _order(kind, owner)
         is_old, values = await self._is_old(kind, keep, owner)
         where = [facts.has, *(["x.subscription_id = %(owner)s"] if owner is not None else [])]
@@ -141,6 +156,15 @@ class PostgresRetention:
 
     async def count(self, kind: RetainedKind, keep: Keep, owner: str | None) -> OldRows:
         """Return what `remove` would remove in all, and what it would leave."""
+        if kind in _FORGOTTEN:
+            row = await self._database.fetch_one(
+                f"""SELECT count(*) FILTER (WHERE may_go) AS going,
+                        count(*) FILTER (WHERE NOT may_go) AS held, min(at) AS oldest
+                    FROM ({_FORGOTTEN[kind]}) AS rows
+                    WHERE at < clock_timestamp() - %(age)s::interval""",
+                age=keep.age,
+            )
+            return OldRows(row["going"], row["held"], row["oldest"]) if row else OldRows()
         facts = _KINDS[kind]
         is_old, values = await self._is_old(kind, keep, owner)
         of_owner = "true" if owner is None else "x.subscription_id = %(owner)s"

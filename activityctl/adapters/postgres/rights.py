@@ -148,7 +148,9 @@ TABLES: Final[Mapping[str, Rights]] = {
         signer="SELECT (key, subscription_id, run_id, request_id, response, answered_at, outcome)",
     ),
     "hook_counts": _rights(read="SELECT", worker="SELECT, INSERT, UPDATE"),
-    "signed_calls": _rights(read="SELECT", signer="SELECT, INSERT, UPDATE"),
+    "signed_calls": _rights(
+        read="SELECT", worker="SELECT (hook_key, at)", signer="SELECT, INSERT, UPDATE"
+    ),
     "spends": _rights(read="SELECT", worker="SELECT", signer="SELECT, INSERT, UPDATE"),
     "relay_transactions": _rights(
         read="SELECT",
@@ -190,7 +192,7 @@ TABLES: Final[Mapping[str, Rights]] = {
         "last_used_at, last_used_from)",
         apply="SELECT, INSERT, UPDATE",
     ),
-    "audit_entries": _rights(read="SELECT", apply="SELECT, INSERT"),
+    "audit_entries": _rights(read="SELECT", apply="SELECT, INSERT", worker="SELECT (at)"),
     "catalog_lock": _rights(apply=_LOCK, worker=_LOCK),
     "router_lock": _rights(worker=_LOCK),
     "reconciler_lock": _rights(worker=_LOCK),
@@ -213,6 +215,8 @@ FUNCTIONS: Final[Mapping[str, Rights]] = {
     "take_old_lock(bigint, boolean, boolean)": _rights(apply=_CALL, worker=_CALL),
     "is_held_by_writer(bigint)": _rights(apply=_CALL, worker=_CALL),
     "take_gates(bigint[], boolean[])": _rights(worker=_CALL),
+    "forget_audit(interval, integer)": _rights(worker=_CALL),
+    "forget_spends(interval, integer)": _rights(worker=_CALL),
     "refuse_foreign_logs()": _rights(),
 }
 """Who may call each function. The functions of locks need the rights to the tables as well."""

@@ -12,6 +12,8 @@ _TABLES: Final[Mapping[str, Sequence[str]]] = {
     "attempts": ("attempts",),
     "logs": ("log_entries",),
     "deadletters": ("dead_letters",),
+    "audit": ("audit_entries",),
+    "spends": ("spends", "signed_calls"),
     "events": ("events", "verdicts", "firings"),
 }
 """The tables of each kind. A size needs no right to read its table."""

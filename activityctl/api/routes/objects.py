@@ -8,14 +8,14 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from activityctl.api.answers import tagged_response
 from activityctl.api.identity import Known
-from activityctl.api.object_tags import object_view, relayers_of
+from activityctl.api.object_tags import edited_tag, object_view, relayers_of
 from activityctl.api.refusals import NoSuchPathError
 from activityctl.api.sight import Sight, absent
 from activityctl.domain.values.json_form import list_view
 from activityctl.domain.values.selection import Selection, parse_labels
 from activityctl.domain.values.time_range import parse_time_range
 from activityctl.errors import UsageError
-from activityctl.operations.looking.kinds import KINDS, Kind, known_kind, singular
+from activityctl.operations.looking.kinds import KINDS, MANIFEST_KINDS, Kind, known_kind, singular
 from activityctl.operations.looking.read_ports import object_views
 from activityctl.wiring import Ports
 
@@ -129,7 +129,9 @@ async def _one(
     if last and kind != "subscriptions":
         raise UsageError("last is for a subscription")
     reference = await _seen(sight, kind, name)
-    return tagged_response(request, await object_view(request, kind, reference, last=last))
+    view = await object_view(request, kind, reference, last=last)
+    edited = edited_tag(view) if kind in MANIFEST_KINDS and not last else None
+    return tagged_response(request, view, edited)
 
 
 async def _seen(sight: Sight, kind: Kind, name: str) -> str:

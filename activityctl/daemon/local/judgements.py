@@ -22,7 +22,13 @@ CLOCK_TOLERATED: Final = timedelta(seconds=5)
 """The worker names its clock as a failing loop from here on, too."""
 GROWN: Final = 1 << 30
 """Bytes from which on a kind without a policy is told."""
-_SUGGESTED: Final = {"runs": "90d", "tasks": "90d", "attempts": "30d", "logs": "30d"}
+_SUGGESTED: Final = {
+    "runs": "90d",
+    "tasks": "90d",
+    "attempts": "30d",
+    "logs": "30d",
+    "spends": "400d",
+}
 _OTHERS_KEPT: Final = "180d"
 _MOST_NAMED: Final = 3
 _SECOND: Final = timedelta(seconds=1)

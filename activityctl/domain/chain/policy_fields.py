@@ -8,7 +8,7 @@ from datetime import timedelta
 from decimal import Decimal, localcontext
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
 from activityctl.domain.chain.address import Address
 from activityctl.domain.chain.amounts import WholeUnits
@@ -16,11 +16,13 @@ from activityctl.domain.chain.event_signature import read_signature
 from activityctl.domain.chain.hexadecimal import hex_bytes
 from activityctl.domain.chain.policy import CALL_TYPES, Function, PolicyLayer, TokenCap
 from activityctl.domain.values.duration import LimitDuration
-from activityctl.domain.values.model import Manifest
+from activityctl.domain.values.model import Manifest, is_written
 
 _SELECTOR: Final = 4
 _MOST: Final = 256
 _MOST_DECIMALS: Final = 36
+_LONGEST_WINDOW: Final = timedelta(days=366)
+"""Spends are kept longer than that, whatever the retention."""
 _MOST_GAS: Final = 100_000_000
 _EXAMPLE: Final = "deposit(uint256,address)"
 _SELECTOR_TEXT: Final = "The function, as transfer(address,uint256) or as its four bytes."
@@ -67,6 +69,16 @@ class AllowedFunction(Manifest):
         description=_TARGET_TEXT,
         examples=["0x4200000000000000000000000000000000000006"],
     )
+
+
+def _check_window(window: timedelta, info: ValidationInfo) -> timedelta:
+    """Refuse a window in which spends might count that are not kept any more."""
+    if window > _LONGEST_WINDOW and is_written(info):
+        raise ValueError(f"should be at most {_LONGEST_WINDOW.days} days")
+    return window
+
+
+Window = Annotated[LimitDuration, AfterValidator(_check_window)]
 
 
 class TokenLimit(Manifest):
@@ -154,9 +166,9 @@ class NarrowedPolicy(Manifest):
         description="The most native currency within `window`, in wei.",
         examples=["100000000000000000"],
     )
-    window: LimitDuration | None = Field(
+    window: Window | None = Field(
         default=None,
-        description="How far back the limits of a window count.",
+        description="How far back the limits of a window count; at most 366 days.",
         examples=[_WINDOW_EXAMPLE],
     )
     tokens: dict[Address, TokenLimit] = Field(

@@ -9,8 +9,13 @@ from typing import Final, Literal, cast, get_args
 from activityctl.domain.values.duration import format_duration, parse_duration
 from activityctl.errors import UsageError
 
-RetainedKind = Literal["runs", "tasks", "attempts", "logs", "deadletters"]
+RetainedKind = Literal["runs", "tasks", "attempts", "logs", "deadletters", "audit", "spends"]
 RETAINED_KINDS: Final[tuple[RetainedKind, ...]] = get_args(RetainedKind)
+LEAST: Final[Mapping[RetainedKind, timedelta]] = {
+    "audit": timedelta(days=30),
+    "spends": timedelta(days=400),
+}
+"""Kinds of the whole installation, which are kept by age alone, and how long at least."""
 
 SHORTEST: Final = timedelta(hours=1)
 """What has ended more recently stays, whatever the number says."""
@@ -49,11 +54,12 @@ def parse_policy(text: str, source: str = "retention") -> dict[RetainedKind, Kee
             raise UsageError(f"{source}: {kind!r} is not kept by a policy", hint=f"use {known}")
         if not equals or kind in policy:
             raise UsageError(f"{source}: {part!r} is not a policy", hint=_EXAMPLE)
-        policy[cast("RetainedKind", kind)] = _keep(keep, part, source)
+        known_kind = cast("RetainedKind", kind)
+        policy[known_kind] = _keep(known_kind, keep, part, source)
     return policy
 
 
-def _keep(text: str, part: str, source: str) -> Keep:
+def _keep(kind: RetainedKind, text: str, part: str, source: str) -> Keep:
     found = _KEEP.fullmatch(text)
     if found is None or not text or text.endswith("/"):
         raise UsageError(f"{source}: {part!r} is not a policy", hint=_EXAMPLE)
@@ -63,4 +69,11 @@ def _keep(text: str, part: str, source: str) -> Keep:
         raise UsageError(f"{source}: {part!r}: {error}", hint=_EXAMPLE) from error
     if age is not None and age < SHORTEST:
         raise UsageError(f"{source}: {part!r} is less than an hour", hint=_EXAMPLE)
-    return Keep(age, int(found["count"]) if found["count"] else None)
+    count = int(found["count"]) if found["count"] else None
+    least = LEAST.get(kind)
+    if least is not None and (age is None or age < least or count is not None):
+        raise UsageError(
+            f"{source}: {part!r}: {kind} is kept by age alone, at least {least.days} days",
+            hint=f"write {kind}={least.days}d or more",
+        )
+    return Keep(age, count)

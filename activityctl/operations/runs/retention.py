@@ -10,7 +10,10 @@ from activityctl.ports import OldRows, RetentionStore
 _BATCH: Final = 200
 _PAUSE: Final = 0.05
 """Seconds between two batches, so that other queries are not delayed."""
-_ORDER: Final[tuple[RetainedKind, ...]] = ("deadletters", "attempts", "tasks", "runs", "logs")
+_ORDER: Final[tuple[RetainedKind, ...]] = (
+    *("deadletters", "attempts", "tasks", "runs", "logs"),
+    *("audit", "spends"),
+)
 """What refers to others goes first."""
 
 

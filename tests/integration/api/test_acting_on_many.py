@@ -222,3 +222,19 @@ def test_all_of_a_dead_letter_is_shown_to_who_may_see_its_run(api: Api, tokens: 
         )
         (change,) = changes.json()["revisionChanges"]
         assert (change["definition"], change["before"]) == ("many-note", change["after"])
+
+
+@pytest.mark.usefixtures("tokens")
+def test_the_tag_of_a_subscription_is_of_what_people_change(api: Api):
+    path = "/v1/subscriptions/many-c"
+    first = api.client.get(path)
+    run = api.client.post(f"{path}/trigger", json={"key": "tagged"})
+    assert run.status_code == 202
+    later = api.client.get(path, headers={"If-None-Match": first.headers["etag"]})
+    assert later.status_code == 200, "the answer has the new run"
+    assert later.headers["etag"] != first.headers["etag"]
+    read = {"If-Match": first.headers["etag"]}
+    assert api.client.post(f"{path}/pause", headers=read, json={"reason": "x"}).status_code == 200
+    assert code_of(api.client.post(f"{path}/resume", headers=read)) == (412, "precondition_failed")
+    assert code_of(api.client.delete(path, headers=read)) == (412, "precondition_failed")
+    assert api.client.post(f"{path}/resume").status_code == 200

@@ -35,7 +35,7 @@ def retention(
     yes: Yes = False,
     output: TextOrJson = "text",
 ) -> None:
-    """Remove old runs, tasks, attempts, logs and dead letters; what is still needed stays.
+    """Remove old runs, tasks, attempts, logs, dead letters and more; what is needed stays.
 
     A worker does this once an hour by its setting `retention`; without that, all is kept. An age
     such as 90d, a number such as 1000 for each subscription, or both with a slash: what is beyond
