@@ -45,6 +45,8 @@ class Row:
     label: str
     status: str
     bars: tuple[Bar, ...]
+    is_kept: bool = False
+    """Whether a replay has kept it: it was at work in the run before."""
 
     @property
     def seconds(self) -> float:
@@ -77,7 +79,8 @@ def timeline_of(view: View, now: datetime) -> Timeline:
         Row(
             "  " * task["depth"] + str(task["shown"]),
             str(task["status"]),
-            tuple(_bars(task, start, end)),
+            () if _was_before(task, start) else tuple(_bars(task, start, end)),
+            _was_before(task, start),
         )
         for task in shown
     )
@@ -102,6 +105,12 @@ def _by_start(tree: Sequence[View]) -> Iterator[View]:
         yield from _by_start(rest)
 
 
+def _was_before(task: View, start: datetime) -> bool:
+    """Return whether the task had ended before the run began: a replay has kept it."""
+    ended = _moment(task["endedAt"])
+    return ended is not None and task["startedAt"] is not None and ended < start
+
+
 def _bars(task: View, start: datetime, end: datetime) -> Iterator[Bar]:
     begun = _moment(task["startedAt"])
     if begun is None:
@@ -115,13 +124,13 @@ def _bars(task: View, start: datetime, end: datetime) -> Iterator[Bar]:
         attempt_start = datetime.fromisoformat(attempt["startedAt"])
         took = attempt["durationMs"]
         seconds = (ended - attempt_start).total_seconds() if took is None else took / 1000
-        offset = (attempt_start - start).total_seconds()
+        offset = max((attempt_start - start).total_seconds(), 0.0)
         text = f"attempt {attempt['number']}, "
         yield Bar(offset, offset + max(seconds, 0.0), str(attempt["outcome"]), text)
 
 
 def _bar(begun: datetime, ended: datetime, start: datetime, status: str, text: str) -> Bar:
-    offset = (begun - start).total_seconds()
+    offset = max((begun - start).total_seconds(), 0.0)
     return Bar(offset, max((ended - start).total_seconds(), offset), status, text)
 
 

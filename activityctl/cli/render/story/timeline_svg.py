@@ -69,6 +69,7 @@ def _row(row: Row, whole: float, y: int) -> Iterator[str]:
             f'<rect class="{style_class(bar.status)}" x="{x:.1f}" y="{y + 1}" '
             f'width="{width:.1f}" height="{_BAR}" rx="2"><title>{markup_text(tip)}</title></rect>'
         )
-    took = seconds_text(row.seconds) if row.bars else row.status
+    unseen = "kept" if row.is_kept else row.status
+    took = seconds_text(row.seconds) if row.bars else unseen
     x = _WIDTH - _TOOK + 8
     yield f'<text class="took" x="{x}" y="{y + _BAR}">{markup_text(took)}</text>'

@@ -33,12 +33,18 @@ def print_timeline(console: "Console", timeline: Timeline) -> None:
                     (f"{SIGNS.get(row.status, '•')} ", row.status),
                     (f"{label:<{width}} ", ""),
                     *_drawn(row, timeline.seconds, cells),
-                    (f" {seconds_text(row.seconds) if row.bars else '-':>{_TOOK}}", "dim"),
+                    (f" {_took(row):>{_TOOK}}", "dim"),
                 )
             ),
         )
     for name, count in timeline.left_out.items():
         print_line(console, line(f"… and {count:,} more of {name}", "dim"))
+
+
+def _took(row: Row) -> str:
+    if row.is_kept:
+        return "kept"
+    return seconds_text(row.seconds) if row.bars else "-"
 
 
 def _axis(timeline: Timeline, cells: int) -> str:

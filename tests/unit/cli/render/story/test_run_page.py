@@ -281,3 +281,23 @@ def test_what_is_open_says_for_how_long():
     print_page(Console(file=out), page)
     assert "open" in [name for name, _ in page.facts]
     assert " so far" in out.getvalue()
+
+
+def test_what_a_replay_has_kept_was_at_work_before_its_timeline():
+    kept = task("fetch", "succeeded", -60, -59)
+    skewed = task("charge", "failed", -0.01, 5, history=[attempt(1, -0.01, 5000, "no")])
+    repeated = task("mail", "failed", -0.01, 9)
+    repeated["history"] = [attempt(1, -0.01, 20, "no"), attempt(2, 8, 20, "no")]
+    times = timeline_of(run(kept, skewed, repeated), START)
+    assert [(row.is_kept, bool(row.bars)) for row in times.rows] == [
+        (True, False),
+        (False, True),
+        (False, True),
+    ]
+    assert all(bar.start >= 0 for row in times.rows for bar in row.bars)
+    for width in (40, 80, 160):
+        out = io.StringIO()
+        print_timeline(Console(file=out, width=width), times)
+        (line,) = [line for line in out.getvalue().splitlines() if "fetch" in line]
+        assert line.split() == ["✓", "fetch", "kept"]
+    assert "kept" in timeline_svg(times, "x")
