@@ -159,9 +159,14 @@ class _SnapshotCollector(Collector):
             "Schedules of active subscriptions whose next firing is over 10 seconds late.",
             figures.overdue_schedules,
         )
+        yield _gauge(
+            "alarms",
+            "Alarms that Temporal has; schedules with the same timing share one.",
+            figures.alarms,
+        )
         yield CounterMetricFamily(
             "activityctl_schedule_restarts",
-            "Schedules that stopped waking us and were created again by the watchdog.",
+            "Alarms that stopped waking us and were created again by the watchdog.",
             value=figures.restarts,
         )
 

@@ -1,4 +1,4 @@
-"""Report the schedules that a command has changed and that are not yet updated in Temporal."""
+"""Report the alarms that a command wants otherwise and that are not yet updated in Temporal."""
 
 from activityctl.cli.session import Session
 from activityctl.domain.values.plurals import count_noun
@@ -8,12 +8,12 @@ from activityctl.operations.gitops.apply import Applied
 
 
 def seconds_to_wait(timeout: str, *, wait: bool | None) -> float:
-    """Return how long to wait for the schedules; UsageError if the timeout is no duration."""
+    """Return how long to wait for the alarms; UsageError if the timeout is no duration."""
     return 0.0 if wait is False else parse_seconds(timeout)
 
 
 def print_pending(session: Session, applied: Applied, *, waited: bool = True) -> None:
-    """Print on stderr how many schedules are not yet updated, and why."""
+    """Print on stderr how many alarms are not yet updated, and why."""
     if applied.pending:
         session.err.print(pending_text(applied, waited=waited))
 
@@ -21,10 +21,10 @@ def print_pending(session: Session, applied: Applied, *, waited: bool = True) ->
 def report_pending(
     session: Session, applied: Applied, *, wait: bool | None, is_shown: bool = False
 ) -> None:
-    """Report the schedules that are not yet updated, unless the result has shown them.
+    """Report the alarms that are not yet updated, unless the result has shown them.
 
-    RefusedError if Temporal refused a schedule. WaitTimeoutError if `--wait` was given and a
-    schedule is not yet updated.
+    RefusedError if Temporal refused an alarm. WaitTimeoutError if `--wait` was given and an
+    alarm is not yet updated.
     """
     if applied.refused:
         raise RefusedError(pending_text(applied), hint="activityctl get schedules")
@@ -36,8 +36,8 @@ def report_pending(
 
 
 def pending_text(applied: Applied, *, waited: bool = True) -> str:
-    """Return how many schedules are not yet updated, and why as far as it is known."""
-    head = count_noun(applied.pending, "schedule is", "schedules are")
+    """Return how many alarms are not yet updated, and why as far as it is known."""
+    head = count_noun(applied.pending, "alarm is", "alarms are")
     return f"{head} not yet updated in Temporal: {_reason(applied, waited=waited)}"
 
 
@@ -48,8 +48,8 @@ def _reason(applied: Applied, *, waited: bool) -> str:
     if not applied.has_worker:
         return "no worker is running; the next one will do it"
     if count := len(applied.unanswered):
-        schedules = count_noun(count, "schedule")
-        return f"Temporal did not answer in time for {schedules}; the worker tries again"
+        alarms = count_noun(count, "alarm")
+        return f"Temporal did not answer in time for {alarms}; the worker tries again"
     if waited:
         return "a worker is running and has not finished; Temporal has refused nothing"
     return "the command did not wait"

@@ -69,7 +69,7 @@ from activityctl.ports.schedules import (
     ListedSchedule,
     ScheduleClient,
     ScheduleRegister,
-    UnsyncedSchedule,
+    UnsyncedAlarm,
 )
 from activityctl.ports.secrets import Destination, FoundSecret, ResolveSecret, SecretReader
 from activityctl.ports.signals import LOG_CHANNEL, WORK_CHANNEL, Signals, Work, Workers
@@ -93,7 +93,9 @@ from activityctl.ports.timetable import (
     WAKE_AFTER,
     Backfills,
     LockedPastTimes,
-    OverdueSchedule,
+    OverdueAlarm,
+    RingResult,
+    ServedSchedule,
     Timetable,
 )
 from activityctl.ports.tracing import NoSpans, Outgoing, SpanSink, untraced
@@ -174,7 +176,7 @@ __all__ = [
     "OpenResult",
     "Outbox",
     "Outgoing",
-    "OverdueSchedule",
+    "OverdueAlarm",
     "Place",
     "PostponedFiring",
     "Purge",
@@ -187,6 +189,7 @@ __all__ = [
     "Restore",
     "Restores",
     "RetentionStore",
+    "RingResult",
     "Routing",
     "RunLists",
     "RunStarter",
@@ -195,6 +198,7 @@ __all__ = [
     "ScheduleRegister",
     "SecretReader",
     "SenderFacts",
+    "ServedSchedule",
     "Signals",
     "SignedTransaction",
     "Signer",
@@ -221,7 +225,7 @@ __all__ = [
     "Tokens",
     "TransactionDraft",
     "UnfinishedWork",
-    "UnsyncedSchedule",
+    "UnsyncedAlarm",
     "WaitingFiring",
     "Waits",
     "WaitsVersion",

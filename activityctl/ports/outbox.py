@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from activityctl.domain.runs.admission import ClaimedFacts
-from activityctl.domain.timing.firing import FiringRef, FiringRequest
+from activityctl.domain.timing.firing import FiringRef, FiringRequest, Ringing
 from activityctl.domain.values import ids
 
 ORDER_WAITS: Final = timedelta(hours=1)
@@ -123,6 +123,10 @@ class RunStarter(Protocol):
         Raises RefusedError if Temporal refuses it for good, UnreachableError if another try may
         succeed.
         """
+        ...
+
+    async def ring(self, ringing: Ringing) -> None:
+        """Start the workflow of an alarm that did not ring itself; raises as `start` does."""
         ...
 
     async def is_reachable(self) -> bool:

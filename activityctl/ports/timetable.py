@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from activityctl.domain.runs.backfill import Backfill, BackfillProgress, PastTimes
-from activityctl.domain.timing.firing import FiringRef
+from activityctl.domain.timing.firing import FiringCause, FiringRef, Ringing
 
 WAKE_AFTER: Final = timedelta(seconds=2)
-"""How late a wake-up may be before a schedule counts as overdue.
+"""How late an alarm may be before it counts as overdue.
 
 Temporal usually wakes us within a tenth of this time, unless it is busy, down or does not know
 the due time.
@@ -18,27 +18,92 @@ the due time.
 
 
 @dataclass(frozen=True, slots=True)
-class OverdueSchedule:
-    """A schedule whose next nominal time has passed without a wake-up."""
+class OverdueAlarm:
+    """An alarm that did not ring for a nominal time that has passed."""
+
+    alarm_id: str
+    next_at: datetime
+    """The latest nominal time that has passed, of those that come next for a schedule."""
+    late: timedelta
+    """How long ago `next_at` was when the alarm was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServedSchedule:
+    """An active schedule that an alarm serves; its names are for people."""
 
     subscription_id: str
     trigger: str
-    next_at: datetime
-    late: timedelta
-    """How long ago `next_at` was when the schedule was read."""
+    revision_id: str
+    subscription: str
+    definition: str
+
+    def firing(self, ringing: Ringing, workflow_id: str) -> FiringRef:
+        """Return the firing of the alarm's time, to be run by that workflow."""
+        return FiringRef(
+            self.subscription_id,
+            self.trigger,
+            ringing.key,
+            ringing.due_at,
+            workflow_id,
+            FiringCause.OUTBOX,
+            self.subscription,
+            self.definition,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RingResult:
+    """What became of due times of an alarm."""
+
+    is_complete: bool
+    """False if more of them are to be decided; then ask again."""
+    until: datetime
+    """What is due after this moment is not decided, unless with earlier times."""
+    firings: Sequence[FiringRef]
+    """The firings that the workflow of the caller runs itself."""
 
 
 class Timetable(Protocol):
     """The cursors of all schedules; each nominal time is decided once, by Postgres' clock."""
 
+    async def served(self, alarm_id: str, limit: int) -> list[ServedSchedule]:
+        """Return active schedules of the alarm, in order."""
+        ...
+
+    async def ring(
+        self,
+        ringing: Ringing,
+        carries: Collection[ServedSchedule],
+        workflow_id: str,
+        until: datetime | None = None,
+    ) -> RingResult:
+        """Decide nominal times of the schedules of the alarm that are due at its time, or by now.
+
+        A call decides those of some hundred schedules, in one transaction. The next call gets
+        `until` of the last result, so that the calls come to an end. The dispatcher starts
+        the firings, except those of the alarm's time that start at once and belong to the
+        schedules in `carries`: the workflow of the caller runs them.
+        """
+        ...
+
+    async def claim(
+        self, ringing: Ringing, carries: Collection[ServedSchedule], workflow_id: str
+    ) -> list[FiringRef]:
+        """Take over firings of the alarm's time that were decided by somebody else.
+
+        Or by an earlier call whose answer was lost. A firing that starts later, or not at all, is
+        not among them.
+        """
+        ...
+
     async def process_due(self, firing: FiringRef) -> bool:
-        """Decide every nominal time that is due, in one transaction.
+        """Decide every nominal time of one schedule that is due, in one transaction.
 
         Returns True if the workflow of the caller must run its own firing now. Returns False if
         its time is not due, has another outcome, or starts later through the dispatcher. Returns
         False too if it is too late after an outage: the firing is then missed according to its
-        misfire policy. For a firing that the dispatcher starts, nothing more is decided, because
-        it was decided before.
+        misfire policy. For a firing that was decided before, nothing more is decided.
         """
         ...
 
@@ -47,13 +112,13 @@ class Timetable(Protocol):
         limit: int,
         *,
         late_by: timedelta = WAKE_AFTER,
-        before: OverdueSchedule | None = None,
-    ) -> list[OverdueSchedule]:
-        """Return schedules that were not woken within this time after their next nominal time.
+        before: OverdueAlarm | None = None,
+    ) -> list[OverdueAlarm]:
+        """Return alarms that did not ring within this time after a nominal time.
 
-        The latest nominal times come first. With `before`, only the schedules after that one are
-        returned. Schedules that become overdue meanwhile are not among them, so reading all
-        pages comes to an end.
+        The latest nominal times come first. With `before`, only the alarms after that one are
+        returned. Alarms that become overdue meanwhile are not among them, so reading all
+        pages comes to an end. An alarm that is being rung is left out.
         """
         ...
 

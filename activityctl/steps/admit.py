@@ -200,9 +200,10 @@ class AdmitStep:
     async def _admit(self, firing: FiringRef, *, looks_up: bool) -> Orders:
         if not _is_of_this_workflow(firing):
             return _refuse_stranger(firing)
-        if firing.is_by_clock and not looks_up and not await self._timetable.process_due(firing):
-            return Orders(firing.run_id, is_over=True)
         facts = None if looks_up else self.read_ahead.take(firing)
+        must_ask = firing.is_by_clock and not looks_up and facts is None
+        if must_ask and not await self._timetable.process_due(firing):
+            return Orders(firing.run_id, is_over=True)
         facts = facts or await self._runs.admission_input(firing)
         if facts is None:
             raise ApplicationError(
@@ -362,8 +363,7 @@ class AdmitStep:
             raise ApplicationError("the run disappeared while it was opened", type="race")
         now = self._clock()
         decision = await self._decide(resume, state, now)
-        orders = orders_of(state.run, state.spec, decision)
-        orders = with_waits(orders, state.tasks, decision, now)
+        orders = with_waits(orders_of(state.run, state.spec, decision), state.tasks, decision, now)
         return replace(
             orders,
             # An answer may have come that no workflow has settled.

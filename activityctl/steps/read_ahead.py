@@ -35,7 +35,7 @@ class ReadAhead:
         """Return what is kept of the firing, once; None if there is nothing, or if it is old."""
         read_at, facts = self._kept.pop(firing.run_id, (0.0, None))
         is_fresh = self._monotonic() - read_at < _FRESH_SECONDS
-        return facts if is_fresh and not firing.is_by_clock else None
+        return facts if is_fresh and not firing.is_undecided else None
 
 
 def _is_simple(facts: AdmissionInput) -> bool:

@@ -9,7 +9,7 @@ from typing import Final
 from temporalio import activity, workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activityctl.domain.timing.firing import FiringRef
+    from activityctl.domain.timing.firing import FiringRef, Ringing
 
 TASK_QUEUE: Final = "activityctl"
 """The task queue of every worker. One Temporal namespace serves one database."""
@@ -99,6 +99,24 @@ class StopOrder:
     task_id: str | None = None
     waits: bool = False
     """Whether the run may wait until its tasks have stopped. If not, it ends at once."""
+
+
+@dataclass(frozen=True)
+class Rung:
+    """What became of the due times of an alarm."""
+
+    is_complete: bool
+    """False if more of them are to be decided; then ask again."""
+    firings: list[FiringRef] = field(default_factory=list)
+    """The firings that the workflow of the alarm runs itself; the dispatcher starts all others."""
+    has_attributes: bool = False
+    """Whether Temporal has the search attributes of runs."""
+
+
+@activity.defn(name="ring")
+async def ring(ringing: Ringing) -> Rung:
+    """Decide what is due of the triggers that share an alarm."""
+    raise NotImplementedError(ringing)
 
 
 @activity.defn(name="admit")

@@ -7,9 +7,9 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
-    from activityctl.domain.timing.firing import FiringRef
+    from activityctl.domain.timing.firing import FiringRef, Ringing
     from activityctl.workflows import calls
-    from activityctl.workflows.calls import Orders, StopOrder
+    from activityctl.workflows.calls import Orders, Rung, StopOrder
 
 RESULTS_IN_TURN = "results-in-turn"
 """The patch since which the results of local steps come one after the other."""
@@ -21,6 +21,16 @@ _TIMEOUT = timedelta(seconds=60)
 _ROUNDS = 40
 """Rounds of the event loop in which all follows that a result makes possible: fewer than ten, and
 those for which tasks wait for others that share their call."""
+
+
+async def ring(ringing: Ringing) -> Rung:
+    """Decide what is due of the triggers of an alarm, as far as it is done at once."""
+    return await workflow.execute_local_activity(
+        calls.ring,
+        ringing,
+        start_to_close_timeout=_TIMEOUT,
+        retry_policy=_UNTIL_POSTGRES_ANSWERS,
+    )
 
 
 class LocalSteps:

@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import replace
 
 from temporalio import workflow
-from temporalio.common import SearchAttributeKey
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
@@ -14,15 +13,18 @@ with workflow.unsafe.imports_passed_through():
     from activityctl.workflows.carrier import CANCEL_RUN, WAKE_RUN, RunCarrier
     from activityctl.workflows.carrying import carry_on
     from activityctl.workflows.local_steps import LocalSteps
+    from activityctl.workflows.nominal_time import nominal_time
 
 WORKFLOW_NAME = "RunActivity"
-
-_SCHEDULED_AT = SearchAttributeKey.for_datetime("TemporalScheduledStartTime")
 
 
 @workflow.defn(name=WORKFLOW_NAME)
 class RunActivityWorkflow:
-    """The workflow that schedules start, and that every firing outside of a batch gets."""
+    """The workflow of every firing outside of a batch.
+
+    Before alarms were shared, schedules in Temporal started it. They do so until the reconciler
+    has replaced them.
+    """
 
     @workflow.init
     def __init__(self, firing: FiringRef) -> None:
@@ -80,8 +82,7 @@ def _with_nominal_time(firing: FiringRef) -> FiringRef:
     """Return a schedule's firing with its nominal time, which only the server knows."""
     if firing.firing_key:
         return firing
-    info = workflow.info()
-    nominal = info.typed_search_attributes.get(_SCHEDULED_AT) or info.start_time
+    info, nominal = workflow.info(), nominal_time()
     return FiringRef(
         firing.subscription_id,
         firing.trigger,

@@ -23,7 +23,6 @@ from temporalio.client import Client, ScheduleHandle
 from temporalio.service import RPCError
 
 from activityctl.daemon.local.state import read_state
-from activityctl.domain.values import ids
 from support.ci_runner import FILES, CiRunner
 
 pytestmark = pytest.mark.slow
@@ -74,12 +73,13 @@ class Ci:
         return {item["name"] for item in items if item["name"].startswith(self.word)}
 
     async def schedule(self, name: str) -> ScheduleHandle:
-        """The subscription's schedule in Temporal."""
+        """The alarm of the subscription's schedule in Temporal."""
         state = read_state(self.shell.home)
         assert state is not None
         client = await Client.connect(state.addresses["temporal_address"])
-        owner = ids.subscription_id(name)
-        return client.get_schedule_handle(ids.schedule_id(owner, "often"))
+        rows = self.shell.json("get", "schedules", "--limit", "10000")["items"]
+        (alarm,) = {row["alarm"] for row in rows if row["subscription"] == name}
+        return client.get_schedule_handle(alarm)
 
 
 def a_wheel(folder: Path) -> dict[str, str]:

@@ -140,7 +140,7 @@ def test_each_finding_names_a_command_that_runs(own: Any):
     own("apply", "-f", "breaks.yaml")
     own("trigger", "breaks", code=1)
     (own.home / "keys").mkdir(mode=0o700, exist_ok=True)
-    schedule = own.json("get", "schedules")["items"][0]
+    schedule = own.json("get", "schedules")["items"][-1]  # the other one was paused by its failure
     parts = own.json("status")["components"]
     address = next(part["address"] for part in parts if part["name"] == "temporal")
     temporal = Path(sys.executable).with_name("temporal")
@@ -148,7 +148,7 @@ def test_each_finding_names_a_command_that_runs(own: Any):
         with psycopg.connect(database_url(own), autocommit=True) as connection:
             connection.execute(_STAGED)
             subprocess.run(
-                [temporal, "schedule", "delete", "--address", address, "-s", schedule["id"]],
+                [temporal, "schedule", "delete", "--address", address, "-s", schedule["alarm"]],
                 check=True,
                 capture_output=True,
             )
@@ -162,7 +162,7 @@ def test_each_finding_names_a_command_that_runs(own: Any):
         warned = ("dead letters", "breakers", "late runs", "auto-pause", "versions")
         assert [states_of[name] for name in warned] == ["warning"] * 5
         assert {states_of["clock"], states_of["retention"], states_of["keys"]} == {"ok"}
-        assert checks["recovery"]["found"].startswith("1 schedule differs")
+        assert checks["recovery"]["found"].startswith("1 alarm differs")
         for name in (*warned[:4], "recovery"):
             words = checks[name]["hint"].split()
             assert words.pop(0) == "activityctl"
@@ -196,11 +196,11 @@ def test_an_apply_without_an_answer_of_temporal_reports_it_and_exits_8_with_wait
     apply = ("apply", "-f", "timed.yaml", "--timeout", "2s")
     with frozen(own, "temporal"):
         done = own(*apply, "--wait", code=8)
-        assert "1 schedule is not yet updated in Temporal: a worker is running" in done.stderr
+        assert "1 alarm is not yet updated in Temporal: a worker is running" in done.stderr
         assert "configured" in done.stdout
-        assert "1 schedule is not yet updated in Temporal" in own(*apply, code=0).stderr
+        assert "1 alarm is not yet updated in Temporal" in own(*apply, code=0).stderr
         until(lambda: own.json("get", "schedules")["items"][0]["status"] == "error")
         done = own(*apply, "--wait", code=8)
-        assert "Temporal did not answer in time for 1 schedule" in done.stderr
+        assert "Temporal did not answer in time for 1 alarm" in done.stderr
         assert "refused" not in done.stderr
     assert own(*apply, "--timeout", "60s", "--wait").stderr.strip() == "2 unchanged"

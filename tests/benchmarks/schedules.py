@@ -3,7 +3,9 @@
     python tests/benchmarks/schedules.py [--schedules 300] [--rounds 3] [--task nothing]
         [--parts settle idle lone bursts]
 
-N schedules of ours, and in turn N of the bare SDK, are due in the same second on an idle server.
+N schedules of ours with N timings, and in turn N of the bare SDK, are due in the same second on an
+idle server. Triggers that share one timing are measured by `shared_alarm.py`.
+
 Our lag is the time from the nominal time to startedAt of the run. The bare SDK runs a workflow with
 one local activity in the default (sandboxed) worker. Its lags are the times from the nominal time
 to the start of the workflow and to its local activity, where ours writes the run.
@@ -43,7 +45,7 @@ with workflow.unsafe.imports_passed_through():
     from bed import SHARES, carry_out, now, percentile, processes, worker_of
 
     from activityctl import wiring
-    from activityctl.domain.timing.firing import FiringRef, firing_key
+    from activityctl.domain.timing.firing import Ringing
     from activityctl.domain.values import ids
     from activityctl.settings import load_settings
 
@@ -66,10 +68,9 @@ CLONES = """
             annotations, 'active', created_at, updated_at
         FROM subscriptions, generate_series(1, %(count)s) n WHERE name = 'settled'
         RETURNING id)
-    INSERT INTO schedules (id, subscription_id, trigger, kind, body, wanted_hash, observed_hash,
-        cursor, next_at)
-    SELECT 'schedule/' || owner.id || '/ticks', owner.id, 'ticks', c.kind, c.body, 'x:active',
-        'x:active', clock_timestamp(), clock_timestamp() + random() * interval '1 day'
+    INSERT INTO schedules (id, subscription_id, trigger, kind, body, alarm_id, cursor, next_at)
+    SELECT 'schedule/' || owner.id || '/ticks', owner.id, 'ticks', c.kind, c.body,
+        'alarm/' || owner.id, clock_timestamp(), clock_timestamp() + random() * interval '1 day'
     FROM owner, schedules c JOIN subscriptions s ON s.id = c.subscription_id
     WHERE s.name = 'settled'"""
 
@@ -120,9 +121,19 @@ class Bench:
         self.task = TASKS[task]
 
     async def apply(
-        self, prefix: str, count: int, every: int, offset: int = 0, *, wait: bool = True
-    ) -> None:
-        """Apply a definition with an interval and its subscriptions."""
+        self,
+        prefix: str,
+        count: int,
+        every: int,
+        offset: int = 0,
+        *,
+        wait: bool = True,
+        due: datetime | None = None,
+    ) -> float:
+        """Apply a definition with an interval and its subscriptions; return the seconds.
+
+        With `due`, each subscription has another interval, and all are due then.
+        """
         head = {"apiVersion": "activityctl/v1"}
         trigger = {"name": "ticks", "interval": {"every": f"{every}s", "offset": f"{offset}s"}}
         spec = {"triggers": [trigger], "tasks": [{"name": "one", **self.task}]}
@@ -134,14 +145,22 @@ class Bench:
                 **head,
                 "kind": "Subscription",
                 "metadata": {"name": prefix if count == 1 else f"{prefix}-{number}"},
-                "spec": {"activity": prefix},
+                "spec": {"activity": prefix, "triggers": self.timing(every + number, due)},
             }
             for number in range(count)
         ]
         path = self.home / f"{prefix}.yaml"
         path.write_text("\n---\n".join(map(json.dumps, documents)))
         waiting = ("--timeout", "120s") if wait else ("--no-wait",)
+        start = time.perf_counter()
         await self.command("apply", "-f", str(path), *waiting)
+        return time.perf_counter() - start
+
+    def timing(self, every: int, due: datetime | None) -> Mapping[str, Any]:
+        if due is None:
+            return {}
+        offset = int(due.timestamp()) % every
+        return {"ticks": {"interval": {"every": f"{every}s", "offset": f"{offset}s"}}}
 
     async def command(self, *words: str) -> None:
         command = [sys.executable, "-m", "activityctl", "--home", str(self.home), *words]
@@ -194,8 +213,7 @@ async def deciding_costs(bench: Bench, count: int) -> None:
     alone = await deciding_time(bench, owner, count)
     bare = await inserted(bench, count)
     await bench.fetch(CLONES, count=PRESENT)
-    for statement in ("VACUUM ANALYZE", "CHECKPOINT"):
-        await bench.fetch(statement)
+    await bench.fetch("VACUUM ANALYZE")
     among = await deciding_time(bench, owner, count)
     start = time.perf_counter()
     for _ in range(20):
@@ -217,13 +235,12 @@ async def deciding_time(bench: Bench, owner: str, count: int) -> float:
     for _ in range(count):
         await bench.fetch("TRUNCATE firings CASCADE")
         due = now().replace(microsecond=0)
-        query = "UPDATE schedules SET cursor = %(cursor)s WHERE id = %(id)s"
-        await bench.fetch(query, cursor=due - timedelta(microseconds=1), id=schedule)
-        key = firing_key(due)
-        workflow_id = f"{ids.scheduled_workflow_id(owner, 'ticks')}-{key}"
-        firing = FiringRef(owner, "ticks", key, due.isoformat(), workflow_id)
+        query = "UPDATE schedules SET cursor = %(cursor)s, next_at = %(due)s WHERE id = %(id)s"
+        await bench.fetch(query, cursor=due - timedelta(microseconds=1), due=due, id=schedule)
+        ringing = Ringing("alarm/every 1s", due.isoformat())
         start = time.perf_counter()
-        await bench.ports.timetable.process_due(firing)
+        served = await bench.ports.timetable.served(ringing.alarm_id, 21)
+        await bench.ports.timetable.ring(ringing, served, "benchmark")
         found.append((time.perf_counter() - start) * 1000)
     return statistics.median(found)
 
@@ -288,7 +305,7 @@ async def bursts(bench: Bench, count: int, rounds: int) -> None:
     sides: list[list[list[float]]] = [[], [], []]
     for number in range(rounds):
         due = next_due()
-        await bench.apply("burst", count, HOUR, seconds_into_hour(due))
+        await bench.apply("burst", count, HOUR, due=due)
         sides[0].append(await whole(lambda: bench.lags("burst"), due, count))
         due = next_due()
         await bench.schedule_raw(f"raw-{number}", count, HOUR, seconds_into_hour(due))

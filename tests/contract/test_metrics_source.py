@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,6 @@ from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.runs.worker import WorkerBeat
 from activityctl.domain.timing.firing import FiringRequest
-from activityctl.domain.values.ids import ScheduleId
 
 Apply = Callable[..., Awaitable[Plan]]
 Define = Callable[..., ActivityDefinition]
@@ -83,34 +83,37 @@ async def test_due_firings_are_counted_with_the_time_of_the_oldest(
 async def test_schedules_are_counted_by_the_status_that_lists_show(
     ports: wiring.Ports, apply: Apply, define: Define, subscribe: Subscribe, now: datetime
 ):
+    def at(hour: int) -> dict[str, Any]:
+        return {"daily": {"cron": {"schedule": f"0 {hour} * * *"}}}
+
     await apply(
         define("digest"),
-        *(subscribe(name) for name in ("a", "b", "c")),
+        *(subscribe(name, triggers=at(hour)) for hour, name in enumerate("abc")),
         subscribe("d", paused=True),
         subscribe("e"),
-        subscribe("gone"),
+        subscribe("gone", triggers=at(5)),
     )
     await apply(define("digest"), subscribe("e", triggers={"daily": None}))
-    drifts = {drift.id: drift for drift in await ports.register.unsynced(10)}
-    ids = {name: (await ports.catalog.find_subscription(name)).id for name in "abcd"}
-    by_name = {name: next(d for d in drifts.values() if key in d.id) for name, key in ids.items()}
-    await ports.register.mark_synced([by_name["a"]], now)
-    await ports.register.mark_synced([by_name["d"]], now)
-    await ports.register.mark_failed(by_name["b"], "no")
+    alarms = {alarm.id: alarm for alarm in await ports.register.unsynced(10)}
+    await ports.register.mark_synced([alarms["alarm/0 0 * * * UTC"]], now)
+    await ports.register.mark_failed(alarms["alarm/0 1 * * * UTC"], "no")
     figures = await ports.metrics.snapshot()
     assert figures.schedules == {"active": 1, "paused": 1, "error": 1, "pending": 2}
     assert figures.subscriptions == {"active": 5, "paused": 1}
 
 
-async def test_restarts_of_schedules_are_summed_up(
+async def test_restarts_of_alarms_are_summed_up(
     ports: wiring.Ports, apply: Apply, define: Define, subscribe: Subscribe, now: datetime
 ):
-    await apply(define("digest"), subscribe("a"), subscribe("b"))
-    first, second = [ScheduleId(drift.id) for drift in await ports.register.unsynced(10)]
-    for schedule, minutes in ((first, 3), (second, 1), (first, 2)):
-        await ports.register.mark_restarted(schedule, now - timedelta(minutes=minutes))
+    other = {"daily": {"cron": {"schedule": "0 9 * * *"}}}
+    await apply(define("digest"), subscribe("a"), subscribe("b", triggers=other), subscribe("c"))
+    first, second = unsynced = await ports.register.unsynced(10)
+    await ports.register.mark_synced(unsynced, now)
+    for alarm, minutes in ((first, 3), (second, 1), (first, 2)):
+        await ports.register.mark_restarted(alarm.id, now - timedelta(minutes=minutes))
     figures = await ports.metrics.snapshot()
     assert (figures.restarts, figures.restarted_at) == (3, now - timedelta(minutes=1))
+    assert figures.alarms == 2
 
 
 async def test_a_deleted_subscription_is_not_counted(

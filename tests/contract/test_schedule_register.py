@@ -1,8 +1,8 @@
-"""The ScheduleRegister port: which schedules are unsynced, and what makes them synced."""
+"""The ScheduleRegister port: which alarms are unsynced, and what makes them synced."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import pytest
 
@@ -15,9 +15,11 @@ from activityctl.domain.manifests.subscription import (
     SubscriptionManifest,
     SubscriptionStatus,
 )
-from activityctl.domain.values.ids import schedule_id
+from activityctl.domain.timing.alarm import alarm_of
+from activityctl.domain.timing.trigger import CronTrigger
+from activityctl.domain.values.ids import AlarmId
 from activityctl.domain.values.selection import Selection
-from activityctl.ports import ListedSchedule
+from activityctl.ports import ListedSchedule, UnsyncedAlarm
 
 Apply = Callable[..., Awaitable[Plan]]
 Define = Callable[..., ActivityDefinition]
@@ -26,14 +28,19 @@ Subscribe = Callable[..., SubscriptionManifest]
 ACTIVE, PAUSED, _ = SubscriptionStatus
 HOURLY = {"name": "hourly", "cron": {"schedule": "0 * * * *"}}
 DAILY = {"name": "daily", "cron": {"schedule": "0 8 * * *"}}
+AT_EIGHT, AT_NINE = AlarmId("alarm/0 8 * * * UTC"), AlarmId("alarm/0 9 * * * UTC")
 
 
-async def sync_all(ports: wiring.Ports, now: datetime) -> list[tuple[str, bool]]:
-    """Mark all unsynced schedules as synced; return their (id, paused)."""
-    drifted = await ports.register.unsynced(100)
-    for drift in drifted:
-        await ports.register.mark_synced([drift], now)
-    return [(drift.id, drift.paused) for drift in drifted]
+async def sync_all(ports: wiring.Ports, now: datetime) -> list[tuple[str, str]]:
+    """Create and delete as the reconciler does; return what was done, with the alarms' ids."""
+    unsynced = await ports.register.unsynced(100)
+    created = [each for each in unsynced if each.wanted is not None]
+    await ports.register.announce([each.id for each in created])
+    gone = await ports.register.forsake([each.id for each in unsynced if each.wanted is None])
+    await ports.register.mark_synced(
+        [*created, *(each for each in unsynced if each.id in gone)], now
+    )
+    return [("deleted" if each.wanted is None else "created", each.id) for each in unsynced]
 
 
 async def row_of(ports: wiring.Ports, subscription: Subscription) -> ListedSchedule:
@@ -41,79 +48,81 @@ async def row_of(ports: wiring.Ports, subscription: Subscription) -> ListedSched
     return row
 
 
-async def test_a_new_schedule_is_unsynced_until_it_is_observed(
+async def test_a_new_schedule_is_pending_until_its_alarm_is_there(
     ports: wiring.Ports, mine: Subscription, now: datetime
 ):
-    (drift,) = await ports.register.unsynced(10)
-    assert drift.id == schedule_id(mine.id, "daily")
-    assert drift.wanted is not None
-    assert (drift.wanted.kind, drift.wanted.body) == ("cron", {"schedule": "0 8 * * *"})
-    assert not drift.paused
+    (alarm,) = await ports.register.unsynced(10)
+    assert alarm.id == AT_EIGHT
+    assert alarm.wanted == alarm_of(CronTrigger(schedule="0 8 * * *"))
     assert (await row_of(ports, mine)).status == "pending"
-    await ports.register.mark_synced([drift], now)
+    await ports.register.mark_synced([alarm], now)
     assert await ports.register.unsynced(10) == []
     row = await row_of(ports, mine)
     assert (row.status, row.observed_at, row.subscription) == ("active", now, "mine")
-    assert row.wanted == drift.wanted
+    assert (row.wanted.kind, row.wanted.body) == ("cron", {"schedule": "0 8 * * *"})
+    assert row.alarm == AT_EIGHT
 
 
-async def test_pause_and_resume_make_the_schedule_unsynced(
-    ports: wiring.Ports, mine: Subscription, now: datetime
+async def test_triggers_with_one_timing_share_an_alarm(
+    ports: wiring.Ports,
+    apply: Apply,
+    define: Define,
+    subscribe: Subscribe,
+    remove: Apply,
+    now: datetime,
 ):
-    key = schedule_id(mine.id, "daily")
+    """Whoever they belong to, however it is written, and whatever else they say."""
+    written = [
+        {"name": "plain", "cron": {"schedule": "0 8 * * *"}},
+        {"name": "named", "cron": {"schedule": "00 8 * JAN-dec *", "jitter": "30s"}},
+        {"name": "bounded", "cron": {"schedule": "0 8 * * *", "startAt": "2030-01-01T00:00:00Z"}},
+        {"name": "elsewhere", "cron": {"schedule": "0 8 * * *", "timezone": "Asia/Tokyo"}},
+    ]
+    await apply(define("digest", triggers=written), subscribe("mine"), subscribe("yours"))
+    assert await sync_all(ports, now) == [
+        ("created", "alarm/0 8 * * * Asia/Tokyo"),
+        ("created", AT_EIGHT),
+    ]
+    served = await ports.register.serves(AT_EIGHT, 100)
+    assert len(served) == 6
+    assert {row.status for row in await ports.register.schedules(Selection())} == {"active"}
+    await remove("yours")
+    assert await ports.register.unsynced(10) == []
+    await remove("mine")
+    assert len(await sync_all(ports, now)) == 2
+    assert (await ports.metrics.snapshot()).alarms == 0
+
+
+async def test_a_paused_or_ended_schedule_wants_no_alarm(
+    ports: wiring.Ports, apply: Apply, subscribe: Subscribe, mine: Subscription, now: datetime
+):
     await sync_all(ports, now)
     await ports.catalog.set_subscription_status(mine.id, PAUSED, now)
-    assert await sync_all(ports, now) == [(key, True)]
-    assert (await row_of(ports, mine)).status == "paused"
+    row = await row_of(ports, mine)
+    assert (row.status, row.alarm) == ("paused", None)
+    assert await sync_all(ports, now) == [("deleted", AT_EIGHT)]
     await ports.catalog.set_subscription_status(mine.id, ACTIVE, now)
-    assert await sync_all(ports, now) == [(key, False)]
+    assert (await row_of(ports, mine)).status == "pending"
+    assert await sync_all(ports, now) == [("created", AT_EIGHT)]
     assert await ports.register.unsynced(10) == []
+    ended = {"daily": {"cron": {"schedule": "0 8 * * *", "endAt": "2020-01-01T00:00:00Z"}}}
+    await apply(subscribe("mine", triggers=ended))
+    assert await sync_all(ports, now) == [("deleted", AT_EIGHT)]
+    row = await row_of(ports, mine)
+    assert (row.status, row.alarm) == ("active", None)
 
 
-async def test_the_schedules_of_a_deleted_subscription_are_deleted(
-    ports: wiring.Ports, remove: Apply, mine: Subscription, now: datetime
-):
-    await sync_all(ports, now)
-    await remove(mine.name)
-    (drift,) = await ports.register.unsynced(10)
-    assert (drift.id, drift.wanted) == (schedule_id(mine.id, "daily"), None)
-    assert await ports.register.schedules(Selection()) == []
-    await ports.register.mark_synced([drift], now)
-    assert await ports.register.unsynced(10) == []
-
-
-async def test_a_schedule_deleted_before_it_was_observed_is_still_deleted_in_temporal(
+async def test_an_alarm_of_which_only_the_plan_was_recorded_is_still_deleted(
     ports: wiring.Ports, remove: Apply, mine: Subscription, now: datetime
 ):
     # Temporal may have it already: the reconciler may have stopped before it could record that.
+    await ports.register.announce([AT_EIGHT])
     await remove(mine.name)
-    (drift,) = await ports.register.unsynced(10)
-    assert drift.wanted is None
-    await ports.register.mark_synced([drift], now)
+    assert await sync_all(ports, now) == [("deleted", AT_EIGHT)]
     assert await ports.register.unsynced(10) == []
 
 
-async def test_a_status_that_changes_back_is_synced_again(
-    ports: wiring.Ports, mine: Subscription, now: datetime
-):
-    # Between the changes the reconciler may have paused it, and stopped before it recorded that.
-    await sync_all(ports, now)
-    await ports.catalog.set_subscription_status(mine.id, PAUSED, now)
-    await ports.catalog.set_subscription_status(mine.id, ACTIVE, now)
-    assert await sync_all(ports, now) == [(schedule_id(mine.id, "daily"), False)]
-
-
-async def test_a_timing_that_changes_back_is_synced_again(
-    ports: wiring.Ports, apply: Apply, define: Define, mine: Subscription, now: datetime
-):
-    await sync_all(ports, now)
-    other = {"name": "daily", "cron": {"schedule": "0 9 * * *"}}
-    await apply(define("digest", triggers=[other]))
-    await apply(define("digest", triggers=[DAILY]))
-    assert await sync_all(ports, now) == [(schedule_id(mine.id, "daily"), False)]
-
-
-async def test_a_schedule_wanted_again_during_its_deletion_is_unsynced(
+async def test_an_alarm_that_is_wanted_again_during_its_deletion_is_created_again(
     ports: wiring.Ports,
     apply: Apply,
     subscribe: Subscribe,
@@ -123,53 +132,33 @@ async def test_a_schedule_wanted_again_during_its_deletion_is_unsynced(
 ):
     await sync_all(ports, now)
     await remove(mine.name)
-    (removal,) = await ports.register.unsynced(10)
+    assert await ports.register.forsake([AT_EIGHT, "alarm/another"]) == {AT_EIGHT}
     await apply(subscribe("mine"))
-    await ports.register.mark_synced([removal], now)
-    (drift,) = await ports.register.unsynced(10)
-    assert drift.wanted is not None
+    assert await ports.register.forsake([AT_EIGHT]) == set()
+    assert (await row_of(ports, mine)).status == "pending"
+    assert await ports.register.unsynced_errors([mine.id]) == [(AT_EIGHT, None)]
+    await ports.register.mark_synced([UnsyncedAlarm(AT_EIGHT, None)], now)
+    assert await sync_all(ports, now) == [("created", AT_EIGHT)]
 
 
-async def test_a_schedule_that_changes_during_its_update_is_unsynced(
+async def test_a_change_of_timing_moves_a_schedule_to_another_alarm(
     ports: wiring.Ports, apply: Apply, define: Define, mine: Subscription, now: datetime
 ):
-    (old,) = await ports.register.unsynced(10)
-    await apply(define("digest", triggers=[{"name": "daily", "cron": {"schedule": "0 9 * * *"}}]))
-    await ports.register.mark_synced([old], now)
-    (drift,) = await ports.register.unsynced(10)
-    assert drift.wanted is not None
-    assert drift.wanted.body == {"schedule": "0 9 * * *"}
-    assert (await row_of(ports, mine)).status == "pending"
-
-
-async def test_the_schedule_of_a_removed_trigger_is_deleted_and_the_others_stay(
-    ports: wiring.Ports,
-    apply: Apply,
-    define: Define,
-    subscribe: Subscribe,
-    now: datetime,
-):
-    await apply(define("digest", triggers=[DAILY, HOURLY]), subscribe("mine"), subscribe("yours"))
     await sync_all(ports, now)
-    await apply(define("digest", triggers=[DAILY]))
-    yours = await ports.catalog.find_subscription("yours")
-    mine = await ports.catalog.find_subscription("mine")
-    gone = await ports.register.unsynced(10)
-    assert {drift.id for drift in gone} == {
-        schedule_id(subscription.id, "hourly") for subscription in (mine, yours)
-    }
-    assert {drift.wanted for drift in gone} == {None}
-    await apply(subscribe("yours", triggers={"daily": None}))
-    assert [row.subscription for row in await ports.register.schedules(Selection())] == ["mine"]
+    later = {"name": "daily", "cron": {"schedule": "0 9 * * *"}}
+    await apply(define("digest", triggers=[later]))
+    assert (await row_of(ports, mine)).status == "pending"
+    # The new one comes first, so that some alarm wakes us all the time.
+    assert await sync_all(ports, now) == [("created", AT_NINE), ("deleted", AT_EIGHT)]
+    assert (await row_of(ports, mine)).status == "active"
 
 
-async def test_a_new_trigger_of_a_paused_subscription_is_created_paused(
+async def test_the_trigger_of_a_paused_subscription_wants_no_alarm(
     ports: wiring.Ports, apply: Apply, define: Define, mine: Subscription, now: datetime
 ):
     await ports.catalog.set_subscription_status(mine.id, PAUSED, now)
     await apply(define("digest", triggers=[DAILY, HOURLY]))
-    drifted = await ports.register.unsynced(10)
-    assert [drift.paused for drift in drifted] == [True, True]
+    assert await ports.register.unsynced(10) == []
 
 
 async def test_a_pause_during_an_apply_also_pauses_its_new_trigger(
@@ -182,11 +171,12 @@ async def test_a_pause_during_an_apply_also_pauses_its_new_trigger(
         pausing = asyncio.create_task(ports.catalog.set_subscription_status(mine.id, PAUSED, now))
         await asyncio.sleep(0.1)
     assert await pausing
-    drifted = await ports.register.unsynced(10)
-    assert [drift.paused for drift in drifted] == [True, True]
+    assert await ports.register.unsynced(10) == []
+    rows = await ports.register.schedules(Selection())
+    assert [row.status for row in rows] == ["paused", "paused"]
 
 
-async def test_an_apply_that_changes_no_timing_leaves_schedules_synced(
+async def test_an_apply_that_changes_no_timing_leaves_alarms_synced(
     ports: wiring.Ports, apply: Apply, define: Define, subscribe: Subscribe, now: datetime
 ):
     await apply(define("digest"), subscribe("mine"))
@@ -195,42 +185,25 @@ async def test_an_apply_that_changes_no_timing_leaves_schedules_synced(
     assert await ports.register.unsynced(10) == []
 
 
-async def test_an_error_is_shown_until_the_schedule_is_synced(
-    ports: wiring.Ports, mine: Subscription, now: datetime
+async def test_an_error_is_shown_until_the_alarm_is_synced(
+    ports: wiring.Ports, mine: Subscription, remove: Apply, now: datetime
 ):
-    (drift,) = await ports.register.unsynced(10)
-    await ports.register.mark_failed(drift, "no answer")
-    assert await ports.register.unsynced_errors([mine.id]) == [(drift.id, "no answer")]
+    (alarm,) = await ports.register.unsynced(10)
+    await ports.register.announce([alarm.id])
+    await ports.register.mark_failed(alarm, "no answer")
+    assert await ports.register.unsynced_errors([mine.id]) == [(alarm.id, "no answer")]
     assert await ports.register.unsynced_errors(["other"]) == []
     row = await row_of(ports, mine)
     assert (row.status, row.error) == ("error", "no answer")
-    assert [unsynced.id for unsynced in await ports.register.unsynced(10)] == [drift.id]
-    await ports.register.mark_synced([drift], now)
+    assert [unsynced.id for unsynced in await ports.register.unsynced(10)] == [alarm.id]
+    await ports.register.mark_synced([alarm], now)
     assert await ports.register.unsynced_errors([mine.id]) == []
     assert (await row_of(ports, mine)).error is None
-
-
-async def test_a_change_of_the_schedule_clears_its_error(
-    ports: wiring.Ports, apply: Apply, remove: Apply, define: Define, subscribe: Subscribe
-):
-    async def refuse() -> None:
-        (drift,) = await ports.register.unsynced(10)
-        await ports.register.mark_failed(drift, "no")
-
-    async def errors() -> list[str | None]:
-        return [error for _, error in await ports.register.unsynced_errors([owner.id])]
-
-    await apply(define("digest", triggers=[DAILY]), subscribe("mine"))
-    owner = await ports.catalog.find_subscription("mine")
-    await refuse()
-    await apply(define("digest", triggers=[DAILY]), subscribe("mine"))
-    assert await errors() == ["no"]
-    later = {**DAILY, "cron": {"schedule": "0 9 * * *"}}
-    await apply(define("digest", triggers=[later]), subscribe("mine"))
-    assert await errors() == [None]
-    await refuse()
-    await remove("mine")
-    assert await errors() == [None]
+    await remove(mine.name)
+    assert await ports.register.unsynced_errors([mine.id]) == [(alarm.id, None)]  # to be deleted
+    assert await ports.register.unsynced_errors([]) == [], "this change has no schedules"
+    await ports.register.mark_failed(UnsyncedAlarm(alarm.id, None), "no answer")
+    assert await ports.register.unsynced_errors([mine.id]) == []
 
 
 async def test_lists_of_schedules_are_limited_and_in_order(
@@ -245,9 +218,8 @@ async def test_lists_of_schedules_are_limited_and_in_order(
         ("b", "hourly"),
     ]
     assert len(await ports.register.schedules(Selection(limit=3))) == 3
-    drifted = await ports.register.unsynced(3)
-    assert len(drifted) == 3
-    assert len(await ports.register.unsynced(10)) == 4
+    assert len(await ports.register.unsynced(1)) == 1
+    assert len(await ports.register.unsynced(10)) == 2
 
 
 async def test_only_one_reconciler_runs_at_a_time(ports: wiring.Ports):
@@ -266,32 +238,6 @@ async def test_a_reconciler_that_fails_releases_its_lock(ports: wiring.Ports):
         await fail()
     async with ports.register.reconcile_lock() as is_ours:
         assert is_ours
-
-
-async def test_marking_a_deleted_schedule_changes_nothing(
-    ports: wiring.Ports, remove: Apply, mine: Subscription, now: datetime
-):
-    (placed,) = await ports.register.unsynced(10)
-    await remove(mine.name)
-    (removal,) = await ports.register.unsynced(10)
-    await ports.register.mark_synced([removal], now)
-    await ports.register.mark_synced([placed], now + timedelta(minutes=1))
-    await ports.register.mark_failed(placed, "too late")
-    assert await ports.register.unsynced(10) == []
-    assert await ports.register.unsynced_errors([mine.id]) == []
-
-
-async def test_a_schedule_to_delete_is_unsynced_until_it_is_deleted(
-    ports: wiring.Ports, remove: Apply, mine: Subscription, now: datetime
-):
-    await sync_all(ports, now)
-    assert await ports.register.unsynced_errors([mine.id]) == []
-    await remove(mine.name)
-    assert await ports.register.unsynced_errors([mine.id]) == [
-        (schedule_id(mine.id, "daily"), None)
-    ]
-    await sync_all(ports, now)
-    assert await ports.register.unsynced_errors([mine.id]) == []
 
 
 async def test_the_next_time_of_a_subscription_is_the_earliest_of_its_triggers(

@@ -96,8 +96,8 @@ async def test_a_streak_can_pause_the_subscription_with_a_reason(
     assert found.pause_reason == REASON.replace("\x00", "�")
     assert (found.paused_at, found.updated_at) == (later, later)
     assert found.paused_by_run == run.id
-    (drift,) = await ports.register.unsynced(10)
-    assert (drift.paused, drift.id) == (True, before.id)
+    (unwanted,) = await ports.register.unsynced(10)
+    assert (unwanted.wanted, unwanted.id) == (None, before.id)
     ours, theirs = (await state_of(ports, run)).run, (await state_of(ports, other)).run
     assert (ours.pauses, ours.owner_is_active) == (True, False)
     assert (theirs.pauses, theirs.owner_is_active) == (False, False)

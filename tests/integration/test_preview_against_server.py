@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice, takewhile
 from pathlib import Path
@@ -24,6 +25,7 @@ from temporalio.client import Client
 
 from activityctl.adapters.temporal.schedules import TemporalScheduleClient
 from activityctl.domain.gitops.plan import WantedSchedule
+from activityctl.domain.timing.alarm import Alarm, alarm_of
 from activityctl.domain.timing.cron import parse_cron
 from activityctl.domain.timing.due_times import nominal_times
 from activityctl.domain.timing.trigger import trigger_of
@@ -73,15 +75,22 @@ async def client(dev_server_address: str) -> Client:
 async def _server_times(
     client: Client, wanted: WantedSchedule, start: datetime, end: datetime
 ) -> list[datetime]:
-    await TemporalScheduleClient(client).create_or_update(wanted, paused=True)
+    alarm_id = f"alarm/{wanted.id}"  # of the test alone: others have the same timing
+    await TemporalScheduleClient(client).create_or_update(alarm_id, bounded(wanted))
     request = ListScheduleMatchingTimesRequest(
         namespace=client.namespace,
-        schedule_id=wanted.id,
+        schedule_id=alarm_id,
         start_time=_stamp(start),
         end_time=_stamp(end),
     )
     answer = await client.workflow_service.list_schedule_matching_times(request)
     return [stamp.ToDatetime(UTC) for stamp in answer.start_time]
+
+
+def bounded(wanted: WantedSchedule) -> Alarm:
+    """Return its alarm with the bounds that Postgres keeps, so that the server knows them too."""
+    trigger = wanted.value
+    return replace(alarm_of(trigger), start_at=trigger.start_at, end_at=trigger.end_at)
 
 
 def _stamp(moment: datetime) -> Timestamp:

@@ -8,18 +8,17 @@ import pytest
 from temporalio.client import Client
 
 from activityctl.adapters.temporal.schedules import TemporalScheduleClient
-from activityctl.domain.gitops.plan import WantedSchedule
-from activityctl.domain.values.ids import schedule_id, subscription_id
+from activityctl.domain.timing.alarm import alarm_id_of, alarm_of
+from activityctl.domain.timing.trigger import trigger_of
 from activityctl.domain.values.sync_errors import is_refusal
 from activityctl.errors import ActivityctlError, RefusedError, UnreachableError
 
-OWNER = subscription_id("told")
-WANTED = WantedSchedule(schedule_id(OWNER, "t"), OWNER, "t", "interval", {"every": "1h"})
+HOURLY = trigger_of("interval", {"every": "1h"})
 
 
 async def error_from(client: Client) -> ActivityctlError:
     with pytest.raises(ActivityctlError) as caught:
-        await TemporalScheduleClient(client).create_or_update(WANTED, paused=False)
+        await TemporalScheduleClient(client).create_or_update(alarm_id_of(HOURLY), alarm_of(HOURLY))
     return caught.value
 
 

@@ -29,13 +29,15 @@ from activityctl.domain.manifests.subscription import (
     OperatorStatus,
     SubscriptionManifest,
 )
+from activityctl.domain.timing.alarm import alarm_id_of
+from activityctl.domain.timing.trigger import trigger_of
 from activityctl.domain.values import ids
 from activityctl.domain.values.log import Cursor, LogFilter
 from activityctl.operations.gitops.apply import apply
 from activityctl.operations.gitops.history import delete
 from activityctl.operations.runs.actions import change_status
 
-FAR = {"schedule": "0 3 1 1 *", "timezone": "Europe/Berlin", "jitter": "30s"}
+FAR = {"schedule": "7 3 1 1 *", "timezone": "Europe/Berlin", "jitter": "30s"}
 OFTEN = {"name": "often", "cron": FAR}
 TASKS = [{"name": "one", "command": {"argv": ["true"]}}]
 
@@ -57,8 +59,12 @@ class ScheduleHarness:
         self.reconciler = Reconciler(upkeep)
         self.drift_detector = DriftDetector(upkeep)
 
-    def schedule(self, trigger: str = "often") -> str:
-        return ids.schedule_id(ids.subscription_id(self.name), trigger)
+    @property
+    def owner(self) -> ids.SubscriptionId:
+        return ids.subscription_id(self.name)
+
+    def alarm(self, kind: str = "cron", **body: Any) -> str:
+        return alarm_id_of(trigger_of(kind, body or FAR))
 
     async def apply(self, *triggers: Mapping[str, Any], **params: Any) -> None:
         """Apply the definition with these triggers and its subscription, and reconcile."""
@@ -88,20 +94,20 @@ class ScheduleHarness:
         await delete(self.ports.catalog, "Subscription", self.name, now, UNKNOWN_ORIGIN)
         await self.reconciler.reconcile()
 
-    async def describe(self, trigger: str = "often") -> ScheduleDescription | None:
+    async def describe(self, alarm: str | None = None) -> ScheduleDescription | None:
         try:
-            return await self.client.get_schedule_handle(self.schedule(trigger)).describe()
+            return await self.client.get_schedule_handle(alarm or self.alarm()).describe()
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
             return None
 
-    async def alter(self, change: Callable[[Schedule], None], trigger: str = "often") -> None:
+    async def alter(self, change: Callable[[Schedule], None]) -> None:
         def changed(given: ScheduleUpdateInput) -> ScheduleUpdate:
             change(given.description.schedule)
             return ScheduleUpdate(given.description.schedule)
 
-        await self.client.get_schedule_handle(self.schedule(trigger)).update(changed)
+        await self.client.get_schedule_handle(self.alarm()).update(changed)
 
     async def create(self, schedule_id: str, workflow: str = "Foreign") -> None:
         action = ScheduleActionStartWorkflow(workflow, id="x", task_queue="nobody-serves-it")

@@ -10,7 +10,6 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from activityctl.daemon.local.state import read_state
-from activityctl.domain.values import ids
 from support.forked import run_command
 
 
@@ -86,17 +85,20 @@ def with_environment(repository: Repository, *arguments: str, **variables: str) 
 
 
 async def in_temporal(repository: Repository, word: str) -> bool:
-    """Return whether Temporal holds the yearly schedule of that subscription."""
+    """Return whether Temporal has the alarm of that subscription's yearly schedule."""
+    listed = repository.shell.json("get", "schedules", "--limit", "10000")["items"]
+    name = repository.name(word)
+    alarms = {row["alarm"] for row in listed if row["subscription"] == name} - {None}
     address = read_state(repository.shell.home).addresses["temporal_address"]
     client = await Client.connect(address)
-    owner = ids.subscription_id(repository.name(word))
-    try:
-        await client.get_schedule_handle(ids.schedule_id(owner, "yearly")).describe()
-    except RPCError as error:
-        if error.status is RPCStatusCode.NOT_FOUND:
-            return False
-        raise
-    return True
+    for alarm in alarms:
+        try:
+            await client.get_schedule_handle(alarm).describe()
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return False
+            raise
+    return bool(alarms)
 
 
 def runs(repository: Repository, status: str) -> Any:

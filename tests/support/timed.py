@@ -42,6 +42,13 @@ class RunHarness:
         return ids.subscription_id(self.name)
 
     async def apply(self, *triggers: Mapping[str, Any], **spec: Any) -> None:
+        """Apply the definition with these triggers, and wait until Temporal has the alarms."""
+        await self.write(*triggers, **spec)
+        async with asyncio.timeout(60):
+            while await self.ports.register.unsynced(10):
+                await asyncio.sleep(0.02)
+
+    async def write(self, *triggers: Mapping[str, Any], **spec: Any) -> None:
         metadata = {"name": self.name}
         whole = {"triggers": triggers, "tasks": [TELL_TIME], **spec}
         definition = ActivityDefinition.model_validate_json(
@@ -53,9 +60,6 @@ class RunHarness:
         manifests = ManifestSet({self.name: definition}, {self.name: manifest}, {})
         catalog, workers = self.ports.catalog, self.ports.workers
         await apply(manifests, catalog, self.ports.register, workers, now, timeout_seconds=60)
-        async with asyncio.timeout(60):
-            while await self.ports.register.unsynced(10):
-                await asyncio.sleep(0.02)
 
     async def fire(self, key: str, /, **payload: object) -> str:
         catalog, outbox = self.ports.catalog, self.ports.outbox
@@ -99,6 +103,16 @@ class RunHarness:
                 if len(ended) >= wanted:
                     return ended
                 await asyncio.sleep(0.05)
+
+    async def ended_up_to(self, moment: datetime) -> list[Run]:
+        """Return all runs due up to then, once they have ended and a later time was decided."""
+        async with asyncio.timeout(120):
+            while True:
+                runs = await self.runs()
+                due = [run for run in runs if run.due_at <= moment]
+                if len(runs) > len(due) and all(run.has_ended for run in due):
+                    return due
+                await asyncio.sleep(0.1)
 
     async def begun_at(self, run_id: str) -> datetime:
         """Return when the task of the run was running, by the clock of the machine."""

@@ -30,7 +30,7 @@ from activityctl.domain.gitops.planning import plan_changes
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import SubscriptionManifest, SubscriptionStatus
 from activityctl.domain.runs.run import Run, RunStatus
-from activityctl.domain.timing.firing import FiringRef, firing_key
+from activityctl.domain.timing.firing import Ringing
 from activityctl.domain.values import ids
 from activityctl.domain.values.log import Cursor, LogFilter
 from activityctl.domain.values.selection import Selection
@@ -42,8 +42,11 @@ from activityctl.steps.admit import AdmitStep
 from activityctl.steps.execute import ExecuteStep
 from activityctl.steps.give_up import GiveUp
 from activityctl.steps.record import RecordStep
+from activityctl.steps.ring import RingStep
+from activityctl.workflows.alarm import AlarmWorkflow
 from activityctl.workflows.calls import TASK_QUEUE
 from activityctl.workflows.run_activity import RunActivityWorkflow
+from activityctl.workflows.run_batch import RunBatchWorkflow
 
 MARCH: Final = datetime(2026, 3, 1, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -140,6 +143,7 @@ class Month:
     def worker(self) -> Worker:
         ports = self.ports
         admit = AdmitStep(ports.runs, ports.timetable, ports.gates, {}, self.clock)
+        ring = RingStep(ports.timetable, ports.runs)
         executors = {"probe": self.probe}
         execute = ExecuteStep(
             ports.runs,
@@ -154,8 +158,8 @@ class Month:
         return Worker(
             self.client,
             task_queue=TASK_QUEUE,
-            workflows=[RunActivityWorkflow],
-            activities=[admit.admit, execute.execute, self.recorder.record],
+            workflows=[RunActivityWorkflow, RunBatchWorkflow, AlarmWorkflow],
+            activities=[ring.ring, admit.admit, execute.execute, self.recorder.record],
             workflow_runner=UnsandboxedWorkflowRunner(),
         )
 
@@ -184,10 +188,8 @@ class Month:
 
     async def _wake(self, nominal: datetime, *, rings: bool) -> None:
         if rings:
-            key = firing_key(nominal)
-            workflow_id = f"{ids.scheduled_workflow_id(OWNER, 'nightly')}-{key}"
-            firing = FiringRef(OWNER, "nightly", key, nominal.isoformat(), workflow_id)
-            await self.starter.start(firing)
+            (record,) = self.state.catalog.schedules.values()
+            await self.starter.ring(Ringing(record.wanted.alarm_id, nominal.isoformat()))
         else:
             self.now += timedelta(seconds=3)
             assert await self.scanner.wake() == 1
@@ -230,8 +232,7 @@ class Month:
 
     def _next_at(self) -> datetime | None:
         (record,) = self.state.catalog.schedules.values()
-        is_active = (record.wanted_hash or "").endswith(":active")
-        return record.next_at if is_active else None
+        return record.next_at if record.is_active else None
 
     async def _next_event(self) -> datetime:
         seconds = await self.ports.outbox.seconds_to_next()

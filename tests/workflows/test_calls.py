@@ -12,10 +12,11 @@ from activityctl.steps.admit import AdmitStep
 from activityctl.steps.execute import ExecuteStep
 from activityctl.steps.execute_many import ExecuteManyStep
 from activityctl.steps.record import RecordStep
+from activityctl.steps.ring import RingStep
 from activityctl.steps.settle import SettleStep
 from activityctl.workflows import calls
 
-STEPS = (AdmitStep, ExecuteStep, ExecuteManyStep, RecordStep, SettleStep)
+STEPS = (AdmitStep, ExecuteStep, ExecuteManyStep, RecordStep, RingStep, SettleStep)
 Named = dict[str, Callable[..., Any]]
 
 
@@ -36,7 +37,16 @@ CALLS = activities(calls)
 
 
 def test_calls_and_steps_have_the_same_names() -> None:
-    names = ["admit", "admit_many", "execute", "execute_many", "look_up", "record", "settle"]
+    names = [
+        "admit",
+        "admit_many",
+        "execute",
+        "execute_many",
+        "look_up",
+        "record",
+        "ring",
+        "settle",
+    ]
     assert sorted(CALLS) == sorted(BODIES) == names
 
 

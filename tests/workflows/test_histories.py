@@ -27,6 +27,7 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.errors import NotFoundError
+from activityctl.workflows.alarm import AlarmWorkflow
 from activityctl.workflows.run_activity import WORKFLOW_NAME, RunActivityWorkflow
 from activityctl.workflows.run_batch import RunBatchWorkflow
 
@@ -153,7 +154,8 @@ def test_every_scenario_is_recorded() -> None:
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
 async def test_a_recorded_run_can_continue_with_the_current_workflow(path: Path) -> None:
-    await replayer(RunActivityWorkflow, RunBatchWorkflow).replay_workflow(history_of(path.stem))
+    workflows = (RunActivityWorkflow, RunBatchWorkflow, AlarmWorkflow)
+    await replayer(*workflows).replay_workflow(history_of(path.stem))
 
 
 @workflow.defn(name=WORKFLOW_NAME)

@@ -13,6 +13,7 @@ from temporalio.worker.workflow_sandbox import (
 )
 from temporalio.workflow import SandboxImportNotificationPolicy
 
+from activityctl.workflows.alarm import AlarmWorkflow
 from activityctl.workflows.run_activity import RunActivityWorkflow
 from activityctl.workflows.run_batch import RunBatchWorkflow
 
@@ -27,7 +28,7 @@ def prepare(workflow_class: type) -> None:
     STRICT.prepare_workflow(workflow._Definition.must_from_class(workflow_class))
 
 
-@pytest.mark.parametrize("workflow_class", [RunActivityWorkflow, RunBatchWorkflow])
+@pytest.mark.parametrize("workflow_class", [RunActivityWorkflow, RunBatchWorkflow, AlarmWorkflow])
 async def test_the_workflow_can_be_loaded_in_the_sandbox(workflow_class: type) -> None:
     prepare(workflow_class)
 

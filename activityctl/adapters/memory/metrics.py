@@ -4,9 +4,9 @@ from collections import Counter
 from datetime import datetime
 
 from activityctl.adapters.memory.runs.letters import list_letters
-from activityctl.adapters.memory.state import FiringRow, MemorySchedule, MemoryState
+from activityctl.adapters.memory.schedules.schedules import status_of
+from activityctl.adapters.memory.state import FiringRow, MemoryState
 from activityctl.domain.events.stored_event import VerdictOutcome
-from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.runs.dead_letter import ANY_LETTER
 from activityctl.domain.runs.metrics_snapshot import (
     LIVING,
@@ -30,7 +30,7 @@ class MemoryMetricsSource:
         waiting = [row for row in state.firings.values() if row.dispatched_at is None]
         events = (row.event for row in state.events.values())
         unrouted = [event for event in events if event.routed_at is None]
-        wanted = [row for row in state.catalog.schedules.values() if row.wanted_hash is not None]
+        schedules = list(state.catalog.schedules.values())
         return MetricsSnapshot(
             counted_at=now,
             runs=Counter(
@@ -43,16 +43,15 @@ class MemoryMetricsSource:
                 (row.fires_at for row in waiting if row.fires_at and row.fires_at <= now),
                 default=None,
             ),
-            schedules=Counter(self._status_of(row) for row in wanted),
+            schedules=Counter(status_of(state, row) for row in schedules),
             overdue_schedules=sum(
-                row.next_at is not None
-                and row.next_at < now - OVERDUE_AFTER
-                and self._owner(row).status is SubscriptionStatus.ACTIVE
-                for row in wanted
+                row.is_active and row.next_at is not None and row.next_at < now - OVERDUE_AFTER
+                for row in schedules
             ),
-            restarts=sum(row.restarts for row in state.catalog.schedules.values()),
+            alarms=sum(row.observed_at is not None for row in state.alarms.values()),
+            restarts=sum(row.restarts for row in state.alarms.values()),
             restarted_at=max(
-                (row.restarted_at for row in state.catalog.schedules.values() if row.restarted_at),
+                (row.restarted_at for row in state.alarms.values() if row.restarted_at),
                 default=None,
             ),
             subscriptions=Counter(
@@ -96,14 +95,6 @@ class MemoryMetricsSource:
                 for verdict in state.verdicts.values()
             ),
         )
-
-    def _status_of(self, schedule: MemorySchedule) -> str:
-        if schedule.wanted_hash == schedule.observed_hash:
-            return self._owner(schedule).status.value
-        return "error" if schedule.error else "pending"
-
-    def _owner(self, schedule: MemorySchedule) -> Subscription:
-        return self._state.catalog.subscriptions[schedule.wanted.subscription_id]
 
 
 def _state_of(row: FiringRow, now: datetime) -> str:

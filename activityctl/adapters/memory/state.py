@@ -70,29 +70,30 @@ class EventSourceRow:
 
 @dataclass(frozen=True, slots=True)
 class MemorySchedule:
-    """A schedule; its wanted hash is `<timing>:<subscription status>`.
-
-    The wanted hash is None when the schedule must be deleted.
-    """
+    """A trigger that follows the clock; `is_active` follows its subscription."""
 
     wanted: WantedSchedule
-    wanted_hash: str | None
-    observed_hash: str | None = None
-    observed_at: datetime | None = None
-    error: str | None = None
+    is_active: bool = True
     cursor: datetime = field(default_factory=lambda: datetime.now(UTC))
     next_at: datetime | None = None
     fired: int = 0
     counts_after: datetime | None = None
+
+    @property
+    def wants_alarm(self) -> bool:
+        """Whether an alarm must wake us for it."""
+        return self.is_active and self.next_at is not None
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryAlarm:
+    """An alarm that Temporal has, or that is about to be created or deleted."""
+
+    observed_at: datetime | None = None
+    error: str | None = None
     wakes: int = 0
     restarts: int = 0
     restarted_at: datetime | None = None
-
-    def with_wanted_hash(self, wanted_hash: str | None) -> "MemorySchedule":
-        """Return the schedule with that wanted hash; a change resets observed hash and error."""
-        if wanted_hash == self.wanted_hash:
-            return self
-        return replace(self, wanted_hash=wanted_hash, observed_hash=None, error=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +243,7 @@ class MemoryState:
     catalog: CatalogTables = field(default_factory=CatalogTables)
     answered: dict[tuple[str, str], AnsweredRequest] = field(default_factory=dict)
     """By actor and key."""
+    alarms: dict[str, MemoryAlarm] = field(default_factory=dict)
     firings: dict[str, FiringRow] = field(default_factory=dict)
     """By id, in the order in which they were decided."""
     claimed: set[str] = field(default_factory=set)

@@ -2,9 +2,10 @@
 
 from collections.abc import AsyncIterator
 
-from activityctl.domain.gitops.drift import ObservedSchedule
-from activityctl.domain.gitops.plan import WantedSchedule
-from activityctl.domain.timing.firing import FiringRef
+from activityctl.domain.gitops.drift import ObservedAlarm
+from activityctl.domain.timing.alarm import Alarm
+from activityctl.domain.timing.firing import FiringRef, Ringing
+from activityctl.domain.values.ids import AlarmId
 from activityctl.errors import ActivityctlError, UnreachableError
 from activityctl.ports import RunStarter, ScheduleClient
 
@@ -22,6 +23,8 @@ class MemoryRunStarter(RunStarter):
         """Errors of the cancellation of single runs, by run id."""
         self.started: list[FiringRef] = []
         """The firings of each workflow, in the order of their starts."""
+        self.rung: list[Ringing] = []
+        """The alarms whose workflow was started, with their times."""
         self.cancelled: list[str] = []
         """Run ids, one for each call that found the workflow open."""
         self.woken: list[str] = []
@@ -63,6 +66,12 @@ class MemoryRunStarter(RunStarter):
         self.end(workflow_id)
         self.terminated.append(workflow_id)
 
+    async def ring(self, ringing: Ringing) -> None:
+        """Start the workflow of an alarm that did not ring itself."""
+        _raise_if_set(self.failure)
+        _raise_if_set(self.refused.get(ringing.alarm_id))
+        self.rung.append(ringing)
+
     async def is_reachable(self) -> bool:
         """Return whether no failure of every call is set."""
         return self.failure is None
@@ -84,44 +93,43 @@ class MemoryScheduleClient(ScheduleClient):
         self.failure: UnreachableError | None = None
         """Raised by every call while it is set."""
         self.refused: dict[str, Exception] = {}
-        """Errors of the calls for single schedules, by id."""
-        self.held: dict[str, WantedSchedule] = {}
-        """The schedules that Temporal would hold, by id."""
+        """Errors of the calls for single alarms, by id."""
+        self.held: dict[str, Alarm] = {}
+        """The alarms that Temporal would have, by id."""
         self.paused: set[str] = set()
-        """The ids of the paused schedules."""
+        """The ids of the alarms that somebody has paused."""
         self.asked: list[tuple[str, str]] = []
-        """Every call that succeeded, in order: `place` or `remove`, and the id of the schedule."""
+        """Every call that succeeded, in order: `place` or `remove`, and the id of the alarm."""
 
-    async def create_or_update(self, wanted: WantedSchedule, *, paused: bool) -> None:
-        """Create or update the schedule; a repeated call changes nothing."""
+    async def create_or_update(self, alarm_id: str, alarm: Alarm) -> None:
+        """Create or update the alarm; a repeated call changes nothing."""
         _raise_if_set(self.failure)
-        _raise_if_set(self.refused.get(wanted.id))
-        self.asked.append(("place", wanted.id))
-        self.held[wanted.id] = wanted
-        (self.paused.add if paused else self.paused.discard)(wanted.id)
+        _raise_if_set(self.refused.get(alarm_id))
+        self.asked.append(("place", alarm_id))
+        self.held[alarm_id] = alarm
+        self.paused.discard(alarm_id)
 
-    async def delete(self, schedule_id: str) -> None:
-        """Delete the schedule; do nothing when there is none."""
+    async def delete(self, alarm_id: str) -> None:
+        """Delete the alarm; do nothing when there is none."""
         _raise_if_set(self.failure)
-        _raise_if_set(self.refused.get(schedule_id))
-        self.asked.append(("remove", schedule_id))
-        self.held.pop(schedule_id, None)
-        self.paused.discard(schedule_id)
+        _raise_if_set(self.refused.get(alarm_id))
+        self.asked.append(("remove", alarm_id))
+        self.held.pop(alarm_id, None)
+        self.paused.discard(alarm_id)
 
-    async def list_pages(self) -> AsyncIterator[list[ObservedSchedule]]:
-        """Iterate over all schedules, in pages."""
+    async def list_pages(self) -> AsyncIterator[list[ObservedAlarm]]:
+        """Iterate over all alarms, in pages."""
         _raise_if_set(self.failure)
-        yield [self._observed(wanted) for wanted in list(self.held.values())]
+        yield [self._observed(alarm_id) for alarm_id in list(self.held)]
 
-    async def describe(self, schedule_id: str) -> ObservedSchedule | None:
-        """Return the current schedule; None when there is none."""
+    async def describe(self, alarm_id: str) -> ObservedAlarm | None:
+        """Return the current alarm; None when there is none."""
         _raise_if_set(self.failure)
-        _raise_if_set(self.refused.get(schedule_id))
-        wanted = self.held.get(schedule_id)
-        return None if wanted is None else self._observed(wanted)
+        _raise_if_set(self.refused.get(alarm_id))
+        return self._observed(alarm_id) if alarm_id in self.held else None
 
-    def _observed(self, wanted: WantedSchedule) -> ObservedSchedule:
-        return ObservedSchedule(wanted.id, wanted.alarm, wanted.id in self.paused)
+    def _observed(self, alarm_id: str) -> ObservedAlarm:
+        return ObservedAlarm(AlarmId(alarm_id), self.held[alarm_id], alarm_id in self.paused)
 
 
 def _raise_if_set(failure: Exception | None) -> None:

@@ -4,6 +4,7 @@ from typing import Final
 
 from activityctl.adapters.postgres.database import Database
 from activityctl.adapters.postgres.letter_status import OPEN_LETTERS
+from activityctl.adapters.postgres.schedule_status import SCHEDULE_STATUS
 from activityctl.domain.runs.metrics_snapshot import (
     OVERDUE_AFTER,
     RUNS_COUNTED_FOR,
@@ -28,10 +29,8 @@ _COUNT_ALL: Final = f"""
             FROM firings WHERE dispatched_at IS NULL) AS waiting GROUP BY state
         UNION ALL
         SELECT 'schedules', state, count(*) FROM (
-            SELECT CASE WHEN c.wanted_hash = c.observed_hash THEN s.status
-                        WHEN c.error IS NOT NULL THEN 'error' ELSE 'pending' END AS state
-            FROM schedules c JOIN subscriptions s ON s.id = c.subscription_id
-            WHERE c.wanted_hash IS NOT NULL) AS wanted GROUP BY state
+            SELECT {SCHEDULE_STATUS} AS state
+            FROM schedules c LEFT JOIN alarms a ON a.id = c.alarm_id) AS wanted GROUP BY state
         UNION ALL
         SELECT 'subscriptions', status, count(*) FROM subscriptions
         WHERE status <> 'deleted' GROUP BY status
@@ -50,11 +49,11 @@ _COUNT_ALL: Final = f"""
                 GROUP BY what) AS by_what) AS counts,
         (SELECT min(fires_at) FROM firings
          WHERE dispatched_at IS NULL AND fires_at <= now()) AS oldest_due_at,
-        (SELECT count(*) FROM schedules c JOIN subscriptions s ON s.id = c.subscription_id
-         WHERE c.next_at < now() - %(overdue)s AND c.wanted_hash IS NOT NULL
-           AND s.status = 'active') AS overdue_schedules,
-        (SELECT coalesce(sum(restarts), 0) FROM schedules) AS restarts,
-        (SELECT max(restarted_at) FROM schedules) AS restarted_at,
+        (SELECT count(*) FROM schedules c
+         WHERE c.next_at < now() - %(overdue)s AND c.is_active) AS overdue_schedules,
+        (SELECT count(*) FROM alarms WHERE observed_at IS NOT NULL) AS alarms,
+        (SELECT coalesce(sum(restarts), 0) FROM alarms) AS restarts,
+        (SELECT max(restarted_at) FROM alarms) AS restarted_at,
         (SELECT count(*) FROM workers
          WHERE seen_at BETWEEN clock_timestamp() - %(alive)s
            AND clock_timestamp() + %(alive)s) AS workers,
@@ -97,6 +96,7 @@ class PostgresMetricsSource:
             oldest_due_at=row["oldest_due_at"],
             schedules=counts.get("schedules", {}),
             overdue_schedules=row["overdue_schedules"],
+            alarms=row["alarms"],
             restarts=row["restarts"],
             restarted_at=row["restarted_at"],
             subscriptions=counts.get("subscriptions", {}),

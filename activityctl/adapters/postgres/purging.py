@@ -25,7 +25,7 @@ FREE_TEXTS: Final = {
     "log_entries": ("message",),
     "runs": ("cancel_reason", "reason", "stuck_reason"),
     "refused_requests": ("content_type", "method", "reason", "sender"),
-    "schedules": ("error",),
+    "alarms": ("error",),
     "subscriptions": ("pause_reason",),
     "tasks": ("completed_by", "error", "reason"),
     "verdicts": ("reason",),

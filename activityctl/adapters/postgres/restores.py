@@ -68,10 +68,10 @@ class PostgresRestores:
         return {row["workflow_id"] for row in rows}
 
     async def settle(self, ended: Sequence[str]) -> None:
-        """Record that the restores are settled; have every schedule written again."""
+        """Record that the restores are settled; have every alarm written again."""
         said = {"count": len(ended), "workflows": list(ended[:_KEPT])}
         async with self._database.transaction() as connection:
-            await connection.execute("UPDATE schedules SET observed_hash = NULL")
+            await connection.execute("UPDATE alarms SET observed_at = NULL")
             await connection.execute(
                 """UPDATE restores SET settled_at = clock_timestamp(), ended = %s
                    WHERE restored_at IS NOT NULL AND settled_at IS NULL""",

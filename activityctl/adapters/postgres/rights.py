@@ -104,8 +104,9 @@ TABLES: Final[Mapping[str, Rights]] = {
     "apply_changes": _rights(read="SELECT", apply="SELECT, INSERT"),
     "answered_requests": _rights(apply="SELECT, INSERT, DELETE"),
     "schedules": _rights(
-        read="SELECT", apply="SELECT, INSERT, UPDATE", worker="SELECT, UPDATE, DELETE"
+        read="SELECT", apply="SELECT, INSERT, UPDATE, DELETE", worker="SELECT, UPDATE"
     ),
+    "alarms": _rights(read="SELECT", apply="SELECT", worker="SELECT, INSERT, UPDATE, DELETE"),
     "backfills": _rights(read="SELECT", apply="SELECT, INSERT, UPDATE", worker="SELECT"),
     "firings": _rights(
         read="SELECT",

@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType
 from temporalio.bridge.proto.workflow_activation import WorkflowActivation
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
@@ -31,6 +32,7 @@ from activityctl.adapters.temporal.payload_codec import UnreadablePayloadError
 from activityctl.domain.runs.verification import VerifiedHistory, parting_event, plain_reason
 from activityctl.domain.timing.firing import FiringRef, firing_key
 from activityctl.errors import UnreachableError
+from activityctl.workflows.alarm import ALARM_WORKFLOW_NAME, AlarmWorkflow
 from activityctl.workflows.run_activity import WORKFLOW_NAME, RunActivityWorkflow
 from activityctl.workflows.run_batch import BATCH_WORKFLOW_NAME, RunBatchWorkflow
 
@@ -111,7 +113,8 @@ async def _fetched(client: Client, execution: WorkflowExecution) -> WorkflowHist
 
 
 def _query(since: datetime | None, *, only_open: bool) -> str:
-    types = f"WorkflowType IN ('{WORKFLOW_NAME}', '{BATCH_WORKFLOW_NAME}')"
+    names = (WORKFLOW_NAME, BATCH_WORKFLOW_NAME, ALARM_WORKFLOW_NAME)
+    types = f"WorkflowType IN ({', '.join(repr(name) for name in names)})"
     parts = [types, *(["ExecutionStatus = 'Running'"] if only_open else [])]
     if since is not None:
         parts.append(f"StartTime >= '{since.astimezone(UTC).isoformat()}'")
@@ -144,7 +147,7 @@ async def _replayed(
     """Yield the result of each replay, and how far each was replayed; the SDK logs nothing."""
     runner = _Reaching()
     replayer = Replayer(
-        workflows=[RunActivityWorkflow, RunBatchWorkflow],
+        workflows=[RunActivityWorkflow, RunBatchWorkflow, AlarmWorkflow],
         workflow_runner=runner,
         data_converter=converter_with(codec),
         build_id="verify",  # else the SDK reads every loaded module, for half a second
@@ -169,7 +172,7 @@ async def _verified(
     codec: PayloadCodec | None,
 ) -> VerifiedHistory:
     history = result.history
-    runs = tuple(_runs(history, await _first_input(history, codec)))
+    runs = tuple(await _runs(history, codec))
     if result.replay_failure is None:
         return VerifiedHistory(history.workflow_id, runs, source)
     reason = plain_reason(str(result.replay_failure))
@@ -181,25 +184,39 @@ async def _verified(
     return VerifiedHistory(history.workflow_id, runs, source, reason, event_id, names[0])
 
 
-async def _first_input(history: WorkflowHistory, codec: PayloadCodec | None) -> bytes:
-    """Return the first argument of the workflow; nothing if it has none or cannot be decrypted."""
-    payloads = history.events[0].workflow_execution_started_event_attributes.input.payloads[:1]
-    if codec is not None:
-        try:
-            payloads = await codec.decode(payloads)
-        except UnreadablePayloadError:
-            return b""
-    return payloads[0].data if payloads else b""
+async def _runs(history: WorkflowHistory, codec: PayloadCodec | None) -> list[str]:
+    """Return the runs of the firings with which the workflow began, as far as they can be read.
 
-
-def _runs(history: WorkflowHistory, first_input: bytes) -> Iterator[str]:
-    """Yield the runs of the firings with which the workflow began, as far as they can be read."""
+    An alarm begins without any, and gets them from Postgres.
+    """
+    first, *events = history.events
+    started = first.workflow_execution_started_event_attributes
+    values = [value async for value in _decoded(started.input.payloads[:1], codec)]
+    if started.workflow_type.name == ALARM_WORKFLOW_NAME:
+        markers = (event.marker_recorded_event_attributes for event in events)
+        results = (payload for each in markers for payload in each.details["result"].payloads)
+        rung = [value async for value in _decoded(results, codec) if _is_rung(value)]
+        values = [value["firings"] for value in rung]
+    found: list[str] = []
     with contextlib.suppress(ValueError, TypeError):  # somebody else started it
-        value: Any = json.loads(first_input)
-        for firing in value if isinstance(value, list) else [value]:
-            reference = FiringRef(**firing)
-            key = reference.firing_key or _nominal_key(history)
-            yield replace(reference, firing_key=key).run_id
+        for value in values:
+            for firing in value if isinstance(value, list) else [value]:
+                reference = FiringRef(**firing)
+                key = reference.firing_key or _nominal_key(history)
+                found.append(replace(reference, firing_key=key).run_id)
+    return found
+
+
+def _is_rung(value: Any) -> bool:
+    return isinstance(value, dict) and "firings" in value
+
+
+async def _decoded(payloads: Iterable[Payload], codec: PayloadCodec | None) -> AsyncIterator[Any]:
+    """Yield those of the values that can be decrypted and read."""
+    for payload in payloads:
+        with contextlib.suppress(UnreadablePayloadError, ValueError):
+            (plain,) = [payload] if codec is None else await codec.decode([payload])
+            yield json.loads(plain.data)
 
 
 def _nominal_key(history: WorkflowHistory) -> str:

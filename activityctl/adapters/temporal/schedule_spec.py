@@ -1,4 +1,4 @@
-"""Converts wanted schedules to Temporal's form, and Temporal's schedules to ours.
+"""Converts wanted alarms to Temporal's form, and Temporal's schedules to ours.
 
 The calls to the server are in `schedules`.
 """
@@ -6,7 +6,6 @@ The calls to the server are in `schedules`.
 import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
@@ -18,84 +17,82 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflow.v1 import NewWorkflowExecutionInfo
 from temporalio.converter import PayloadConverter
 
-from activityctl.domain.gitops.drift import ObservedSchedule
-from activityctl.domain.gitops.plan import WantedSchedule
+from activityctl.domain.gitops.drift import ObservedAlarm
 from activityctl.domain.timing.alarm import Alarm
 from activityctl.domain.timing.cron import CalendarSpec, CronCalendar, compile_calendar
-from activityctl.domain.timing.firing import FiringCause, FiringRef
+from activityctl.domain.timing.firing import Ringing
 from activityctl.domain.values import ids
-from activityctl.domain.values.ids import ScheduleId, SubscriptionId
+from activityctl.domain.values.ids import AlarmId
+from activityctl.workflows.alarm import ALARM_WORKFLOW_NAME
 from activityctl.workflows.calls import TASK_QUEUE
-from activityctl.workflows.run_activity import WORKFLOW_NAME
 
 _CATCH_UP: Final = timedelta(minutes=1)
 """The server itself starts due times that it missed by less than this; older ones we decide."""
 _NO_TIME: Final = timedelta(0)
-_SPECS_KEPT: Final = 1024
 
 
-def schedule_for(wanted: WantedSchedule, *, paused: bool) -> wire.Schedule:
-    """Return the schedule that starts a workflow at every due time.
+def schedule_for(alarm_id: str, alarm: Alarm) -> wire.Schedule:
+    """Return the schedule that starts a workflow at every time of the alarm.
 
     The server decides nothing about overlapping or late runs; we do. Built directly as protobuf:
     the SDK's conversion takes a third of the time of the whole call.
     """
     return wire.Schedule(
-        spec=_spec(wanted.alarm),
-        action=wire.ScheduleAction(start_workflow=_action(wanted.subscription_id, wanted.trigger)),
+        spec=_spec(alarm),
+        action=wire.ScheduleAction(start_workflow=_action(alarm_id)),
         policies=wire.SchedulePolicies(
             overlap_policy=OverlapNumber.SCHEDULE_OVERLAP_POLICY_ALLOW_ALL,
             catchup_window=_duration(_CATCH_UP),
         ),
-        state=wire.ScheduleState(paused=paused),
     )
 
 
-def _action(subscription: SubscriptionId, trigger: str) -> NewWorkflowExecutionInfo:
-    firing = FiringRef(subscription, trigger, "", "", "", FiringCause.ALARM)
+def _action(alarm_id: str) -> NewWorkflowExecutionInfo:
     return NewWorkflowExecutionInfo(
-        workflow_id=ids.scheduled_workflow_id(subscription, trigger),
-        workflow_type=WorkflowType(name=WORKFLOW_NAME),
+        workflow_id=alarm_id,  # the server appends the nominal time
+        workflow_type=WorkflowType(name=ALARM_WORKFLOW_NAME),
         task_queue=TaskQueue(name=TASK_QUEUE),
-        input=Payloads(payloads=PayloadConverter.default.to_payloads([firing])),
+        input=Payloads(payloads=PayloadConverter.default.to_payloads([Ringing(alarm_id)])),
     )
 
 
-def observed_in_list(entry: wire.ScheduleListEntry) -> ObservedSchedule | None:
-    """Return what a list shows of a schedule: most of the action and the policies are missing.
+def observed_in_list(entry: wire.ScheduleListEntry) -> ObservedAlarm | None:
+    """Return what a list shows of an alarm: most of the action and the policies are missing.
 
     Return None if the id is not in our form.
     """
-    if ids.parts_of_schedule(entry.schedule_id) is None:
+    if not _is_ours(entry.schedule_id):
         return None
     info = entry.info
-    is_ours = info.workflow_type.name == WORKFLOW_NAME
-    return ObservedSchedule(
-        ScheduleId(entry.schedule_id),
+    is_unchanged = info.workflow_type.name == ALARM_WORKFLOW_NAME
+    return ObservedAlarm(
+        AlarmId(entry.schedule_id),
         _alarm(info.spec),
         info.paused,
-        () if is_ours else ("action",),
+        () if is_unchanged else ("action",),
     )
 
 
-def observed_in_full(schedule_id: str, schedule: wire.Schedule) -> ObservedSchedule | None:
-    """Return what a description shows of a schedule; None if the id is not in our form."""
-    parts = ids.parts_of_schedule(schedule_id)
-    if parts is None:
+def observed_in_full(alarm_id: str, schedule: wire.Schedule) -> ObservedAlarm | None:
+    """Return what a description shows of an alarm; None if the id is not in our form."""
+    if not _is_ours(alarm_id):
         return None
-    return ObservedSchedule(
-        ScheduleId(schedule_id),
+    return ObservedAlarm(
+        AlarmId(alarm_id),
         _alarm(schedule.spec),
         schedule.state.paused,
-        tuple(_changed_parts(schedule, *parts)),
+        tuple(_changed_parts(schedule, alarm_id)),
     )
 
 
-def _changed_parts(
-    schedule: wire.Schedule, subscription: SubscriptionId, trigger: str
-) -> Iterator[str]:
+def _is_ours(schedule_id: str) -> bool:
+    """Return whether it is an alarm, or the schedule of a single trigger as it was once."""
+    return ids.is_alarm(schedule_id) or ids.parts_of_schedule(schedule_id) is not None
+
+
+def _changed_parts(schedule: wire.Schedule, alarm_id: str) -> Iterator[str]:
     """Yield the names of the parts that differ from what we write."""
-    if not _starts_a_run(schedule.action.start_workflow, subscription, trigger):
+    if not _rings(schedule.action.start_workflow, alarm_id):
         yield "action"
     policies = schedule.policies
     if policies.overlap_policy != OverlapNumber.SCHEDULE_OVERLAP_POLICY_ALLOW_ALL:
@@ -108,28 +105,25 @@ def _changed_parts(
         yield "limit of actions"
 
 
-def _starts_a_run(
-    action: NewWorkflowExecutionInfo, subscription: SubscriptionId, trigger: str
-) -> bool:
-    """Return whether the action is ours; ignore fields that other versions add to a firing."""
+def _rings(action: NewWorkflowExecutionInfo, alarm_id: str) -> bool:
+    """Return whether the action is ours; ignore fields that other versions add to its input."""
     try:
         (payload,) = action.input.payloads
-        firing = json.loads(payload.data)
-        named = (firing["subscription_id"], firing["trigger"], firing["firing_key"])
+        ringing = json.loads(payload.data)
+        named = (ringing["alarm_id"], ringing["due_at"])
     except (ValueError, KeyError, TypeError):
         return False
     return (
-        action.workflow_type.name == WORKFLOW_NAME
-        and action.workflow_id == ids.scheduled_workflow_id(subscription, trigger)
+        action.workflow_type.name == ALARM_WORKFLOW_NAME
+        and action.workflow_id == alarm_id
         and action.task_queue.name == TASK_QUEUE
-        and named == (subscription, trigger, "")
+        and named == (alarm_id, "")
         and not action.HasField("retry_policy")
         and action.workflow_execution_timeout.ToTimedelta() == _NO_TIME
         and action.workflow_run_timeout.ToTimedelta() == _NO_TIME
     )
 
 
-@lru_cache(maxsize=_SPECS_KEPT)  # thousands of subscriptions share a definition's triggers
 def _spec(alarm: Alarm) -> wire.ScheduleSpec:
     return wire.ScheduleSpec(
         structured_calendar=[

@@ -1,4 +1,4 @@
-"""Creates, updates, deletes, lists and describes schedules in Temporal."""
+"""Creates, updates, deletes, lists and describes alarms: the schedules in Temporal."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -20,8 +20,8 @@ from activityctl.adapters.temporal.schedule_spec import (
     observed_in_list,
     schedule_for,
 )
-from activityctl.domain.gitops.drift import ObservedSchedule
-from activityctl.domain.gitops.plan import WantedSchedule
+from activityctl.domain.gitops.drift import ObservedAlarm
+from activityctl.domain.timing.alarm import Alarm
 from activityctl.domain.values.sync_errors import refused_text, unanswered_text
 from activityctl.errors import ActivityctlError, RefusedError, UnreachableError
 
@@ -38,12 +38,12 @@ class TemporalScheduleClient:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def create_or_update(self, wanted: WantedSchedule, *, paused: bool) -> None:
-        """Create or update the schedule; idempotent."""
+    async def create_or_update(self, alarm_id: str, alarm: Alarm) -> None:
+        """Create or update the alarm; idempotent."""
         request = CreateScheduleRequest(
             namespace=self._client.namespace,
-            schedule_id=wanted.id,
-            schedule=schedule_for(wanted, paused=paused),
+            schedule_id=alarm_id,
+            schedule=schedule_for(alarm_id, alarm),
             identity=self._client.identity,
             request_id=str(uuid.uuid4()),
         )
@@ -71,15 +71,15 @@ class TemporalScheduleClient:
         except RPCError as error:
             raise _failure(error) from error
 
-    async def delete(self, schedule_id: str) -> None:
-        """Delete the schedule; do nothing if it does not exist."""
+    async def delete(self, alarm_id: str) -> None:
+        """Delete the alarm; do nothing if it does not exist."""
         try:
-            await self._client.get_schedule_handle(schedule_id).delete(rpc_timeout=_RPC_TIMEOUT)
+            await self._client.get_schedule_handle(alarm_id).delete(rpc_timeout=_RPC_TIMEOUT)
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise _failure(error) from error
 
-    async def list_pages(self) -> AsyncIterator[list[ObservedSchedule]]:
+    async def list_pages(self) -> AsyncIterator[list[ObservedAlarm]]:
         """Iterate over pages of all schedules whose id has our form.
 
         The list may be seconds old and shows less of each schedule than `describe` does.
@@ -98,9 +98,9 @@ class TemporalScheduleClient:
                 return
             request.next_page_token = page.next_page_token
 
-    async def describe(self, schedule_id: str) -> ObservedSchedule | None:
-        """Return the whole schedule as it is now; None when it does not exist."""
-        request = DescribeScheduleRequest(namespace=self._client.namespace, schedule_id=schedule_id)
+    async def describe(self, alarm_id: str) -> ObservedAlarm | None:
+        """Return the whole alarm as it is now; None when it does not exist."""
+        request = DescribeScheduleRequest(namespace=self._client.namespace, schedule_id=alarm_id)
         service = self._client.workflow_service
         try:
             answer = await service.describe_schedule(request, retry=True, timeout=_RPC_TIMEOUT)
@@ -108,7 +108,7 @@ class TemporalScheduleClient:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return None
             raise _failure(error) from error
-        return observed_in_full(schedule_id, answer.schedule)
+        return observed_in_full(alarm_id, answer.schedule)
 
 
 def _failure(error: RPCError) -> ActivityctlError:

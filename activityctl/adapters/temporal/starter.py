@@ -12,17 +12,20 @@ from temporalio.service import RPCError
 
 from activityctl.adapters.temporal.rpc_errors import RpcFailure, error_of, meaning_of
 from activityctl.adapters.temporal.search_attributes import SearchAttributes
-from activityctl.domain.timing.firing import FiringRef
+from activityctl.domain.timing.firing import FiringRef, Ringing
+from activityctl.domain.values import ids
 from activityctl.workflows import titles
+from activityctl.workflows.alarm import ALARM_WORKFLOW_NAME, AlarmWorkflow
 from activityctl.workflows.calls import TASK_QUEUE
 from activityctl.workflows.carrier import CANCEL_RUN, WAKE_RUN
 from activityctl.workflows.run_activity import WORKFLOW_NAME, RunActivityWorkflow
 from activityctl.workflows.run_batch import BATCH_WORKFLOW_NAME, RunBatchWorkflow
 
 _RPC_TIMEOUT: Final = timedelta(seconds=5)
-_OPEN: Final = (
-    f"ExecutionStatus = 'Running' AND WorkflowType IN ('{WORKFLOW_NAME}', '{BATCH_WORKFLOW_NAME}')"
+_TYPES: Final = ", ".join(
+    f"'{name}'" for name in (WORKFLOW_NAME, BATCH_WORKFLOW_NAME, ALARM_WORKFLOW_NAME)
 )
+_OPEN: Final = f"ExecutionStatus = 'Running' AND WorkflowType IN ({_TYPES})"
 _PAGE: Final = 1000
 _OF_THE_REQUEST: Final = frozenset({RpcFailure.REFUSED, RpcFailure.DENIED})
 
@@ -79,6 +82,23 @@ class TemporalRunStarter:
             )
         except WorkflowAlreadyStartedError:
             return
+
+    async def ring(self, ringing: Ringing) -> None:
+        """Start the workflow of an alarm that did not ring itself."""
+        try:
+            await self._client.start_workflow(
+                AlarmWorkflow.run,
+                ringing,
+                id=ids.ringing_workflow_id(ringing.alarm_id, ringing.key),
+                task_queue=TASK_QUEUE,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                request_eager_start=True,
+                rpc_timeout=_RPC_TIMEOUT,
+            )
+        except WorkflowAlreadyStartedError:
+            return
+        except RPCError as error:
+            raise error_of(error, "Temporal could not start the work of an alarm") from error
 
     async def cancel(self, run_id: str, workflow_id: str) -> bool:
         """Ask the workflow to cancel only this run; return False when no such workflow is open.

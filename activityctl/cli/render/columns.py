@@ -178,8 +178,7 @@ _COLUMNS: Final[Mapping[Kind, Sequence[Column]]] = {
     "schedules": (
         _field("subscription"),
         _field("trigger"),
-        _field("kind"),
-        ("SPEC", _spec),
+        _field("alarm"),
         _field("status"),
         _field("error"),
     ),
@@ -299,6 +298,7 @@ _WIDE: Final[Mapping[Kind, Sequence[Column]]] = {
         _LABELS,
     ),
     "revisions": (("FULL ID", lambda view: view["id"]),),
+    "schedules": (_field("kind"), ("SPEC", _spec)),
     "relayers": RELAYERS_WIDE,
     "audit": (
         ("WHEN", lambda view: _moment(view["at"])),

@@ -65,7 +65,8 @@ def _print_schedules(console: "Console", view: View) -> None:
     if counts:
         listed = ", ".join(f"{count} {name}" for name, count in counts.items())
         why = "; activityctl get schedules says why" if counts.get("error") else ""
-        console.print(f"schedules: {listed}{why}")
+        alarms = f", on {count_noun(view['alarms'], 'alarm', 'alarms')}" if view["alarms"] else ""
+        console.print(f"schedules: {listed}{alarms}{why}")
     if view["restarts"]:
         console.print(
             f"schedules that had stopped and were restarted: {view['restarts']}, "

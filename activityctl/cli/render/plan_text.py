@@ -193,6 +193,9 @@ def _schedule_item(schedules: Sequence[Mapping[str, Any]]) -> PlanItem:
         lines.append((f"    next before: {text}", "deleted"))
     if text := _firings(first["nextAfter"], is_paused=first["pausedAfter"]):
         lines.append((f"    next after:  {text}", "created"))
+    before, after = first.get("alarmBefore"), first.get("alarmAfter")
+    if before and after and before != after:
+        lines.append((f"    moves from {before} to {after}", "unchanged"))
     return PlanItem("schedule", lines, len(schedules))
 
 

@@ -16,8 +16,8 @@ _SHOWN: Final = 20
 def recovery_lines(found: "FullRecovery", *, is_dry_run: bool) -> Iterator[str]:
     """Yield the lines: a summary of each kind, and its first objects."""
     lost = found.lost
-    if lost.is_empty and not found.schedules:
-        yield "Temporal knows every open run, every started firing and every schedule"
+    if lost.is_empty and not found.alarms:
+        yield "Temporal knows every open run, every started firing and every alarm"
         return
     runs = count_noun(len(lost.runs), "run", "runs")
     yield from _part(
@@ -30,10 +30,10 @@ def recovery_lines(found: "FullRecovery", *, is_dry_run: bool) -> Iterator[str]:
         " a run",
         [f"run/{firing.run_id}" for firing in lost.firings],
     )
-    schedules = count_noun(len(found.schedules), "schedule", "schedules")
+    alarms = count_noun(len(found.alarms), "alarm", "alarms")
     yield from _part(
-        f"{'would restore' if is_dry_run else 'restored'} {schedules}",
-        [stored.id for stored in found.schedules],
+        f"{'would restore' if is_dry_run else 'restored'} {alarms}",
+        [stored.id for stored in found.alarms],
     )
     for firing, reason in lost.refused:
         yield f"Temporal refuses run/{firing.run_id}: {escape_line(reason)}"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from activityctl import wiring
 from activityctl.daemon.local.check import Check
-from activityctl.domain.gitops.drift import StoredSchedule
+from activityctl.domain.gitops.drift import StoredAlarm
 from activityctl.domain.values.plurals import count_noun
 from activityctl.errors import UnreachableError
 from activityctl.operations.runs.recover import Recovered
@@ -26,8 +26,8 @@ class Compared(Protocol):
         ...
 
     @property
-    def schedules(self) -> Sequence[StoredSchedule]:
-        """The schedules that it does not have, or has otherwise."""
+    def alarms(self) -> Sequence[StoredAlarm]:
+        """The alarms that it does not have, or has otherwise."""
         ...
 
 
@@ -66,16 +66,16 @@ async def search_attributes(settings: Settings) -> Check:
 
 
 async def recovery(settings: Settings, compare: Compare) -> Check:
-    """Compare the open runs and the schedules with Temporal, which its own check asks."""
+    """Compare the open runs and the alarms with Temporal, which its own check asks."""
     client = await wiring.connect_temporal(settings)
     async with wiring.open_ports(settings) as ports:
         compared = await compare(ports, client)
     lost = compared.lost
-    if lost.is_empty and not compared.schedules:
-        return Check("recovery", "ok", "Temporal knows every open run, and has each schedule")
-    if compared.schedules:
-        differ = count_noun(len(compared.schedules), "schedule differs", "schedules differ")
-        found = f"{differ} in Temporal from what was applied"
+    if lost.is_empty and not compared.alarms:
+        return Check("recovery", "ok", "Temporal knows every open run, and has each alarm")
+    if compared.alarms:
+        differ = count_noun(len(compared.alarms), "alarm differs", "alarms differ")
+        found = f"{differ} in Temporal from what schedules want"
         if lost.is_empty:
             return Check("recovery", "failed", found, "activityctl recover")
     runs = count_noun(len(lost.runs), "open run has", "open runs have")

@@ -1,4 +1,4 @@
-"""The drift detector: finds schedules that were changed in Temporal, and restores them.
+"""The drift detector: finds alarms that were changed in Temporal, and restores them.
 
 It ignores schedules that are not synced yet; those are for the reconciler.
 """
@@ -11,10 +11,10 @@ from typing import Final
 
 from activityctl.daemon.worker.refusals import Refusals
 from activityctl.daemon.worker.schedule_maintenance import ScheduleMaintenance
-from activityctl.domain.gitops.drift import Drift, ObservedSchedule, StoredSchedule, drift_of
+from activityctl.domain.gitops.drift import Drift, ObservedAlarm, StoredAlarm, drift_of
 from activityctl.domain.values.failure_kind import is_outage
-from activityctl.domain.values.ids import ScheduleId
-from activityctl.ports import UnsyncedSchedule
+from activityctl.domain.values.ids import AlarmId
+from activityctl.ports import UnsyncedAlarm
 
 _LOG = logging.getLogger(__name__)
 _BATCH: Final = 500
@@ -41,7 +41,7 @@ class DriftDetector:
         """Compare and restore as `restore` does; return how many schedules were restored."""
         return len(await self.restore())
 
-    async def restore(self) -> list[StoredSchedule]:
+    async def restore(self) -> list[StoredAlarm]:
         """Compare all schedules in Temporal with Postgres; return those that were restored.
 
         One that fails is tried again later and later. While there is one, RefusedError after all
@@ -49,7 +49,7 @@ class DriftDetector:
         """
         self._answers = self._outages = 0
         async with self._register.drift_lock() as is_ours:
-            restored: list[StoredSchedule] = []
+            restored: list[StoredAlarm] = []
             if not is_ours:
                 return restored
             for batch in _batches(await self._suspects()):
@@ -59,9 +59,9 @@ class DriftDetector:
             self._refusals.raise_if_any("could not be compared or restored")
             return restored
 
-    async def drifted(self) -> list[StoredSchedule]:
+    async def drifted(self) -> list[StoredAlarm]:
         """Return the schedules that differ from what Postgres wants; change nothing."""
-        found: list[StoredSchedule] = []
+        found: list[StoredAlarm] = []
         for batch in _batches(await self._suspects()):
             found += [stored for stored, _ in (await self._drifted(batch)).values()]
         return found
@@ -84,18 +84,18 @@ class DriftDetector:
         suspects |= dict.fromkeys([*await self._next_to_inspect(), *self._refusals.due()])
         return [key for key in suspects if self._refusals.may_try(key)]
 
-    async def _synced_pages(self) -> AsyncIterator[list[ScheduleId]]:
+    async def _synced_pages(self) -> AsyncIterator[list[AlarmId]]:
         after = ""
         while ids := await self._register.synced_ids(after=after, limit=_BATCH):
             yield ids
             after = ids[-1]
 
-    async def _next_to_inspect(self) -> list[ScheduleId]:
+    async def _next_to_inspect(self) -> list[AlarmId]:
         ids = await self._register.synced_ids(after=self._inspected_up_to, limit=_INSPECTED)
         self._inspected_up_to = ids[-1] if len(ids) == _INSPECTED else ""
         return ids
 
-    async def _drifted(self, ids: Sequence[str]) -> dict[str, tuple[StoredSchedule, Drift]]:
+    async def _drifted(self, ids: Sequence[str]) -> dict[str, tuple[StoredAlarm, Drift]]:
         """Describe each schedule in Temporal and return those that drifted, by id."""
         stored = await self._register.stored(ids)
         for key in set(ids) - stored.keys():
@@ -104,7 +104,7 @@ class DriftDetector:
         pairs = zip(stored.items(), drifts, strict=True)
         return {key: (schedule, drift) for (key, schedule), drift in pairs if drift is not None}
 
-    async def _drift(self, stored: StoredSchedule) -> Drift | None:
+    async def _drift(self, stored: StoredAlarm) -> Drift | None:
         """Return the difference; None also if this schedule alone could not be described."""
         try:
             async with self._calls:
@@ -117,16 +117,15 @@ class DriftDetector:
             self._refusals.remove(stored.id)
         return drift
 
-    def _failed(self, action: str, stored: StoredSchedule, error: Exception) -> None:
+    def _failed(self, action: str, stored: StoredAlarm, error: Exception) -> None:
         """Remember and log it; raise it if Temporal answers for no schedule."""
         self._outages += is_outage(error)
         if self._outages >= _AT_ONCE and not self._answers:
             raise error
         self._refusals.add(stored.id, error)
-        fields = {"schedule": stored.id, "subscription": stored.subscription_id}
-        _LOG.warning("could not %s schedule: %s", action, error, extra=fields)
+        _LOG.warning("could not %s alarm: %s", action, error, extra={"alarm": stored.id})
 
-    async def _restore_drifted(self, ids: Sequence[str]) -> list[StoredSchedule]:
+    async def _restore_drifted(self, ids: Sequence[str]) -> list[StoredAlarm]:
         """Restore those that still differ while no other process can change schedules."""
         async with self._maintenance.exclusive() as is_ours:
             if not is_ours:
@@ -136,7 +135,7 @@ class DriftDetector:
             results = zip(drifted.values(), await asyncio.gather(*restoring), strict=True)
             return [stored for (stored, _), is_restored in results if is_restored]
 
-    async def _restore_one(self, stored: StoredSchedule, drift: Drift) -> bool:
+    async def _restore_one(self, stored: StoredAlarm, drift: Drift) -> bool:
         """Restore a schedule and write a warning; return False if Temporal did not accept it."""
         try:
             async with self._calls:
@@ -145,22 +144,20 @@ class DriftDetector:
             self._failed("restore", stored, error)
             return False
         self._refusals.remove(stored.id)
-        message = drift.message(stored.trigger)
         found, healed = list(drift.found), list(drift.healed)
-        await self._maintenance.warn(stored, message, found=found, healed=healed)
+        await self._maintenance.warn(stored, drift.message, found=found, healed=healed)
         return True
 
-    async def _update_in_temporal(self, stored: StoredSchedule) -> None:
+    async def _update_in_temporal(self, stored: StoredAlarm) -> None:
         if stored.wanted is None:
             await self._schedule_client.delete(stored.id)
             return
-        paused, wanted_hash = stored.paused, stored.wanted_hash
-        await self._schedule_client.create_or_update(stored.wanted, paused=paused)
-        done = UnsyncedSchedule(stored.id, stored.wanted, paused, wanted_hash)
+        await self._schedule_client.create_or_update(stored.id, stored.wanted)
+        done = UnsyncedAlarm(stored.id, stored.wanted)
         await self._register.mark_synced([done], self._maintenance.clock())
 
     def _warn_of_unknown_schedules(
-        self, page: Sequence[ObservedSchedule], stored: Mapping[str, StoredSchedule]
+        self, page: Sequence[ObservedAlarm], stored: Mapping[str, StoredAlarm]
     ) -> None:
         """Warn once of schedules that belong to another database."""
         unknown = [observed.id for observed in page if observed.id not in stored]

@@ -10,7 +10,8 @@ from activityctl import wiring
 from activityctl.daemon.worker.drift_detector import DriftDetector
 from activityctl.daemon.worker.restoring import settle_restore
 from activityctl.daemon.worker.schedule_maintenance import ScheduleMaintenance
-from activityctl.domain.gitops.drift import StoredSchedule
+from activityctl.domain.gitops.drift import StoredAlarm
+from activityctl.domain.values.ids import SubscriptionId
 from activityctl.domain.values.plurals import count_noun
 from activityctl.errors import RefusedError
 from activityctl.operations.runs.recover import Recovered, Recovery
@@ -27,8 +28,10 @@ class FullRecovery:
     """Everything in which Temporal differed from Postgres."""
 
     lost: Recovered
-    schedules: Sequence[StoredSchedule]
-    """Schedules that were restored, because Temporal had none or another; found in a dry run."""
+    alarms: Sequence[StoredAlarm]
+    """Alarms that were restored, because Temporal had none or another; found in a dry run."""
+    schedules: Sequence[tuple[SubscriptionId, str]] = ()
+    """The subscriptions and triggers that they serve; of each alarm the first hundred."""
 
 
 async def recover_all(
@@ -39,7 +42,7 @@ async def recover_all(
     older_than: timedelta,
     is_dry_run: bool,
 ) -> FullRecovery:
-    """Carry on runs and firings, and restore schedules; only find them in a dry run.
+    """Carry on runs and firings, and restore alarms; only find them in a dry run.
 
     A restore of the database that is not settled yet is settled first.
     """
@@ -51,11 +54,19 @@ async def recover_all(
     detector = DriftDetector(maintenance)
     if is_dry_run:
         lost = await recovery.find(older_than=older_than)
-        return FullRecovery(lost, await detector.drifted())
+        alarms = await detector.drifted()
+        return FullRecovery(lost, alarms, await _served(maintenance, alarms))
     temporal = (starter, wiring.build_schedule_client(client))
     await settle_restore(ports, temporal, clock)
     lost = await recovery.carry_on(older_than=older_than)
-    return FullRecovery(lost, await detector.restore())
+    alarms = await detector.restore()
+    return FullRecovery(lost, alarms, await _served(maintenance, alarms))
+
+
+async def _served(
+    maintenance: ScheduleMaintenance, alarms: Sequence[StoredAlarm]
+) -> list[tuple[SubscriptionId, str]]:
+    return [served for alarm in alarms for served in await maintenance.served_by(alarm)]
 
 
 class RecoveryLoop:

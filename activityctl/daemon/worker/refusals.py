@@ -54,10 +54,10 @@ class Refusals:
         self._refusals.pop(key, None)
 
     def raise_if_any(self, what: str) -> None:
-        """Raise RefusedError that tells how many failed, if any did: `2 schedules <what>`."""
+        """Raise RefusedError that tells how many failed, if any did: `2 alarms <what>`."""
         if not self._refusals:
             return
         key, last = next(reversed(self._refusals.items()))
         count = len(self._refusals)
-        schedules = "1 schedule" if count == 1 else f"{count} schedules"
-        raise RefusedError(f"{schedules} {what}, the last one {key}: {last.reason}")
+        alarms = "1 alarm" if count == 1 else f"{count} alarms"
+        raise RefusedError(f"{alarms} {what}, the last one {key}: {last.reason}")

@@ -34,9 +34,11 @@ from activityctl.steps.execute_many import ExecuteManyStep, runs_going_on
 from activityctl.steps.guarded_lookups import GuardedLookups
 from activityctl.steps.places import Places
 from activityctl.steps.record import RecordStep
+from activityctl.steps.ring import RingStep
 from activityctl.steps.settle import SettleStep
 from activityctl.steps.tracing import Tracing
 from activityctl.version import VERSION
+from activityctl.workflows.alarm import AlarmWorkflow
 from activityctl.workflows.calls import CONTEXT_QUEUE, TASK_QUEUE, Orders
 from activityctl.workflows.run_activity import RunActivityWorkflow
 from activityctl.workflows.run_batch import RunBatchWorkflow
@@ -150,6 +152,7 @@ async def _work(
         loops.look_at_search_attributes(attributes.look)
         settle = SettleStep(ports.runs, recorder, clock, decide)
         activities: list[Callable[..., Any]] = [
+            _ring_step(ports, attributes).ring,
             admit.admit,
             admit.admit_many,
             execute.execute,
@@ -218,6 +221,12 @@ def _together(
     )
 
 
+def _ring_step(ports: wiring.Ports, attributes: SearchAttributes) -> RingStep:
+    step = RingStep(ports.timetable, ports.runs)
+    step.has_attributes = lambda: attributes.are_used
+    return step
+
+
 def _open_tracing(
     settings: Settings, ports: wiring.Ports, clock: ServerClock, stack: AsyncExitStack
 ) -> tuple[Tracing, list[RunSpans]]:
@@ -267,7 +276,7 @@ def _temporal_worker(
         client,
         interceptors=interceptors,
         task_queue=TASK_QUEUE,
-        workflows=[RunActivityWorkflow, RunBatchWorkflow],
+        workflows=[RunActivityWorkflow, RunBatchWorkflow, AlarmWorkflow],
         activities=steps,
         # The sandbox costs 4-9 ms for each run; a test checks that workflows obey its rules.
         workflow_runner=WatchingRunner(watch),

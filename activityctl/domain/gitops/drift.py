@@ -1,31 +1,26 @@
-"""Drift: compares a schedule in Temporal with the stored one; it does not repair it."""
+"""Drift: compares an alarm in Temporal with the wanted one; it does not repair it."""
 
 from dataclasses import dataclass
 
-from activityctl.domain.gitops.plan import WantedSchedule
 from activityctl.domain.timing.alarm import Alarm
-from activityctl.domain.values.ids import ScheduleId, SubscriptionId
+from activityctl.domain.values.ids import AlarmId
 
 
 @dataclass(frozen=True, slots=True)
-class StoredSchedule:
-    """A schedule as Postgres has it; with `wanted` None it must not exist in Temporal."""
+class StoredAlarm:
+    """An alarm as Postgres has it; with `wanted` None it must not exist in Temporal."""
 
-    id: ScheduleId
-    subscription_id: SubscriptionId
-    trigger: str
-    wanted: WantedSchedule | None
-    paused: bool = False
-    wanted_hash: str | None = None
+    id: AlarmId
+    wanted: Alarm | None
     is_synced: bool = True
-    """False while the reconciler still has to update Temporal."""
+    """False while the reconciler still has to create or delete it."""
 
 
 @dataclass(frozen=True, slots=True)
-class ObservedSchedule:
-    """A schedule as Temporal has it, as far as it was read."""
+class ObservedAlarm:
+    """An alarm as Temporal has it, as far as it was read."""
 
-    id: ScheduleId
+    id: AlarmId
     alarm: Alarm
     paused: bool
     altered: tuple[str, ...] = ()
@@ -34,18 +29,18 @@ class ObservedSchedule:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """What others did to a schedule, and what repairs it, as participles (`paused`, `resumed`)."""
+    """What others did to an alarm, and what repairs it, as participles (`paused`, `resumed`)."""
 
     found: tuple[str, ...]
     healed: tuple[str, ...]
 
     def message(self, trigger: str) -> str:
-        """Return the log message for people, for after the repair."""
+        """Return the log message for the owner of a trigger, for after the repair."""
         found, healed = " and ".join(self.found), " and ".join(self.healed)
         return f"schedule {trigger} was {found} outside activityctl; {healed}"
 
 
-def drift_of(stored: StoredSchedule, observed: ObservedSchedule | None) -> Drift | None:
+def drift_of(stored: StoredAlarm, observed: ObservedAlarm | None) -> Drift | None:
     """Return the difference; None when there is none, or while the reconciler has not finished."""
     if not stored.is_synced:
         return None
@@ -56,21 +51,19 @@ def drift_of(stored: StoredSchedule, observed: ObservedSchedule | None) -> Drift
             return Drift(("created",), ("deleted",))
         case _, None:
             return Drift(("deleted",), ("created again",))
-        case WantedSchedule() as wanted, ObservedSchedule() as present:
-            return _difference(wanted, present, paused=stored.paused)
+        case Alarm() as wanted, ObservedAlarm() as present:
+            return _difference(wanted, present)
         case other:  # pragma: no cover
             raise AssertionError(other)
 
 
-def _difference(
-    wanted: WantedSchedule, observed: ObservedSchedule, *, paused: bool
-) -> Drift | None:
+def _difference(wanted: Alarm, observed: ObservedAlarm) -> Drift | None:
     found, healed = [], []
-    parts = ("timing",) if observed.alarm != wanted.alarm else ()
+    parts = ("timing",) if observed.alarm != wanted else ()
     if parts := (*parts, *observed.altered):
         found.append(f"changed ({', '.join(parts)})")
         healed.append("restored")
-    if observed.paused != paused:
-        found.append("resumed" if paused else "paused")
-        healed.append("paused again" if paused else "resumed")
+    if observed.paused:
+        found.append("paused")
+        healed.append("resumed")
     return Drift(tuple(found), tuple(healed)) if found else None

@@ -1,10 +1,8 @@
 """Plan: the wanted objects, the live objects and the changes between them, as values."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import lru_cache
 from typing import Final, Literal
 
 from activityctl.domain.manifests.calendar import DayCalendar, PresentCalendar
@@ -31,8 +29,8 @@ from activityctl.domain.manifests.subscription import (
     account_of,
     effective_triggers,
 )
-from activityctl.domain.timing.alarm import Alarm, alarm_of
-from activityctl.domain.timing.trigger import CLOCK_KINDS, Trigger, trigger_of
+from activityctl.domain.timing.alarm import stored_alarm_id
+from activityctl.domain.timing.trigger import CLOCK_KINDS, Trigger, parsed_trigger
 from activityctl.domain.values import ids
 from activityctl.domain.values.model import JsonValue
 
@@ -46,8 +44,6 @@ RENAMED_AWAY: Final = "renamed"
 
 STATE_CHANGED: Final = "state"
 """The action in the history when a person changed what a subscription keeps for its next run."""
-
-_ALARMS_KEPT: Final = 1024
 
 
 class Action(StrEnum):
@@ -169,7 +165,7 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class WantedSchedule:
-    """A trigger of a subscription that needs a schedule in Temporal."""
+    """A trigger of a subscription that follows the clock, so that an alarm must wake us for it."""
 
     id: ids.ScheduleId
     subscription_id: ids.SubscriptionId
@@ -180,31 +176,12 @@ class WantedSchedule:
     @property
     def value(self) -> Trigger:
         """The trigger, parsed from `body`."""
-        return trigger_of(self.kind, self.body)
+        return parsed_trigger(self.kind, ids.canonical_json(self.body))
 
     @property
-    def alarm(self) -> Alarm:
-        """The schedule spec that Temporal must have for it."""
-        return _alarm(self.kind, ids.canonical_json(self.body))
-
-    @property
-    def content_hash(self) -> str:
-        """A hash that changes when the schedule in Temporal must change."""
-        return _content_hash(self.kind, ids.canonical_json(self.body))
-
-    def wanted_hash(self, status: SubscriptionStatus) -> str:
-        """Return a text that changes when the schedule or its pause in Temporal must change."""
-        return f"{self.content_hash}:{status}"
-
-
-@lru_cache(maxsize=_ALARMS_KEPT)  # thousands of subscriptions share a definition's triggers
-def _alarm(kind: str, body: str) -> Alarm:
-    return alarm_of(trigger_of(kind, json.loads(body)))
-
-
-@lru_cache(maxsize=_ALARMS_KEPT)
-def _content_hash(kind: str, body: str) -> str:
-    return _alarm(kind, body).content_hash
+    def alarm_id(self) -> ids.AlarmId:
+        """The id of its alarm, which all triggers with this timing share."""
+        return stored_alarm_id(self.kind, self.body)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ SHOWN_FIRINGS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class ScheduleChange:
-    """A schedule that the plan creates, changes or deletes in Temporal."""
+    """A schedule that the plan creates, changes or deletes."""
 
     subscription: str
     trigger: str
@@ -36,6 +36,9 @@ class ScheduleChange:
     paused_after: bool = False
     definition: str = field(default="", compare=False)
     """The definition of the subscription, with the plan; before the plan if it is deleted."""
+    alarm_before: str | None = field(default=None, compare=False)
+    """The id of the alarm that wakes it without the plan; None if none does."""
+    alarm_after: str | None = field(default=None, compare=False)
 
 
 def schedule_changes(plan: Plan, present: Present, now: datetime) -> tuple[ScheduleChange, ...]:
@@ -88,6 +91,8 @@ def _with_pauses(change: ScheduleChange, plan: Plan, present: Present) -> Schedu
         action="configured" if change.action == "unchanged" else change.action,
         before=() if before else change.before,
         after=() if after else change.after,
+        alarm_before=None if before else change.alarm_before,
+        alarm_after=None if after else change.alarm_after,
         paused_before=before and change.action != "created",
         paused_after=after and change.action != "deleted",
     )
@@ -101,14 +106,29 @@ def _change(
     now: datetime,
 ) -> ScheduleChange:
     """Return what happens to the schedule, without regard to pauses."""
-    if old is None:
-        return ScheduleChange(subscription, trigger, "created", (), _next(new, now))
     before, after = _next(old, now), _next(new, now)
-    if new is None:
-        return ScheduleChange(subscription, trigger, "deleted", before, after)
-    is_same = old.content_hash == new.content_hash and before == after
-    action: Literal["configured", "unchanged"] = "unchanged" if is_same else "configured"
-    return ScheduleChange(subscription, trigger, action, before, after)
+    action: Literal["created", "configured", "deleted", "unchanged"]
+    if old is None:
+        action = "created"
+    elif new is None:
+        action = "deleted"
+    else:
+        is_same = _timing(old) == _timing(new) and before == after
+        action = "unchanged" if is_same else "configured"
+    return ScheduleChange(
+        subscription,
+        trigger,
+        action,
+        before,
+        after,
+        alarm_before=old.alarm_id if old is not None and before else None,
+        alarm_after=new.alarm_id if new is not None and after else None,
+    )
+
+
+def _timing(schedule: WantedSchedule) -> tuple[str, datetime | None, datetime | None]:
+    trigger = schedule.value
+    return schedule.alarm_id, trigger.start_at, trigger.end_at
 
 
 def _next(schedule: WantedSchedule | None, now: datetime) -> tuple[datetime, ...]:
@@ -151,6 +171,8 @@ def plan_view(
                 "action": change.action,
                 "nextBefore": [format_timestamp(moment) for moment in change.before],
                 "nextAfter": [format_timestamp(moment) for moment in change.after],
+                "alarmBefore": change.alarm_before,
+                "alarmAfter": change.alarm_after,
                 "pausedBefore": change.paused_before,
                 "pausedAfter": change.paused_after,
             }

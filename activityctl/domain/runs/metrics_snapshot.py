@@ -43,7 +43,7 @@ class MetricsSnapshot:
     overdue_schedules: int
     """How many schedules of active subscriptions are overdue."""
     restarts: int
-    """How often the watchdog created a schedule again, summed over all schedules."""
+    """How often the watchdog created an alarm again, summed over all alarms."""
     restarted_at: datetime | None
     """When it last did so; None for never."""
     subscriptions: Mapping[str, int]
@@ -52,6 +52,8 @@ class MetricsSnapshot:
     """How many workers are alive."""
     dead_letters: Mapping[str, int]
     """Open dead letters by the name of their subscription; one without any is absent."""
+    alarms: int = 0
+    """How many alarms Temporal has; schedules with the same timing share one."""
     breakers: Mapping[str, int] = field(default_factory=dict)
     """Circuit breakers that have ever opened, by status."""
     breaker_openings: int = 0

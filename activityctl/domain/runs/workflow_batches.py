@@ -32,7 +32,7 @@ def split_into_batches(
     workflow.
     """
     groups: list[tuple[FiringRef, ...]] = []
-    for shares, group in groupby(firings, lambda firing: _may_share(firing, specs)):
+    for shares, group in groupby(firings, lambda firing: _shares(firing, specs)):
         members = list(group)
         size = BATCH if shares else 1
         parts = [tuple(members[first : first + size]) for first in range(0, len(members), size)]
@@ -40,18 +40,20 @@ def split_into_batches(
     return groups
 
 
-def _may_share(firing: FiringRef, specs: Mapping[ids.RunId, DefinitionSpec]) -> bool:
-    """Return whether the run is known to be short.
+def may_share(spec: DefinitionSpec) -> bool:
+    """Return whether the runs of the definition are known to be short.
 
-    A firing of a schedule has its own workflow, since that first decides which times are due. A
-    slow context makes no difference: it is looked up in a step of its own for each run.
+    A slow context makes no difference: it is looked up in a step of its own for each run.
     """
-    spec = specs.get(firing.run_id)
-    if spec is None or firing.is_by_clock:
-        return False
     tasks = list(all_templates(spec.all_tasks))
     is_many = any(task.for_each is not None or task.has_rounds for task in tasks)
     return len(tasks) <= MOST_TASKS and not is_many
+
+
+def _shares(firing: FiringRef, specs: Mapping[ids.RunId, DefinitionSpec]) -> bool:
+    """Return whether the firing may share a workflow."""
+    spec = specs.get(firing.run_id)
+    return spec is not None and may_share(spec) and not firing.is_undecided
 
 
 def _with_batch_id(firings: tuple[FiringRef, ...]) -> tuple[FiringRef, ...]:

@@ -1,23 +1,35 @@
-"""Alarm: the schedule spec that makes Temporal wake us at each due time of a trigger.
+"""Alarm: the schedule spec that makes Temporal wake us at each due time of some triggers.
 
-An alarm may also wake us at other times. Only `misfires` decides which times fire.
+Triggers with the same timing share an alarm. It may also wake us at other times, such as before
+the `startAt` of a trigger. Only `misfires` decides which times fire.
 """
 
+import hashlib
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final, assert_never
 from zoneinfo import ZoneInfo
 
-from activityctl.domain.timing.cron import CronCalendar, parse_cron
-from activityctl.domain.timing.trigger import CronTrigger, IntervalTrigger, Trigger
-from activityctl.domain.values.ids import content_hash
+from activityctl.domain.timing.cron import CronCalendar, cron_text, parse_cron
+from activityctl.domain.timing.options import Gap, Overlap
+from activityctl.domain.timing.trigger import (
+    CronTrigger,
+    IntervalTrigger,
+    Trigger,
+    parsed_trigger,
+)
+from activityctl.domain.values.duration import format_duration
+from activityctl.domain.values.ids import ALARM_PREFIX, AlarmId, canonical_json
 from activityctl.domain.values.model import JsonValue
-from activityctl.domain.values.moment import format_moment
 
 _HOURS: Final = frozenset(range(24))
 _DAYS: Final = frozenset(range(1, 32))
 _MONTHS: Final = frozenset(range(1, 13))
 _WEEKDAYS: Final = frozenset(range(7))
+_LONGEST_TEXT: Final = 160
+_DIGITS: Final = 12
+_KEPT: Final = 1024
 _PROBES: Final = tuple(datetime(2026, month, 1, tzinfo=UTC) for month in (1, 4, 7, 10))
 """Moments at which a zone's offset is checked; a wrong result only makes a wake-up late."""
 
@@ -36,27 +48,12 @@ class Alarm:
     extras: tuple[str, ...] = ()
     """What we never write and somebody else did: excluded times, jitter, seconds, years."""
 
-    @property
-    def content_hash(self) -> str:
-        """The hash of the alarm; when it changes, the schedule in Temporal must be updated."""
-        return content_hash(
-            [
-                sorted(_calendar_json(calendar) for calendar in self.calendars),
-                sorted(
-                    [every.total_seconds(), offset.total_seconds()]
-                    for every, offset in self.intervals
-                ),
-                self.timezone,
-                [
-                    None if bound is None else format_moment(bound)
-                    for bound in (self.start_at, self.end_at)
-                ],
-            ]
-        )
-
 
 def alarm_of(trigger: Trigger) -> Alarm:
-    """Return the alarm that Temporal must have for the trigger."""
+    """Return the alarm that Temporal must have for the trigger.
+
+    It has no bounds: `startAt`, `endAt` and `maxFirings` are those of one trigger alone.
+    """
     match trigger:
         case CronTrigger():
             calendars = parse_cron(trigger.schedule).alternatives()
@@ -68,10 +65,9 @@ def alarm_of(trigger: Trigger) -> Alarm:
             without_any_hour = frozenset(
                 replace(calendar, any_hour=False) for calendar in calendars
             )
-            return Alarm(without_any_hour, frozenset(), zone, trigger.start_at, trigger.end_at)
+            return Alarm(without_any_hour, frozenset(), zone)
         case IntervalTrigger():
-            intervals = frozenset({(trigger.every, trigger.offset)})
-            return Alarm(intervals=intervals, start_at=trigger.start_at, end_at=trigger.end_at)
+            return Alarm(intervals=frozenset({(trigger.every, trigger.offset)}))
         case other:
             assert_never(other)
 
@@ -97,12 +93,56 @@ def _has_whole_hour_offsets(timezone: str) -> bool:
     return all(offset % timedelta(hours=1) == timedelta(0) for offset in offsets)
 
 
-def _calendar_json(calendar: CronCalendar) -> JsonValue:
-    fields = (
-        calendar.minutes,
-        calendar.hours,
-        calendar.days_of_month,
-        calendar.months,
-        calendar.days_of_week,
-    )
-    return [sorted(values) for values in fields]
+def alarm_id_of(trigger: Trigger) -> AlarmId:
+    """Return the id of the trigger's alarm: its timing, in one spelling for all equal timings.
+
+    It is read on Temporal's page, so it is text. A long one is cut and ends in its hash.
+    """
+    text = _timing_text(trigger)
+    if len(text) > _LONGEST_TEXT:
+        digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+        text = f"{text[:_LONGEST_TEXT]}… {digest}"
+    return AlarmId(f"{ALARM_PREFIX}{text}")
+
+
+@lru_cache(maxsize=_KEPT)  # thousands of subscriptions share a definition's triggers
+def _stored_alarm_id(kind: str, body: str) -> AlarmId:
+    return alarm_id_of(parsed_trigger(kind, body))
+
+
+@lru_cache(maxsize=_KEPT)
+def _stored_alarm(kind: str, body: str) -> Alarm:
+    return alarm_of(parsed_trigger(kind, body))
+
+
+def stored_alarm_id(kind: str, body: dict[str, JsonValue]) -> AlarmId:
+    """Return the id of the alarm of a trigger as it is stored: its kind, and the value of that."""
+    return _stored_alarm_id(kind, canonical_json(body))
+
+
+def stored_alarm(kind: str, body: dict[str, JsonValue]) -> Alarm:
+    """Return the alarm of a trigger as it is stored."""
+    return _stored_alarm(kind, canonical_json(body))
+
+
+def _timing_text(trigger: Trigger) -> str:
+    match trigger:
+        case CronTrigger():
+            calendar = parse_cron(trigger.schedule)
+            parts = [cron_text(calendar), trigger.timezone]
+            if trigger.timezone != "UTC":  # its clock never changes
+                parts += _dst_texts(trigger, calendar)
+            return " ".join(parts)
+        case IntervalTrigger():
+            every = f"every {format_duration(trigger.every)}"
+            return every + (f" offset {format_duration(trigger.offset)}" if trigger.offset else "")
+        case other:
+            assert_never(other)
+
+
+def _dst_texts(trigger: CronTrigger, calendar: CronCalendar) -> list[str]:
+    """Return what differs from what cron users expect when the clocks change."""
+    overlap = trigger.dst.overlap or (Overlap.BOTH if calendar.any_hour else Overlap.FIRST)
+    usual = Overlap.BOTH if calendar.hours == _HOURS else Overlap.FIRST
+    texts = ["gap=shift"] if trigger.dst.gap is Gap.SHIFT else []
+    return [*texts, f"overlap={overlap}"] if overlap is not usual else texts

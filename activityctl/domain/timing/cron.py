@@ -116,6 +116,10 @@ class CronCalendar:
         """Return calendars whose union is this one; in each of them all fields must match."""
         if not self.either_day:
             return (self,)
+        if _DAY.all == self.days_of_month or _WEEKDAY.all == self.days_of_week:
+            return (
+                replace(self, days_of_month=_DAY.all, days_of_week=_WEEKDAY.all, either_day=False),
+            )
         return (
             replace(self, days_of_week=_WEEKDAY.all, either_day=False),
             replace(self, days_of_month=_DAY.all, either_day=False),
@@ -158,6 +162,37 @@ def compile_calendar(cron: CronCalendar) -> CalendarSpec:
         _value_ranges(cron.months),
         _value_ranges(cron.days_of_week),
     )
+
+
+def cron_text(cron: CronCalendar) -> str:
+    """Return one spelling of the calendar: equal calendars have equal texts, other ones others.
+
+    Whether the hour field begins with `*` makes no difference. If a day must match both fields,
+    the last one begins with `&`: cron has no short form for that.
+    """
+    minute, hour, month = (
+        _field_text(spec, values)
+        for spec, values in ((_MINUTE, cron.minutes), (_HOUR, cron.hours), (_MONTH, cron.months))
+    )
+    is_any_day = cron.either_day and len(cron.alternatives()) == 1
+    day = "*" if is_any_day else _field_text(_DAY, cron.days_of_month)
+    weekday = "*" if is_any_day else _field_text(_WEEKDAY, cron.days_of_week)
+    must_be_both = not cron.either_day and "*" not in {day, weekday}
+    return f"{minute} {hour} {day} {month} {'&' if must_be_both else ''}{weekday}"
+
+
+def _field_text(spec: _Field, values: frozenset[int]) -> str:
+    ordered = sorted(values)
+    step = ordered[1] - ordered[0] if len(ordered) > 1 else 0
+    if step and ordered == list(range(spec.low, spec.high + 1, step)):
+        return "*" if step == 1 else f"*/{step}"
+    return ",".join(text for part in _value_ranges(values) for text in _range_texts(*part))
+
+
+def _range_texts(first: int, last: int, step: int) -> list[str]:
+    if last - first <= step:
+        return [str(value) for value in sorted({first, last})]
+    return [f"{first}-{last}" + (f"/{step}" if step > 1 else "")]
 
 
 def parse_weekdays(text: str) -> frozenset[int]:

@@ -13,9 +13,9 @@ class FiringCause(StrEnum):
     """What started the workflow of a firing."""
 
     ALARM = "alarm"
-    """A Temporal schedule started it."""
+    """An alarm started it: a Temporal schedule."""
     WAKE_UP = "wake_up"
-    """The overdue scanner started it, because no Temporal schedule did."""
+    """The overdue scanner started it, because no alarm did."""
     OUTBOX = "outbox"
     """The dispatcher started it, for a firing that was decided before."""
     LET_IN = "let_in"
@@ -58,7 +58,10 @@ class FiringRef:
 
     @property
     def is_undecided(self) -> bool:
-        """Whether the clock started the workflow, so that its due time is not decided yet."""
+        """Whether the clock started the workflow, so that its due time is not decided yet.
+
+        Only a schedule of one trigger does that; alarms are shared now, and decide all due times.
+        """
         return self.cause in {FiringCause.ALARM, FiringCause.WAKE_UP}
 
     @property
@@ -79,6 +82,26 @@ class FiringRef:
 def firing_key(nominal: datetime) -> str:
     """Return the firing key of a nominal time: RFC 3339, UTC, whole seconds."""
     return nominal.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass(frozen=True, slots=True)
+class Ringing:
+    """A nominal time of an alarm, as the input of the workflow that decides what is due."""
+
+    alarm_id: str
+    due_at: str = ""
+    """RFC 3339, UTC: the nominal time. Empty in the action of a Temporal schedule."""
+    cause: FiringCause = FiringCause.ALARM
+
+    @property
+    def due(self) -> datetime:
+        """The nominal time."""
+        return datetime.fromisoformat(self.due_at)
+
+    @property
+    def key(self) -> str:
+        """The firing key of that time."""
+        return firing_key(self.due)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from itertools import takewhile
 from typing import Final, assert_never
 
 from activityctl.domain.timing.due_times import DueTime, due_times, jitter_of, nominal_times
-from activityctl.domain.timing.firing import FiringCause, FiringRef
 from activityctl.domain.timing.options import Misfire, MisfirePolicy
 from activityctl.domain.timing.trigger import CronTrigger, Trigger
 from activityctl.domain.timing.window import DaysByCalendar, StartResult, find_start
@@ -136,19 +135,6 @@ def decide_due_times(
         now,
         is_complete or is_spent,
     )
-
-
-def count_wake_ups(wakes: int, decisions: DueTimeDecisions, caller: FiringRef | None) -> int:
-    """Return how often in a row the overdue scanner had to wake a schedule, with these decisions.
-
-    A call by the schedule's own alarm sets the count to 0. A wake-up counts once, even if the
-    due times of an outage are decided in several transactions.
-    """
-    if caller is None:
-        return wakes
-    if caller.cause is not FiringCause.WAKE_UP:
-        return 0
-    return wakes + (decisions.is_complete and bool(decisions.times))
 
 
 def late_start_reason(

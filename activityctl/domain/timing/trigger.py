@@ -1,7 +1,9 @@
 """Trigger: the cron and interval triggers of YAML, validated; `due_times` computes their times."""
 
+import json
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -14,6 +16,7 @@ from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.timezone import ZoneName
 
 _SECOND: Final = timedelta(seconds=1)
+_TRIGGERS_KEPT: Final = 1024
 SCHEDULE_PATTERN: Final = rf"^\s*({'|'.join(MACROS)}|[^@\s]\S*([ \t]+\S+){{4}})\s*$"
 """The pattern of a schedule in JSON Schema: a macro or five fields."""
 
@@ -100,6 +103,12 @@ def trigger_of(kind: str, body: JsonValue) -> Trigger:
     Raise pydantic's ValidationError with one reason per field, or KeyError for another kind.
     """
     return CLOCK_KINDS[kind].model_validate(body)
+
+
+@lru_cache(maxsize=_TRIGGERS_KEPT)  # thousands of subscriptions share a definition's triggers
+def parsed_trigger(kind: str, body: str) -> Trigger:
+    """Return the trigger of a kind, as `trigger_of`; `body` is the canonical JSON of the value."""
+    return trigger_of(kind, json.loads(body))
 
 
 def _whole_seconds(duration: timedelta) -> timedelta:

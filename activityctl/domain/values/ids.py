@@ -14,6 +14,7 @@ RunId = NewType("RunId", str)
 TaskId = NewType("TaskId", str)
 WorkflowId = NewType("WorkflowId", str)
 ScheduleId = NewType("ScheduleId", str)
+AlarmId = NewType("AlarmId", str)
 EventId = NewType("EventId", str)
 
 _ROOT: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:activityctl")
@@ -21,6 +22,9 @@ _PARTS_SEPARATOR: Final = "\x1f"
 """Separates the parts of a hashed name; no name can contain it."""
 
 _SCHEDULE: Final = re.compile(r"schedule/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/([^/]+)")
+
+ALARM_PREFIX: Final = "alarm/"
+"""The start of the id of each alarm, and so of the workflows that alarms start."""
 
 _SHORTENED: Final = 100
 
@@ -127,7 +131,10 @@ def dead_letter_id(run: str) -> str:
 
 
 def schedule_id(subscription: str, trigger: str) -> ScheduleId:
-    """Return the id of the Temporal schedule of a subscription's trigger."""
+    """Return the id of the schedule of a subscription's trigger.
+
+    Before alarms were shared, it was the id of a schedule in Temporal too.
+    """
     return ScheduleId(f"schedule/{subscription}/{trigger}")
 
 
@@ -141,8 +148,16 @@ NO_WORKFLOW: Final = WorkflowId("")
 """The workflow of a run that ended before Temporal had one for it."""
 
 
+def is_alarm(schedule: str) -> bool:
+    """Return whether a schedule in Temporal has the id of an alarm."""
+    return schedule.startswith(ALARM_PREFIX)
+
+
 def scheduled_workflow_id(subscription: str, trigger: str) -> WorkflowId:
-    """Return the workflow id in a schedule's action; Temporal appends `-<nominal time>`."""
+    """Return the id of a workflow that a schedule of one trigger started, up to `-<time>`.
+
+    Alarms are shared now, but workflows from before may go on.
+    """
     return WorkflowId(f"run/{subscription}/{trigger}")
 
 
@@ -162,13 +177,18 @@ def batch_workflow_id(runs: Sequence[str]) -> WorkflowId:
 
 
 def is_batch(workflow: str) -> bool:
-    """Return whether the workflow executes several runs together."""
-    return workflow.startswith(_BATCH)
+    """Return whether the workflow may execute several runs together."""
+    return workflow.startswith((_BATCH, ALARM_PREFIX))
 
 
 def wake_up_workflow_id(subscription: str, trigger: str, firing_key: str) -> WorkflowId:
-    """Return the id of the workflow that decides an overdue nominal time, without a schedule."""
+    """Return the id of the workflow that decided an overdue time before alarms were shared."""
     return WorkflowId(f"run/{subscription}/{trigger}/wake-up-{firing_key}")
+
+
+def ringing_workflow_id(alarm: str, firing_key: str) -> WorkflowId:
+    """Return the id of the workflow that does the work of an alarm which has not rung."""
+    return WorkflowId(f"{alarm}/wake-up-{firing_key}")
 
 
 def backfill_id(subscription: str, trigger: str, start: str, end: str) -> str:

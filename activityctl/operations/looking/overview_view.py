@@ -32,6 +32,7 @@ def schedules_view(found: Overview) -> View:
     return {
         **complete(figures.schedules, SCHEDULE_STATUSES),
         "overdue": figures.overdue_schedules,
+        "alarms": figures.alarms,
         "restarts": figures.restarts,
         "lastRestartAt": format_timestamp(figures.restarted_at),
     }

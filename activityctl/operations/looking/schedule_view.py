@@ -13,6 +13,7 @@ def schedule_view(row: ListedSchedule) -> View:
         "trigger": row.wanted.trigger,
         "kind": row.wanted.kind,
         "spec": row.wanted.body,
+        "alarm": row.alarm,
         "status": row.status,
         "error": row.error,
         "observedAt": format_timestamp(row.observed_at),

@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
+from temporalio.testing import ActivityEnvironment
 
 from activityctl import wiring
 from activityctl.adapters.memory.ports import MemoryPorts, memory_ports
@@ -22,13 +23,14 @@ from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import SubscriptionManifest, SubscriptionStatus
 from activityctl.domain.runs.run import Run
 from activityctl.domain.timing.due_times import nominal_times
-from activityctl.domain.timing.firing import FiringRef, firing_key
+from activityctl.domain.timing.firing import FiringCause, FiringRef, Ringing, firing_key
 from activityctl.domain.timing.trigger import trigger_of
 from activityctl.domain.values import ids
 from activityctl.domain.values.log import Cursor, LogEntry, LogFilter
 from activityctl.domain.values.selection import Selection
 from activityctl.ports import ListedSchedule
 from activityctl.settings import Secret, Settings
+from activityctl.steps.ring import RingStep
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 TRIGGER = "often"
@@ -136,26 +138,36 @@ class Ledger:
         assert await catalog.set_subscription_status(self.owner, status, self.now, **options)
 
     def alarm(self, nominal: datetime) -> FiringRef:
-        """Return the firing with which Temporal's schedule starts a workflow."""
+        """Return the firing with which a schedule of one trigger started a workflow once."""
         key = firing_key(nominal)
         scheduled = ids.scheduled_workflow_id(self.owner, TRIGGER)
         return FiringRef(self.owner, TRIGGER, key, nominal.isoformat(), f"{scheduled}-{key}")
 
-    def wake_up(self, nominal: datetime) -> FiringRef:
-        """Return the firing with which the overdue scanner starts a workflow."""
-        key = firing_key(nominal)
-        named = ids.wake_up_workflow_id(self.owner, TRIGGER, key)
-        return FiringRef(self.owner, TRIGGER, key, nominal.isoformat(), named)
-
     async def process_alarm(self, nominal: datetime) -> bool:
-        """Let the schedule's workflow ask; return whether it executes its run."""
-        return await self._process(self.alarm(nominal))
+        """Let the workflow of the alarm ask; return whether it executes the run."""
+        return await self._ring(nominal, FiringCause.ALARM)
 
     async def process_wake_up(self, nominal: datetime) -> bool:
-        """Let the overdue scanner's workflow ask; return whether it executes its run."""
-        return await self._process(self.wake_up(nominal))
+        """Let the overdue scanner's workflow ask; return whether it executes the run."""
+        return await self._ring(nominal, FiringCause.WAKE_UP)
 
-    async def _process(self, firing: FiringRef) -> bool:
+    async def _ring(self, nominal: datetime, cause: FiringCause) -> bool:
+        started: list[FiringRef] = []
+        for row in await self.ports.register.schedules(Selection(subscription_id=self.owner)):
+            ringing = Ringing(row.wanted.alarm_id, nominal.isoformat(), cause)
+            step = RingStep(self.ports.timetable, self.ports.runs)
+            rung = await ActivityEnvironment().run(step.ring, ringing)
+            while not rung.is_complete:
+                rung = await ActivityEnvironment().run(step.ring, ringing)
+            started += [
+                firing for firing in rung.firings if await self.ports.timetable.process_due(firing)
+            ]
+        self.started += started
+        return bool(started)
+
+    async def process_old_alarm(self, nominal: datetime) -> bool:
+        """Let the workflow of a schedule ask as it did before alarms were shared."""
+        firing = self.alarm(nominal)
         starts = await self.ports.timetable.process_due(firing)
         if starts:
             self.started.append(firing)

@@ -14,10 +14,10 @@ from support.drifting import ScheduleHarness
 async def harness(
     ports: wiring.Ports, settings: Settings, request: pytest.FixtureRequest
 ) -> AsyncIterator[ScheduleHarness]:
-    """A subscription named after the test; its schedules are deleted at the end."""
+    """A subscription named after the test; all alarms are deleted at the end."""
     name = f"drift-{ids.content_hash(request.node.name)[:12]}"
     harness = ScheduleHarness(ports, await wiring.connect_temporal(settings), name)
     yield harness
     async for schedule in await harness.client.list_schedules():
-        if ids.subscription_id(name) in schedule.id:
+        if schedule.id.startswith("alarm/"):
             await harness.client.get_schedule_handle(schedule.id).delete()

@@ -74,9 +74,9 @@ def other_workflow(schedule: Schedule) -> None:
     schedule.action.workflow = "Foreign"
 
 
-def other_firing(schedule: Schedule) -> None:
+def other_alarm(schedule: Schedule) -> None:
     assert isinstance(schedule.action, ScheduleActionStartWorkflow)
-    schedule.action.args = [{"subscription_id": "another", "trigger": "often"}]
+    schedule.action.args = [{"alarm_id": "another", "due_at": ""}]
 
 
 def retried(schedule: Schedule) -> None:
@@ -100,7 +100,7 @@ def retried(schedule: Schedule) -> None:
         (only_three, "limit of actions"),
         (other_queue, "action"),
         (other_workflow, "action"),
-        (other_firing, "action"),
+        (other_alarm, "action"),
         (retried, "action"),
     ],
 )

@@ -7,9 +7,6 @@ import time
 from collections.abc import Awaitable, Callable
 
 import pytest
-from temporalio.client import (
-    ScheduleRange,
-)
 
 from activityctl.domain.manifests.subscription import (
     SubscriptionStatus,
@@ -34,7 +31,8 @@ ALL_KINDS = [
 async def test_our_own_schedules_have_no_drift(harness: ScheduleHarness) -> None:
     await harness.apply(*ALL_KINDS)
     for trigger in ALL_KINDS:
-        await harness.listed(harness.schedule(trigger["name"]))
+        ((kind, body),) = [each for each in trigger.items() if each[0] != "name"]
+        await harness.listed(harness.alarm(kind, **body))
     assert await harness.drift_detector.detect_and_repair() == 0
     assert await harness.log_messages() == []
 
@@ -44,7 +42,7 @@ async def test_a_deleted_schedule_is_created_again(
 ) -> None:
     await harness.apply()
     before = await harness.describe()
-    await harness.client.get_schedule_handle(harness.schedule()).delete()
+    await harness.client.get_schedule_handle(harness.alarm()).delete()
     with caplog.at_level(logging.WARNING, logger="activityctl"):
         assert await harness.drift_detector.detect_and_repair() == 1
     after = await harness.describe()
@@ -59,8 +57,8 @@ async def test_a_deleted_schedule_is_created_again(
 
 async def test_a_pause_in_temporal_is_undone(harness: ScheduleHarness) -> None:
     await harness.apply()
-    await harness.client.get_schedule_handle(harness.schedule()).pause(note="by hand")
-    await harness.listed(harness.schedule(), paused=True)
+    await harness.client.get_schedule_handle(harness.alarm()).pause(note="by hand")
+    await harness.listed(harness.alarm(), paused=True)
     assert await harness.drift_detector.detect_and_repair() == 1
     found = await harness.describe()
     assert found is not None
@@ -70,39 +68,31 @@ async def test_a_pause_in_temporal_is_undone(harness: ScheduleHarness) -> None:
     ]
 
 
-async def test_a_pause_by_an_operator_is_kept(harness: ScheduleHarness) -> None:
+async def test_a_paused_subscription_has_no_alarm_in_temporal(harness: ScheduleHarness) -> None:
+    """Unless others want it: then it stays, whatever becomes of one of them."""
+    await harness.apply(OFTEN, {"name": "twin", "cron": {**FAR, "jitter": "0s"}})
+    assert len(await harness.ports.register.serves(harness.alarm(), 10)) == 2
     await harness.apply()
+    assert await harness.describe() is not None
     await harness.set_status(SubscriptionStatus.PAUSED)
-    assert await harness.drift_detector.detect_and_repair() == 0
-    await harness.client.get_schedule_handle(harness.schedule()).unpause()
-    assert await harness.drift_detector.detect_and_repair() == 1
-    found = await harness.describe()
-    assert found is not None
-    assert found.schedule.state.paused
-    assert await harness.log_messages() == [
-        "schedule often was resumed outside activityctl; paused again"
-    ]
-
-
-async def test_a_change_of_timing_keeps_the_pause_of_an_operator(harness: ScheduleHarness) -> None:
-    await harness.apply()
-    await harness.set_status(SubscriptionStatus.PAUSED)
+    assert await harness.describe() is None
     await harness.apply({"name": "often", "cron": {**FAR, "schedule": "0 4 1 1 *"}})
-    found = await harness.describe()
-    assert found is not None
-    assert found.schedule.state.paused
-    assert found.schedule.spec.calendars[0].hour == (ScheduleRange(4),)
+    assert await harness.drift_detector.detect_and_repair() == 0
+    assert await harness.describe(harness.alarm(**{**FAR, "schedule": "0 4 1 1 *"})) is None
+    await harness.set_status(SubscriptionStatus.ACTIVE)
+    assert await harness.describe(harness.alarm(**{**FAR, "schedule": "0 4 1 1 *"})) is not None
+    assert await harness.log_messages() == []
 
 
-async def test_only_orphaned_schedules_of_ours_are_deleted(
+async def test_only_former_schedules_of_ours_are_deleted(
     harness: ScheduleHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     await harness.apply()
     key = ids.content_hash(harness.name)[:8]
     unknown = ids.schedule_id(ids.subscription_id(f"unknown-{harness.name}"), "often")
-    others = [f"nightly-{key}", f"schedule/{key}", unknown]
-    orphan = harness.schedule("former")
-    for schedule_id in (*others, orphan):
+    others = [f"nightly-{key}", f"schedule/{key}", unknown, f"alarm/every {key}"]
+    former = ids.schedule_id(harness.owner, "former")
+    for schedule_id in (*others, former):
         await harness.create(schedule_id)
         await harness.listed(schedule_id)
     try:
@@ -114,7 +104,7 @@ async def test_only_orphaned_schedules_of_ours_are_deleted(
     finally:
         for schedule_id in others:
             await harness.client.get_schedule_handle(schedule_id).delete()
-    assert await harness.describe("former") is None
+    assert await harness.describe(former) is None
     assert await harness.describe() is not None
     assert await harness.log_messages() == [
         "schedule former was created outside activityctl; deleted"
@@ -123,21 +113,9 @@ async def test_only_orphaned_schedules_of_ours_are_deleted(
     assert len(warnings) == 1
 
 
-async def test_a_recreated_schedule_of_a_deleted_subscription_is_deleted(
-    harness: ScheduleHarness,
-) -> None:
-    await harness.apply()
-    await harness.delete()
-    assert await harness.describe() is None
-    await harness.create(harness.schedule(), workflow="RunActivity")
-    await harness.listed(harness.schedule())
-    assert await harness.drift_detector.detect_and_repair() == 1
-    assert await harness.describe() is None
-
-
 async def test_only_one_worker_at_a_time_checks_for_drift(harness: ScheduleHarness) -> None:
     await harness.apply()
-    await harness.client.get_schedule_handle(harness.schedule()).delete()
+    await harness.client.get_schedule_handle(harness.alarm()).delete()
     async with harness.ports.register.drift_lock() as is_ours:
         assert is_ours
         assert await harness.drift_detector.detect_and_repair() == 0
@@ -175,7 +153,7 @@ async def test_a_starting_worker_restores_schedules_that_were_changed_before(
     harness: ScheduleHarness, settings: Settings
 ) -> None:
     await harness.apply()
-    await harness.client.get_schedule_handle(harness.schedule()).delete()
+    await harness.client.get_schedule_handle(harness.alarm()).delete()
     async with working(settings):
         await until(harness.describe, 120)  # a lagging list is seen a minute later
         await until(harness.log_messages, 60)
@@ -200,10 +178,14 @@ async def test_many_schedules_are_checked_in_a_few_seconds(
     while await harness.ports.register.unsynced(1):
         await harness.reconciler.reconcile()
     middle, last = count // 2, count - 1
+
+    def alarm(number: int) -> str:
+        return harness.alarm("interval", every=f"{700 + number}d")
+
     for number in (3, middle, last):
-        handle = harness.client.get_schedule_handle(harness.schedule(f"t{number}"))
+        handle = harness.client.get_schedule_handle(alarm(number))
         await (handle.delete() if number == middle else handle.pause())
-    await harness.listed(harness.schedule(f"t{last}"), paused=True)
+    await harness.listed(alarm(last), paused=True)
     began = time.monotonic()
     assert await harness.drift_detector.detect_and_repair() == 3
     print(f"{count} schedules were checked and 3 restored in {time.monotonic() - began:.1f} s")

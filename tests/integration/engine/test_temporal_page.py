@@ -148,5 +148,5 @@ async def test_runs_do_without_search_attributes_that_were_removed(
                 await asyncio.sleep(0.1)
         asks.set()
         assert (await engine.ended(clocked[-1].id, 120)).status is RunStatus.SUCCEEDED
-    page, _ = await shown(engine, temporal, run.id)
+        page, _ = await shown(engine, temporal, run.id)
     assert names_of(page) == (None, None)

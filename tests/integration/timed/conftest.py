@@ -16,12 +16,12 @@ from support.worker import working
 async def harness(
     ports: wiring.Ports, settings: Settings, request: pytest.FixtureRequest
 ) -> AsyncIterator[RunHarness]:
-    """A subscription named after the test; its schedules are deleted at the end."""
+    """A subscription named after the test; its alarms are deleted at the end."""
     name = f"time-{ids.content_hash(request.node.name)[:12]}"
     harness = RunHarness(ports, await wiring.connect_temporal(settings), name)
     yield harness
     for schedule in await ports.register.schedules(Selection()):
-        await wiring.build_schedule_client(harness.client).delete(schedule.wanted.id)
+        await wiring.build_schedule_client(harness.client).delete(schedule.wanted.alarm_id)
 
 
 @pytest.fixture

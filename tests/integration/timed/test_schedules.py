@@ -36,27 +36,26 @@ def without_a_gap(runs: list[Run]) -> bool:
 
 
 @pytest.mark.usefixtures("worker")
-async def test_silent_schedules_lose_no_firing_and_are_created_again(harness: RunHarness) -> None:
-    names = ("deleted", "paused")
+@pytest.mark.parametrize("by", ["delete", "pause"])
+async def test_a_silent_alarm_loses_no_firing_and_is_created_again(
+    harness: RunHarness, by: str
+) -> None:
+    names = ("one", "other")  # on one alarm
     await harness.apply(*({**EVERY_SECOND, "name": name} for name in names))
     await harness.count(2)
-    deleted, paused = (
-        harness.client.get_schedule_handle(ids.schedule_id(harness.owner, name)) for name in names
-    )
-    await deleted.delete()
-    await paused.pause()
+    alarm = harness.client.get_schedule_handle("alarm/every 1s")
+    await (alarm.delete() if by == "delete" else alarm.pause())
     before = now() + SECOND
     runs = await harness.count(16)
     silent = [run for run in runs if run.due_at > before]
     assert {run.trigger for run in silent} == set(names)
     assert max(run.created_at - run.due_at for run in silent) < 5 * SECOND
-    assert await restart(harness) == 2
-    assert not (await deleted.describe()).schedule.state.paused
-    assert not (await paused.describe()).schedule.state.paused
+    assert await restart(harness) == 1
+    assert not (await alarm.describe()).schedule.state.paused
     log = await harness.log_messages()
     for name in names:
-        assert f"schedule {name} had stopped waking us; it was created again" in log
-    assert (await harness.ports.metrics.snapshot()).restarts == 2
+        assert f"schedule {name} had stopped waking us; its alarm was created again" in log
+    assert (await harness.ports.metrics.snapshot()).restarts == 1
     again = now() + 3 * SECOND
     async with asyncio.timeout(60):
         while sum(run.due_at > again for run in await harness.runs()) < 8:
@@ -69,15 +68,40 @@ async def test_silent_schedules_lose_no_firing_and_are_created_again(harness: Ru
 
 
 async def restart(harness: RunHarness) -> int:
-    """Run the watchdog once both schedules are silent; repeat until it gets the lock."""
+    """Run the watchdog once the alarm is silent; repeat until it gets the lock."""
     ports, client = harness.ports, wiring.build_schedule_client(harness.client)
     watchdog = Watchdog(ScheduleMaintenance(ports.register, client, ports.logbook, now))
     async with asyncio.timeout(60):
-        while len(await ports.register.silent()) < 2:
+        while not await ports.register.silent():
             await asyncio.sleep(0.2)
         while not (restarted := await watchdog.restart_silent()):
             await asyncio.sleep(0.2)
     return restarted
+
+
+# ---- a trigger that moves to another alarm -------------------------------------------
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_move_between_alarms_at_the_instant_itself_loses_and_doubles_nothing(
+    harness: RunHarness,
+) -> None:
+    """Each time that is due in both timings has one run, whichever alarm rings first."""
+    seconds, others = {"every": "1s", "misfire": ALL}, {"every": "2s", "misfire": ALL}
+    stays = {"name": "stays", "interval": others}
+    await harness.apply({"name": "tick", "interval": seconds}, stays)
+    await harness.count(2)
+    for number in range(6):  # at a whole second, and just before and after it
+        await asyncio.sleep(1 - now().microsecond / 1_000_000 + (number - 2) * 0.004)
+        body = others if number % 2 == 0 else seconds
+        await harness.apply({"name": "tick", "interval": body}, stays)
+    runs = await harness.ended_up_to(now() + 2 * SECOND)
+    assert {run.status for run in runs} == {RunStatus.SUCCEEDED}
+    for name in ("tick", "stays"):
+        due = [run.due_at for run in runs if run.trigger == name]
+        assert len(due) == len(set(due))
+        evens = [time for time in due if int(time.timestamp()) % 2 == 0]
+        assert {later - time for time, later in itertools.pairwise(evens)} == {2 * SECOND}
 
 
 # ---- clocks that are wrong -----------------------------------------------------------

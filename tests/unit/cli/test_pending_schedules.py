@@ -1,4 +1,4 @@
-"""The message and exit code of a command whose schedules are not yet updated in Temporal."""
+"""The message and exit code of a command whose alarms are not yet updated in Temporal."""
 
 import pytest
 
@@ -26,12 +26,12 @@ REFUSED = Applied(
 @pytest.mark.parametrize(
     ("applied", "message"),
     [
-        (NO_WORKER, "1 schedule is not yet updated in Temporal: no worker is running"),
-        (SLOW, "3 schedules are not yet updated in Temporal: a worker is running and has not"),
-        (UNANSWERED, "Temporal did not answer in time for 2 schedules; the worker tries again"),
+        (NO_WORKER, "1 alarm is not yet updated in Temporal: no worker is running"),
+        (SLOW, "3 alarms are not yet updated in Temporal: a worker is running and has not"),
+        (UNANSWERED, "Temporal did not answer in time for 2 alarms; the worker tries again"),
         (
             REFUSED,
-            "2 schedules are not yet updated in Temporal: a: Temporal refused: bad, and 1 more",
+            "2 alarms are not yet updated in Temporal: a: Temporal refused: bad, and 1 more",
         ),
     ],
 )

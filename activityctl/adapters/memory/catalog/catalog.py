@@ -268,11 +268,11 @@ class MemoryCatalog:
             after = replace(current, status=status, updated_at=now)
             tables.subscriptions[current.id] = with_operator_status(after, reason)
             for key, schedule in tables.schedules.items():
-                if schedule.wanted.subscription_id == current.id and schedule.wanted_hash:
-                    wanted_hash = schedule.wanted.wanted_hash(status)
+                if schedule.wanted.subscription_id == current.id:
                     keeps_cursor = catch_up or status is SubscriptionStatus.PAUSED
                     cursor = schedule.cursor if keeps_cursor else tables.clock()
-                    changed = replace(schedule.with_wanted_hash(wanted_hash), wakes=0)
+                    is_active = status is SubscriptionStatus.ACTIVE
+                    changed = replace(schedule, is_active=is_active)
                     tables.schedules[key] = with_cursor_at(changed, cursor)
             self._state.wake_workers(Work.SCHEDULES)
         return True

@@ -150,31 +150,30 @@ def _write_schedules(
     tables: CatalogTables,
 ) -> None:
     wanted_ids = {wanted_schedule.id for wanted_schedule in wanted_schedules}
-    for key, schedule in tables.schedules.items():
+    for key, schedule in list(tables.schedules.items()):
         if schedule.wanted.subscription_id == subscription and key not in wanted_ids:
-            tables.schedules[key] = schedule.with_wanted_hash(None)
-    status = tables.subscriptions[subscription].status
-    for wanted_schedule in wanted_schedules:
-        wanted_hash = wanted_schedule.wanted_hash(status)
-        present = tables.schedules.get(wanted_schedule.id)
-        tables.schedules[wanted_schedule.id] = (
-            _changed_schedule(present, wanted_schedule, wanted_hash, tables.clock())
+            del tables.schedules[key]
+    is_active = tables.subscriptions[subscription].status is SubscriptionStatus.ACTIVE
+    for wanted in wanted_schedules:
+        present, now = tables.schedules.get(wanted.id), tables.clock()
+        tables.schedules[wanted.id] = (
+            _changed_schedule(present, wanted, now, is_active=is_active)
             if present
-            else with_cursor_at(MemorySchedule(wanted_schedule, wanted_hash), tables.clock())
+            else with_cursor_at(MemorySchedule(wanted, is_active, counts_after=now), now)
         )
 
 
 def _changed_schedule(
-    present: MemorySchedule, wanted: WantedSchedule, wanted_hash: str, now: datetime
+    present: MemorySchedule, wanted: WantedSchedule, now: datetime, *, is_active: bool
 ) -> MemorySchedule:
     is_same = (present.wanted.kind, present.wanted.body) == (wanted.kind, wanted.body)
-    if is_same and present.wanted_hash == wanted_hash:
+    if is_same and present.is_active == is_active:
         return present
-    is_continued = is_same and present.wanted_hash is not None
-    after = replace(present.with_wanted_hash(wanted_hash), wanted=wanted, wakes=0)
-    was_active = (present.wanted_hash or "").endswith(":active")
-    keeps_cursor = was_active or present.wanted_hash == wanted_hash
-    if not is_continued:
+    after = replace(present, wanted=wanted, is_active=is_active)
+    keeps_cursor = present.is_active or (
+        not is_active and present.wanted.alarm_id == wanted.alarm_id
+    )
+    if not is_same:
         after = replace(after, fired=0, counts_after=present.cursor)
     return with_cursor_at(after, present.cursor if keeps_cursor else now)
 

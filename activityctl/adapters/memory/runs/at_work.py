@@ -3,7 +3,6 @@
 from collections import Counter
 
 from activityctl.adapters.memory.state import MemoryState
-from activityctl.domain.manifests.subscription import SubscriptionStatus
 from activityctl.domain.runs.at_work import FEW, LISTED, RECENT, AtWork, BehindSchedule, ListedRun
 from activityctl.domain.runs.metrics_snapshot import OVERDUE_AFTER
 from activityctl.domain.runs.run import FAILURES, Run
@@ -81,9 +80,6 @@ def _behind(state: MemoryState) -> tuple[BehindSchedule, ...]:
     found = [
         BehindSchedule(owners[row.wanted.subscription_id].name, row.wanted.trigger, row.next_at)
         for row in state.catalog.schedules.values()
-        if row.wanted_hash is not None
-        and row.next_at is not None
-        and row.next_at < now - OVERDUE_AFTER
-        and owners[row.wanted.subscription_id].status is SubscriptionStatus.ACTIVE
+        if row.is_active and row.next_at is not None and row.next_at < now - OVERDUE_AFTER
     ]
     return tuple(sorted(found, key=lambda schedule: schedule.due_at)[:FEW])

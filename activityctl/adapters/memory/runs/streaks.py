@@ -67,12 +67,10 @@ def write_abandoned_streak(state: MemoryState, run: Run, reason: str, now: datet
 
 
 def _pause_schedules(tables: CatalogTables, owner: SubscriptionId) -> None:
-    """Set the wanted state of the subscription's schedules to paused."""
+    """Pause the subscription's schedules."""
     for key, schedule in tables.schedules.items():
-        if schedule.wanted.subscription_id == owner and schedule.wanted_hash:
-            tables.schedules[key] = schedule.with_wanted_hash(
-                schedule.wanted.wanted_hash(SubscriptionStatus.PAUSED)
-            )
+        if schedule.wanted.subscription_id == owner:
+            tables.schedules[key] = replace(schedule, is_active=False)
 
 
 def with_operator_status(subscription: Subscription, reason: str | None) -> Subscription:

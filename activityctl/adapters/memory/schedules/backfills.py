@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from activityctl.adapters.memory.state import BackfillRow, FiringRow, MemoryState
-from activityctl.domain.manifests.subscription import SubscriptionStatus
 from activityctl.domain.runs.backfill import Backfill, BackfillProgress, PastTimes
 from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.values import ids
@@ -139,12 +138,7 @@ class MemoryBackfills:
     def _decided_until(self, subscription_id: str, trigger: str) -> datetime:
         now, tables = self._state.clock(), self._state.catalog
         schedule = tables.schedules.get(ids.schedule_id(subscription_id, trigger))
-        owner = tables.subscriptions[subscription_id]
-        if (
-            schedule is None
-            or not schedule.wanted_hash
-            or owner.status is not SubscriptionStatus.ACTIVE
-        ):
+        if schedule is None or not schedule.is_active:
             return now
         return min(now, schedule.cursor)
 

@@ -3,23 +3,22 @@
 The domain decides whether a due time fires, is skipped or is missed.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from activityctl.adapters.memory.runs.notices import write_notices
 from activityctl.adapters.memory.state import FiringRow, MemoryState, RunRow, spec_of
 from activityctl.domain.manifests.param_defaults import fill_defaults
-from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
+from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.notices import missed_notice
 from activityctl.domain.runs.run import Run, RunStatus
-from activityctl.domain.timing.firing import FiringRef, FiringRequest, firing_key
+from activityctl.domain.timing.firing import FiringRequest, firing_key
 from activityctl.domain.timing.misfires import (
     DecidedTime,
     DueOutcome,
     DueTimeDecisions,
     ScheduleProgress,
-    count_wake_ups,
     decide_due_times,
     decide_until,
     skipped_log_entries,
@@ -27,6 +26,15 @@ from activityctl.domain.timing.misfires import (
 from activityctl.domain.timing.window import DaysByCalendar
 from activityctl.domain.values import ids
 from activityctl.ports import Work
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The workflow that asks, at a nominal time."""
+
+    due: datetime
+    carries: Collection[tuple[str, str]]
+    """The subscriptions and triggers whose firing of that time it runs itself, if it starts now."""
 
 
 def process_due_of_subscriptions(state: MemoryState, subscriptions: Sequence[str]) -> None:
@@ -39,19 +47,16 @@ def process_due_of_subscriptions(state: MemoryState, subscriptions: Sequence[str
 
 
 def process_due_schedule(
-    state: MemoryState, key: str, caller: FiringRef | None
+    state: MemoryState, key: str, caller: Caller | None
 ) -> DueTimeDecisions | None:
     """Process the due times of one schedule; return None when it is not active.
 
-    `caller` is the firing whose workflow asks: if it starts now, that workflow runs it.
     Call again when the result is not complete.
     """
     schedule = state.catalog.schedules.get(key)
-    if schedule is None or schedule.wanted_hash is None:
+    if schedule is None or not schedule.is_active:
         return None
     subscription = state.catalog.subscriptions[schedule.wanted.subscription_id]
-    if subscription.status is not SubscriptionStatus.ACTIVE:
-        return None
     trigger, now = (
         schedule.wanted.value,
         decide_until(state.clock(), caller.due if caller else None),
@@ -64,7 +69,6 @@ def process_due_schedule(
         cursor=decisions.progress.cursor,
         fired=decisions.progress.fired,
         next_at=decisions.next_at,
-        wakes=count_wake_ups(schedule.wakes, decisions, caller),
     )
     _write_decisions(state, subscription, schedule.wanted.trigger, decisions, caller)
     return decisions
@@ -81,9 +85,10 @@ def _write_decisions(
     subscription: Subscription,
     trigger: str,
     decisions: DueTimeDecisions,
-    caller: FiringRef | None,
+    caller: Caller | None,
 ) -> None:
-    callers_time = caller.due if caller is not None and decisions.starts_now(caller.due) else None
+    is_carried = caller is not None and (subscription.id, trigger) in caller.carries
+    carried = caller.due if caller and is_carried and decisions.starts_now(caller.due) else None
     now = decisions.decided_at
     for time in decisions.times:
         if time.fires_at is None:
@@ -91,14 +96,14 @@ def _write_decisions(
             continue
         key = firing_key(time.nominal)
         firing = FiringRequest(subscription.id, trigger, key, time.nominal)
-        dispatched_at = now if time.nominal == callers_time else None
+        dispatched_at = now if time.nominal == carried else None
         row = FiringRow(firing, now, dispatched_at, time.fires_at)
         firing_id = ids.firing_id(subscription.id, trigger, key)
         state.firings.setdefault(firing_id, state.frozen(row))
     owner = (subscription.id, trigger)
     state.write_log_entries(skipped_log_entries(owner, decisions.refused, now))
     write_notices(state, missed_notice(owner, decisions.refused, now))
-    if any(time.fires_at is not None and time.nominal != callers_time for time in decisions.times):
+    if any(time.fires_at is not None and time.nominal != carried for time in decisions.times):
         state.wake_workers(Work.FIRING)
 
 

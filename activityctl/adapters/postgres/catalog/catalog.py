@@ -332,11 +332,10 @@ class PostgresCatalog:
             if not cursor.rowcount:
                 return False
             cursor = await connection.execute(
-                """UPDATE schedules SET observed_hash = NULL, error = NULL, wakes = 0,
-                       wanted_hash = split_part(wanted_hash, ':', 1) || ':' || %(status)s,
+                """UPDATE schedules SET is_active = %(status)s = 'active',
                        cursor = CASE WHEN %(catch_up)s OR %(status)s = 'paused' THEN cursor
                            ELSE clock_timestamp() END
-                   WHERE subscription_id = %(id)s AND wanted_hash IS NOT NULL
+                   WHERE subscription_id = %(id)s
                    RETURNING id, kind, body, cursor, fired""",
                 {"id": subscription_id, "status": status.value, "catch_up": catch_up},
             )

@@ -30,23 +30,23 @@ from activityctl.domain.values.model import canonical
 from activityctl.ports import Work
 
 _WRITE_SCHEDULES: Final = """
-    INSERT INTO schedules AS c (id, subscription_id, trigger, kind, body, wanted_hash, cursor)
-    SELECT x.id, s.id, x.trigger, x.kind, x.body, x.hash || ':' || s.status, clock_timestamp()
+    INSERT INTO schedules AS c (id, subscription_id, trigger, kind, body, alarm_id, is_active,
+        cursor, counts_after)
+    SELECT x.id, s.id, x.trigger, x.kind, x.body, x.alarm, s.status = 'active', clock.now, clock.now
     FROM jsonb_to_recordset(%s) AS x(id text, subscription text, trigger text, kind text,
-        body jsonb, hash text)
-    JOIN subscriptions s ON s.id = x.subscription
+        body jsonb, alarm text)
+    JOIN subscriptions s ON s.id = x.subscription CROSS JOIN (SELECT clock_timestamp() AS now) clock
     ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, body = excluded.body,
-        wanted_hash = excluded.wanted_hash, wakes = 0,
-        cursor = CASE WHEN split_part(c.wanted_hash, ':', 2) = 'active'
-            OR c.wanted_hash = excluded.wanted_hash THEN c.cursor ELSE excluded.cursor END,
-        observed_hash = CASE excluded.wanted_hash WHEN c.wanted_hash THEN c.observed_hash END,
-        error = CASE excluded.wanted_hash WHEN c.wanted_hash THEN c.error END,
+        alarm_id = excluded.alarm_id, is_active = excluded.is_active,
+        cursor = CASE WHEN c.is_active
+            OR (c.alarm_id, c.is_active) = (excluded.alarm_id, excluded.is_active)
+            THEN c.cursor ELSE excluded.cursor END,
         fired = CASE WHEN (c.kind, c.body) = (excluded.kind, excluded.body)
-            AND c.wanted_hash IS NOT NULL THEN c.fired ELSE 0 END,
+            THEN c.fired ELSE 0 END,
         counts_after = CASE WHEN (c.kind, c.body) = (excluded.kind, excluded.body)
-            AND c.wanted_hash IS NOT NULL THEN c.counts_after ELSE c.cursor END
-    WHERE (c.wanted_hash, c.kind, c.body)
-        IS DISTINCT FROM (excluded.wanted_hash, excluded.kind, excluded.body)
+            THEN c.counts_after ELSE c.cursor END
+    WHERE (c.alarm_id, c.is_active, c.kind, c.body)
+        IS DISTINCT FROM (excluded.alarm_id, excluded.is_active, excluded.kind, excluded.body)
     RETURNING id, kind, body, cursor, fired"""
 
 
@@ -91,8 +91,7 @@ async def _delete(connection: Connection, plan: Plan, now: datetime) -> None:
         (now, deleted_ids),
     )
     await connection.execute(
-        "UPDATE schedules SET wanted_hash = NULL, error = NULL WHERE subscription_id = ANY(%s)",
-        (deleted_ids,),
+        "DELETE FROM schedules WHERE subscription_id = ANY(%s)", (deleted_ids,)
     )
 
 
@@ -236,7 +235,7 @@ def _subscription_row(
 
 
 async def _write_schedules(connection: Connection, plan: Plan) -> AsyncCursor[dict[str, Any]]:
-    """Write the schedules that change; a changed wanted hash resets the observed hash and error."""
+    """Write the schedules that change; the reconciler finds out which alarms they want."""
     rows = [
         {
             "id": schedule.id,
@@ -244,14 +243,13 @@ async def _write_schedules(connection: Connection, plan: Plan) -> AsyncCursor[di
             "trigger": schedule.trigger,
             "kind": schedule.kind,
             "body": schedule.body,
-            "hash": schedule.content_hash,
+            "alarm": schedule.alarm_id,
         }
         for schedules in plan.schedules.values()
         for schedule in schedules
     ]
     await connection.execute(
-        """UPDATE schedules SET wanted_hash = NULL, error = NULL
-           WHERE subscription_id = ANY(%s) AND wanted_hash IS NOT NULL AND NOT id = ANY(%s)""",
+        "DELETE FROM schedules WHERE subscription_id = ANY(%s) AND NOT id = ANY(%s)",
         (list(plan.schedules), [row["id"] for row in rows]),
     )
     return await connection.execute(_WRITE_SCHEDULES.encode(), (Jsonb(rows),))

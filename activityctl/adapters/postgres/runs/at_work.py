@@ -60,7 +60,7 @@ AT_WORK_QUERIES: Final[Mapping[str, str]] = {
         SELECT s.name, c.trigger, c.next_at FROM schedules c
         JOIN subscriptions s ON s.id = c.subscription_id
         WHERE c.next_at < now() - interval '{OVERDUE_AFTER.total_seconds()} seconds'
-          AND c.wanted_hash IS NOT NULL AND s.status = 'active'
+          AND c.is_active
         ORDER BY c.next_at LIMIT {FEW}""",
     "open_runs": f"""
         SELECT listed.*, t.name AS task, t.status AS task_status FROM (

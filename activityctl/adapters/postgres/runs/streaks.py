@@ -25,9 +25,8 @@ _PAUSE: Final = f"""
             paused_by_run = %(run)s, paused_at = %(now)s, updated_at = %(now)s
         WHERE id = %(id)s AND status = 'active' RETURNING id),
     follow AS (
-        UPDATE schedules c SET observed_hash = NULL, error = NULL,
-            wanted_hash = split_part(c.wanted_hash, ':', 1) || ':paused'
-        FROM paused WHERE c.subscription_id = paused.id AND c.wanted_hash IS NOT NULL),
+        UPDATE schedules c SET is_active = false
+        FROM paused WHERE c.subscription_id = paused.id),
     told AS (
         INSERT INTO notices (subscription_id, kind, items, count, created_at)
         SELECT id, %(kind)s, %(items)s, %(count)s, %(at)s FROM paused)

@@ -18,9 +18,9 @@ _LOCK_SCHEDULE: Final = """
     WHERE c.subscription_id = %(subscription)s AND c.trigger = %(trigger)s FOR UPDATE"""
 _SELECT_DECIDED_UNTIL: Final = """
     SELECT least(clock_timestamp(),
-        (SELECT c.cursor FROM schedules c JOIN subscriptions s ON s.id = c.subscription_id
+        (SELECT c.cursor FROM schedules c
          WHERE c.subscription_id = %(subscription)s AND c.trigger = %(trigger)s
-           AND c.wanted_hash IS NOT NULL AND s.status = 'active')) AS decided_until"""
+           AND c.is_active)) AS decided_until"""
 _SELECT_RUNS: Final = """
     SELECT r.due_at, array_agg(DISTINCT r.status) AS statuses FROM runs r
     WHERE r.subscription_id = %(subscription)s AND r.trigger = %(trigger)s

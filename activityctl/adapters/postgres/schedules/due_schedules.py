@@ -1,82 +1,166 @@
 """Processes due schedules in Postgres: writes firings and runs for the due times.
 
 The domain decides whether a due time fires, is skipped or is missed. Every function works in the
-transaction of its caller.
+transaction of its caller, and writes what it decided of all schedules with a few statements.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from psycopg import AsyncCursor
 from psycopg.types.json import Jsonb
 
-from activityctl.adapters.postgres.database import Connection, to_jsonb, to_storable_text
+from activityctl.adapters.postgres.database import Connection
 from activityctl.adapters.postgres.logbook import insert_log_entries
 from activityctl.adapters.postgres.notices import write_notices
 from activityctl.adapters.postgres.signals import wake_workers
 from activityctl.domain.manifests.param_defaults import fill_defaults
 from activityctl.domain.runs.notices import missed_notice
-from activityctl.domain.timing.firing import FiringRef, firing_key
+from activityctl.domain.timing.firing import firing_key
 from activityctl.domain.timing.misfires import (
+    MAX_TIMES_AT_ONCE,
     DecidedTime,
     DueTimeDecisions,
     ScheduleProgress,
-    count_wake_ups,
     decide_due_times,
     decide_until,
     next_nominal_time,
     skipped_log_entries,
 )
-from activityctl.domain.timing.trigger import Trigger, trigger_of
+from activityctl.domain.timing.trigger import Trigger, parsed_trigger
 from activityctl.domain.timing.window import DaysByCalendar
 from activityctl.domain.values import ids
 from activityctl.domain.values.moment import parse_days
 from activityctl.ports import Work
 
+_LOG = logging.getLogger(__name__)
+
 # An apply locks the rows of the schedules that it may change until it has written everything. So
-# the lock that is held here keeps timing, revision and params those of one apply.
-_LOCK_SCHEDULES: Final = """
-    SELECT c.id, c.subscription_id, c.trigger, c.kind, c.body, c.cursor, c.fired, c.wakes,
-        clock_timestamp() AS now
-    FROM schedules c JOIN subscriptions s ON s.id = c.subscription_id
-    WHERE c.id = ANY(%(ids)s) AND c.wanted_hash IS NOT NULL AND s.status = 'active'
-    ORDER BY c.id FOR UPDATE OF c"""
-_UPDATE_SCHEDULE: Final = """
-    UPDATE schedules SET cursor = %(cursor)s, next_at = %(next_at)s, fired = %(fired)s,
-        wakes = %(wakes)s
-    WHERE id = %(id)s"""
+# the lock that is held here keeps timing, revision and params those of one apply. Everybody locks
+# schedules in the order of their ids.
+_COLUMNS: Final = """c.id, c.subscription_id, c.trigger, c.kind, c.body, c.cursor, c.fired,
+        clock_timestamp() AS now"""
+_LOCK_SCHEDULES: Final = f"""
+    SELECT {_COLUMNS} FROM schedules c WHERE c.id = ANY(%(ids)s) AND c.is_active
+    ORDER BY c.id FOR UPDATE"""
+# While the lock is waited for, others may decide some of them: then fewer are locked than found.
+_LOCK_DUE_OF_ALARM: Final = f"""
+    WITH due AS MATERIALIZED (
+        SELECT id FROM schedules WHERE alarm_id = %(alarm)s AND is_active AND next_at <= %(until)s
+        ORDER BY next_at LIMIT %(limit)s),
+    locked AS MATERIALIZED (
+        SELECT {_COLUMNS} FROM schedules c
+        WHERE c.id IN (SELECT id FROM due)
+            AND c.alarm_id = %(alarm)s AND c.is_active AND c.next_at <= %(until)s
+        ORDER BY c.id FOR UPDATE)
+    SELECT found.count AS found, locked.* FROM (SELECT count(*) FROM due) AS found
+    LEFT JOIN locked ON true ORDER BY locked.id"""
+_UPDATE_SCHEDULES: Final = """
+    UPDATE schedules c SET cursor = x.cursor, next_at = x.next_at, fired = x.fired
+    FROM jsonb_to_recordset(%(rows)s) AS x(id text, cursor timestamptz, next_at timestamptz,
+        fired integer)
+    WHERE c.id = x.id"""
 _INSERT_FIRINGS: Final = """
     INSERT INTO firings (id, subscription_id, trigger, firing_key, due_at, created_at, fires_at,
         dispatched_at, revision_id, params)
-    SELECT x.id, %(subscription)s, %(trigger)s, x.key, x.due, %(now)s, x.fires,
-        CASE WHEN x.own THEN %(now)s END, d.revision_id, s.params
-    FROM jsonb_to_recordset(%(rows)s) AS x(id text, key text, due timestamptz,
-        fires timestamptz, own boolean),
-        subscriptions s JOIN definitions d ON d.name = s.definition
-    WHERE s.id = %(subscription)s
+    SELECT x.id, x.subscription, x.trigger, x.key, x.due, x.now, x.fires,
+        CASE WHEN x.own THEN x.now END, d.revision_id, s.params
+    FROM jsonb_to_recordset(%(rows)s) AS x(id text, subscription text, trigger text, key text,
+        due timestamptz, fires timestamptz, own boolean, now timestamptz)
+    JOIN subscriptions s ON s.id = x.subscription JOIN definitions d ON d.name = s.definition
     ON CONFLICT DO NOTHING"""
 _INSERT_RUNS: Final = """
     INSERT INTO runs (id, subscription_id, definition, revision_id, trigger, firing_key,
         workflow_id, due_at, status, reason, params, created_at, ended_at)
-    SELECT x.id, %(subscription)s, %(definition)s, %(revision)s, %(trigger)s, x.key, x.workflow,
-        x.due, x.status, x.reason, %(params)s, %(now)s, %(now)s
-    FROM jsonb_to_recordset(%(rows)s) AS x(id text, key text, workflow text, due timestamptz,
-        status text, reason text)
+    SELECT x.id, x.subscription, x.definition, x.revision, x.trigger, x.key, x.workflow,
+        x.due, x.status, x.reason, x.params, x.now, x.now
+    FROM jsonb_to_recordset(%(rows)s) AS x(id text, subscription text, definition text,
+        revision text, trigger text, key text, workflow text, due timestamptz, status text,
+        reason text, params jsonb, now timestamptz)
     ON CONFLICT DO NOTHING"""
+_TIMES_TOGETHER: Final = 10_000
+"""The most due times of all schedules that are decided in one transaction."""
+_FEWEST_TIMES: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The workflow that asks, at a nominal time."""
+
+    due: datetime
+    carries: Collection[tuple[str, str]]
+    """The subscriptions and triggers whose firing of that time it runs itself, if it starts now."""
 
 
 async def process_due_schedules(
-    connection: Connection, schedule_ids: Sequence[str], caller: FiringRef | None = None
+    connection: Connection, schedule_ids: Sequence[str], caller: Caller | None = None
 ) -> dict[str, DueTimeDecisions]:
     """Process the due times of those of these schedules that are active; return them by id.
 
-    `caller` is the firing whose workflow asks: if it starts now, that workflow runs it.
     Call again when a result is not complete.
     """
     cursor = await connection.execute(_LOCK_SCHEDULES.encode(), {"ids": list(schedule_ids)})
+    return await _process(connection, await cursor.fetchall(), caller)
+
+
+async def process_due_of_alarm(
+    connection: Connection, alarm_id: str, until: datetime, limit: int, caller: Caller
+) -> tuple[dict[str, DueTimeDecisions], bool]:
+    """Process the due times of schedules of the alarm whose next time is not after `until`.
+
+    What is processed is decided up to now. Returns also whether that were all of them; what this
+    version cannot read stays.
+    """
+    cursor = await connection.execute(
+        _LOCK_DUE_OF_ALARM.encode(),
+        {"alarm": alarm_id, "until": until, "limit": limit},
+    )
     rows = await cursor.fetchall()
-    return {row["id"]: await _process_row(connection, row, caller) for row in rows}
+    locked = [row for row in rows if row["id"] is not None]
+    decided = await _process(connection, locked, caller)
+    has_more = rows[0]["found"] == limit and (bool(decided) or not locked)
+    is_complete = not has_more and all(each.is_complete for each in decided.values())
+    return decided, is_complete
+
+
+async def _process(
+    connection: Connection, rows: Sequence[dict[str, Any]], caller: Caller | None
+) -> dict[str, DueTimeDecisions]:
+    found = [(row, trigger) for row in rows if (trigger := _trigger_of(row)) is not None]
+    rows, triggers = [row for row, _ in found], [trigger for _, trigger in found]
+    if not rows:
+        return {}
+    calendars = await _read_calendars_of(connection, triggers)
+    at_once = min(max(_TIMES_TOGETHER // len(rows), _FEWEST_TIMES), MAX_TIMES_AT_ONCE)
+    decided = [
+        (
+            row,
+            decide_due_times(
+                (row["subscription_id"], row["trigger"]),
+                trigger,
+                ScheduleProgress(row["cursor"], row["fired"]),
+                decide_until(row["now"], caller.due if caller else None),
+                calendars,
+                at_once=at_once,
+            ),
+        )
+        for row, trigger in zip(rows, triggers, strict=True)
+    ]
+    async with connection.pipeline():
+        await _write_firings(connection, decided, caller)
+        await _move_cursors(connection, decided)
+    await write_unstarted_runs(
+        connection,
+        [
+            (row, decisions.refused, decisions.decided_at)
+            for row, decisions in decided
+            if decisions.refused
+        ],
+    )
+    return {row["id"]: decisions for row, decisions in decided}
 
 
 async def process_all_due(connection: Connection, schedule_ids: Sequence[str]) -> None:
@@ -101,7 +185,7 @@ async def select_due(
     """Select the ids of the schedules of these subscriptions that are due."""
     return await connection.execute(
         """SELECT id FROM schedules
-           WHERE subscription_id = ANY(%s) AND next_at <= clock_timestamp()""",
+           WHERE subscription_id = ANY(%s) AND next_at <= clock_timestamp() ORDER BY id""",
         (list(subscriptions),),
     )
 
@@ -114,9 +198,8 @@ async def move_cursors_to_now(connection: Connection, subscriptions: Sequence[st
     """
     await connection.execute(
         """WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
-           UPDATE schedules c SET cursor = clock.now FROM clock, subscriptions s
-           WHERE c.subscription_id = ANY(%s) AND c.wanted_hash IS NOT NULL
-             AND s.id = c.subscription_id AND s.status = 'active' AND c.cursor < clock.now
+           UPDATE schedules c SET cursor = clock.now FROM clock
+           WHERE c.subscription_id = ANY(%s) AND c.is_active AND c.cursor < clock.now
              AND (c.next_at IS NULL OR c.next_at > clock.now)""",
         (list(subscriptions),),
     )
@@ -124,15 +207,16 @@ async def move_cursors_to_now(connection: Connection, subscriptions: Sequence[st
 
 async def recompute_next_times(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Compute the next times again; the rows have id, kind, body, cursor and fired."""
-    triggers: dict[tuple[str, str], Trigger] = {}  # schedules of one definition share a trigger
-    next_times = []
-    for row in rows:
-        key = (row["kind"], ids.canonical_json(row["body"]))
-        trigger = triggers.get(key) or trigger_of(row["kind"], row["body"])
-        triggers[key] = trigger
-        next_times.append(
-            (row["id"], next_nominal_time(trigger, ScheduleProgress(row["cursor"], row["fired"])))
+    next_times = [
+        (
+            row["id"],
+            next_nominal_time(
+                parsed_trigger(row["kind"], ids.canonical_json(row["body"])),
+                ScheduleProgress(row["cursor"], row["fired"]),
+            ),
         )
+        for row in rows
+    ]
     await connection.execute(
         """UPDATE schedules c SET next_at = x.next_at
            FROM jsonb_to_recordset(%s) AS x(id text, next_at timestamptz) WHERE c.id = x.id""",
@@ -159,136 +243,158 @@ async def read_calendars(connection: Connection, names: Sequence[str]) -> DaysBy
     return {row["name"]: tuple(parse_days(days) for days in row["days"]) for row in rows}
 
 
-async def _process_row(
-    connection: Connection, row: dict[str, Any], caller: FiringRef | None
-) -> DueTimeDecisions:
-    trigger = trigger_of(row["kind"], row["body"])
-    now = decide_until(row["now"], caller.due if caller else None)
-    decisions = decide_due_times(
-        (row["subscription_id"], row["trigger"]),
-        trigger,
-        ScheduleProgress(row["cursor"], row["fired"]),
-        now,
-        await read_trigger_calendars(connection, trigger),
-    )
-    async with connection.pipeline():
-        await _write_firings(connection, row, decisions, caller)
-        await _move_cursor(connection, row, decisions, caller)
-    await write_unstarted_runs(connection, row, decisions.refused, now)
-    return decisions
-
-
 async def read_trigger_calendars(connection: Connection, trigger: Trigger) -> DaysByCalendar:
     """Return the days of the calendars that the trigger names."""
     names = trigger.exclude.calendars if trigger.exclude is not None else ()
     return await read_calendars(connection, names)
 
 
-async def _move_cursor(
-    connection: Connection,
-    row: dict[str, Any],
-    decisions: DueTimeDecisions,
-    caller: FiringRef | None,
+def _trigger_of(row: Mapping[str, Any]) -> Trigger | None:
+    """Return the trigger; None if it cannot be read, which must not keep others from their times.
+
+    Its due times stay undecided until a version comes that knows it.
+    """
+    try:
+        return parsed_trigger(row["kind"], ids.canonical_json(row["body"]))
+    except (ValueError, KeyError) as error:  # pydantic's ValidationError is a ValueError
+        fault = type(error).__name__
+        _LOG.warning("cannot read a trigger: %s", fault, extra={"schedule": row["id"]})
+        return None
+
+
+async def _read_calendars_of(connection: Connection, triggers: Sequence[Trigger]) -> DaysByCalendar:
+    names = {
+        name
+        for trigger in triggers
+        if trigger.exclude is not None
+        for name in trigger.exclude.calendars
+    }
+    return await read_calendars(connection, sorted(names))
+
+
+async def _move_cursors(
+    connection: Connection, decided: Sequence[tuple[dict[str, Any], DueTimeDecisions]]
 ) -> None:
-    progress = decisions.progress
-    await connection.execute(
-        _UPDATE_SCHEDULE.encode(),
+    rows = [
         {
             "id": row["id"],
-            "cursor": progress.cursor,
-            "next_at": decisions.next_at,
-            "fired": progress.fired,
-            "wakes": count_wake_ups(row["wakes"], decisions, caller),
-        },
-    )
+            "cursor": decisions.progress.cursor.isoformat(),
+            "next_at": decisions.next_at and decisions.next_at.isoformat(),
+            "fired": decisions.progress.fired,
+        }
+        for row, decisions in decided
+    ]
+    await connection.execute(_UPDATE_SCHEDULES.encode(), {"rows": Jsonb(rows)})
 
 
 async def _write_firings(
     connection: Connection,
-    row: dict[str, Any],
-    decisions: DueTimeDecisions,
-    caller: FiringRef | None,
+    decided: Sequence[tuple[dict[str, Any], DueTimeDecisions]],
+    caller: Caller | None,
 ) -> None:
-    owner = (row["subscription_id"], row["trigger"])
-    callers_time = caller.due if caller is not None and decisions.starts_now(caller.due) else None
     firings = [
-        {
-            "id": ids.firing_id(*owner, firing_key(time.nominal)),
-            "key": firing_key(time.nominal),
-            "due": time.nominal.isoformat(),
-            "fires": time.fires_at.isoformat(),
-            "own": time.nominal == callers_time,
-        }
-        for time in decisions.times
-        if time.fires_at is not None
+        firing for row, decisions in decided for firing in _firing_rows(row, decisions, caller)
     ]
     if not firings:
         return
-    await connection.execute(
-        _INSERT_FIRINGS.encode(),
-        {
-            "rows": Jsonb(firings),
-            "subscription": row["subscription_id"],
-            "trigger": row["trigger"],
-            "now": decisions.decided_at,
-        },
-    )
+    await connection.execute(_INSERT_FIRINGS.encode(), {"rows": Jsonb(firings)})
     if any(not firing["own"] for firing in firings):
         await wake_workers(connection, Work.FIRING)
 
 
+def _firing_rows(
+    row: Mapping[str, Any], decisions: DueTimeDecisions, caller: Caller | None
+) -> list[dict[str, Any]]:
+    owner = (row["subscription_id"], row["trigger"])
+    is_carried = caller is not None and owner in caller.carries
+    carried = caller.due if caller and is_carried and decisions.starts_now(caller.due) else None
+    return [
+        {
+            "id": ids.firing_id(*owner, firing_key(time.nominal)),
+            "subscription": owner[0],
+            "trigger": owner[1],
+            "key": firing_key(time.nominal),
+            "due": time.nominal.isoformat(),
+            "fires": time.fires_at.isoformat(),
+            "own": time.nominal == carried,
+            "now": decisions.decided_at.isoformat(),
+        }
+        for time in decisions.times
+        if time.fires_at is not None
+    ]
+
+
 async def write_unstarted_runs(
-    connection: Connection, row: dict[str, Any], refused: Sequence[DecidedTime], now: datetime
+    connection: Connection,
+    refused: Sequence[tuple[Mapping[str, Any], Sequence[DecidedTime], datetime]],
 ) -> None:
     """Write an ended run for each due time that is skipped or missed, and write it to the log.
 
-    The row has the subscription_id and trigger of the schedule. A firing that was decided before
-    keeps its revision and params.
+    Each entry has the row of a schedule, with subscription_id and trigger, its times and when they
+    were decided. Firings that were decided before keep their revision and params.
     """
     if not refused:
         return
-    owner = (row["subscription_id"], row["trigger"])
-    firing = ids.firing_id(*owner, firing_key(refused[0].nominal))
-    frozen = await _read_frozen(connection, row["subscription_id"], firing)
-    await connection.execute(
-        _INSERT_RUNS.encode(),
-        {
-            "rows": Jsonb([_run_row(row, time) for time in refused]),
-            "subscription": row["subscription_id"],
-            "trigger": row["trigger"],
-            "now": now,
-            **frozen,
-        },
+    frozen = await _read_frozen(
+        connection,
+        [
+            ids.firing_id(row["subscription_id"], row["trigger"], firing_key(times[0].nominal))
+            for row, times, _ in refused
+        ],
+        [row["subscription_id"] for row, _, _ in refused],
     )
-    await insert_log_entries(connection, skipped_log_entries(owner, refused, now))
-    if (notice := missed_notice(owner, refused, now)) is not None:
-        await write_notices(connection, [notice])
+    runs = [
+        _run_row(row, time, now) | kept
+        for (row, times, now), kept in zip(refused, frozen, strict=True)
+        for time in times
+    ]
+    entries, notices = [], []
+    for row, times, now in refused:
+        owner = (row["subscription_id"], row["trigger"])
+        entries += skipped_log_entries(owner, times, now)
+        if (notice := missed_notice(owner, times, now)) is not None:
+            notices.append(notice)
+    async with connection.pipeline():
+        await connection.execute(_INSERT_RUNS.encode(), {"rows": Jsonb(runs)})
+        await insert_log_entries(connection, entries)
+        await write_notices(connection, notices)
 
 
-def _run_row(row: dict[str, Any], time: DecidedTime) -> dict[str, Any]:
+def _run_row(row: Mapping[str, Any], time: DecidedTime, now: datetime) -> dict[str, Any]:
     owner, key = (row["subscription_id"], row["trigger"]), firing_key(time.nominal)
     return {
         "id": ids.run_id(*owner, key),
+        "subscription": owner[0],
+        "trigger": owner[1],
         "key": key,
         "workflow": ids.NO_WORKFLOW,
         "due": time.nominal.isoformat(),
         "status": time.outcome.value,
-        "reason": to_storable_text(time.reason),
+        "reason": time.reason,
+        "now": now.isoformat(),
     }
 
 
-async def _read_frozen(connection: Connection, subscription: str, firing: str) -> dict[str, Any]:
-    """Return the revision and the params of the firing; those of now if it is not stored."""
+async def _read_frozen(
+    connection: Connection, firings: Sequence[str], subscriptions: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return the revision and the params of each firing; those of now if it is not stored."""
     cursor = await connection.execute(
         """SELECT v.id AS revision, v.definition, v.spec -> 'params' AS schema,
                coalesce(f.params, s.params) AS params
-           FROM subscriptions s JOIN definitions d ON d.name = s.definition
-           LEFT JOIN firings f ON f.id = %s
+           FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS x(firing, subscription, place)
+           JOIN subscriptions s ON s.id = x.subscription
+           JOIN definitions d ON d.name = s.definition
+           LEFT JOIN firings f ON f.id = x.firing
            JOIN revisions v ON v.id = coalesce(f.revision_id, d.revision_id)
-           WHERE s.id = %s""",
-        (firing, subscription),
+           ORDER BY x.place""",
+        (list(firings), list(subscriptions)),
     )
-    (row,) = await cursor.fetchall()
-    params = fill_defaults(row["schema"] or {}, row["params"])
-    frozen = {name: row[name] for name in ("revision", "definition")}
-    return {**frozen, "params": to_jsonb(params)}
+    return [
+        {
+            "revision": row["revision"],
+            "definition": row["definition"],
+            "params": fill_defaults(row["schema"] or {}, row["params"]),
+        }
+        for row in await cursor.fetchall()
+    ]

@@ -62,9 +62,8 @@ async def mark_missed_if_late(
     reason = late_start_reason(trigger, times, now, calendars, is_followed=is_followed)
     if reason is None:
         return False
-    await write_unstarted_runs(
-        connection, row, [DecidedTime(firing.due, DueOutcome.MISSED, reason=reason)], now
-    )
+    missed = DecidedTime(firing.due, DueOutcome.MISSED, reason=reason)
+    await write_unstarted_runs(connection, [(row, [missed], now)])
     await uncount_firing(connection, firing.subscription_id, firing.trigger, firing.due)
     return True
 

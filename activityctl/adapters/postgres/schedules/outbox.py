@@ -14,11 +14,14 @@ from activityctl.domain.manifests.definition import Revision
 from activityctl.domain.runs.admission import ClaimedFacts
 from activityctl.domain.runs.run import Run
 from activityctl.domain.timing.firing import FiringRef, FiringRequest
+from activityctl.domain.timing.misfires import MISFIRE_GRACE
 from activityctl.domain.values import ids
 from activityctl.ports import ORDER_WAITS, FailingFirings, PostponedFiring, WaitingFiring, Work
 
 _MOST_BYTES: Final = 16_384
 """If a firing has more data, its admission reads them."""
+_SURE_FOR: Final = MISFIRE_GRACE - timedelta(seconds=5)
+"""So long no firing of the clock has misfired; what is read ahead is kept for five seconds."""
 _HEADS_PER_CLAIM: Final = 3
 """For each firing that may be claimed, the query looks at this many order keys."""
 # Of each order key only the first waiting firing can be claimed; the recursion finds it by jumping
@@ -63,7 +66,8 @@ _CLAIM: Final = """
         c.params AS firing_params, admission.*
     FROM claimed c LEFT JOIN LATERAL ({facts}) AS admission ON true
     ORDER BY c.priority DESC, c.fires_at, c.due_at, c.place"""
-# For the admission, so that it need not be read again. Compressed data counts as it is.
+# For the admission, so that it need not be read again. Compressed data counts as it is. A firing of
+# the clock that may misfire while it waits is judged by its admission.
 _FACTS: Final = f"""
     SELECT {SUBSCRIPTION_COLUMNS}, s.xmin::text AS version, v.definition AS firing_definition,
         v.number, v.created_at AS revised_at, (
@@ -72,6 +76,8 @@ _FACTS: Final = f"""
         ) AS events
     FROM subscriptions s JOIN revisions v ON v.id = c.revision_id
     WHERE s.id = c.subscription_id AND c.params IS NOT NULL
+        AND (c.event_ids IS NOT NULL
+            OR c.fires_at > clock_timestamp() - interval '{_SURE_FOR.total_seconds()} seconds')
         AND pg_column_size(c.payload) + pg_column_size(c.params) + pg_column_size(s.state)
             + (SELECT coalesce(sum(pg_column_size(e.document)), 0) FROM events e
                WHERE e.id = ANY(c.event_ids)) < {_MOST_BYTES}"""

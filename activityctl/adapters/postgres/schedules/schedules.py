@@ -1,37 +1,67 @@
-"""The register of schedules in Postgres: what Temporal must hold, and what it was seen to hold."""
+"""The register of schedules in Postgres: which alarms they want, and which Temporal has."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, LiteralString
+from typing import Any, Final
 
 from activityctl.adapters.postgres.database import Database, to_storable_text
 from activityctl.adapters.postgres.locks import Lock, try_lock
-from activityctl.domain.gitops.drift import StoredSchedule
+from activityctl.adapters.postgres.schedule_status import SCHEDULE_STATUS
+from activityctl.domain.gitops.drift import StoredAlarm
 from activityctl.domain.gitops.plan import WantedSchedule
+from activityctl.domain.timing.alarm import Alarm, stored_alarm
 from activityctl.domain.timing.silent_schedules import SILENT_AFTER, has_no_clock_change
-from activityctl.domain.values.ids import ScheduleId, SubscriptionId
+from activityctl.domain.values.ids import AlarmId, ScheduleId, SubscriptionId
 from activityctl.domain.values.selection import Selection
-from activityctl.ports import ListedSchedule, UnsyncedSchedule
+from activityctl.ports import ListedSchedule, UnsyncedAlarm
+
+# Who wants an alarm is never stored, only asked: so no change of a schedule can forget it.
+_WANTED: Final = """
+    SELECT alarm_id AS id FROM schedules
+    WHERE is_active AND next_at IS NOT NULL AND alarm_id IS NOT NULL"""
+# Triggers with one alarm id may be spelled differently, but give equal alarms.
+_TIMING: Final = """
+    LEFT JOIN LATERAL (SELECT c.kind, c.body FROM schedules c
+        WHERE c.alarm_id = {id} AND c.is_active AND c.next_at IS NOT NULL LIMIT 1) AS timing
+        ON true"""
+_SELECT_UNSYNCED: Final = f"""
+    SELECT x.*, timing.kind, timing.body FROM (
+        SELECT coalesce(w.id, a.id) AS id, w.id IS NULL AS is_unwanted, a.error FROM alarms a
+        FULL JOIN (SELECT DISTINCT id FROM ({_WANTED}) AS wanting) AS w ON w.id = a.id
+        WHERE w.id IS NULL OR a.observed_at IS NULL
+        ORDER BY a.error IS NOT NULL, w.id IS NULL,
+            CASE WHEN a.error IS NULL THEN coalesce(w.id, a.id) END, random()
+        LIMIT %(limit)s) AS x {_TIMING.format(id="x.id")}"""
+_SELECT_UNSYNCED_OF: Final = f"""
+    SELECT c.alarm_id AS id, max(a.error) AS error
+    FROM schedules c LEFT JOIN alarms a ON a.id = c.alarm_id
+    WHERE c.subscription_id = ANY(%(subscriptions)s) AND c.is_active AND c.next_at IS NOT NULL
+      AND c.alarm_id IS NOT NULL AND a.observed_at IS NULL
+    GROUP BY c.alarm_id
+    UNION ALL
+    SELECT a.id, NULL FROM alarms a
+    WHERE a.error IS NULL AND NOT EXISTS (SELECT FROM ({_WANTED}) AS w WHERE w.id = a.id)
+    ORDER BY id"""
+
+
+_UNREADABLE: Final = "this version cannot read the timing"
 
 
 class PostgresScheduleRegister:
-    """Implements the ScheduleRegister port; a wanted hash is `<timing>:<subscription status>`.
-
-    Every change of the wanted hash resets the observed hash. Otherwise a hash that changes and
-    changes back would look synced, while Temporal may hold the state in between.
-    """
+    """Implements the ScheduleRegister port."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def schedules(self, selection: Selection) -> list[ListedSchedule]:
-        """Return the wanted schedules, by subscription and trigger."""
+        """Return the schedules, by subscription and trigger."""
         rows = await self._database.fetch(
-            """SELECT c.*, s.name AS subscription, s.status AS life FROM schedules c
-               JOIN subscriptions s ON s.id = c.subscription_id
-               WHERE c.wanted_hash IS NOT NULL
-                 AND (%(id)s::text IS NULL OR s.id = %(id)s)
+            f"""SELECT c.*, s.name AS subscription, a.error, a.observed_at,
+                   {SCHEDULE_STATUS} AS status
+               FROM schedules c JOIN subscriptions s ON s.id = c.subscription_id
+               LEFT JOIN alarms a ON a.id = c.alarm_id
+               WHERE (%(id)s::text IS NULL OR s.id = %(id)s)
                ORDER BY s.name, c.trigger LIMIT %(limit)s""",
             id=selection.subscription_id,
             limit=selection.limit,
@@ -40,10 +70,11 @@ class PostgresScheduleRegister:
             ListedSchedule(
                 _wanted_schedule(row),
                 row["subscription"],
-                _status(row),
-                row["error"],
-                row["observed_at"],
+                row["status"],
+                row["error"] if row["is_active"] else None,
+                row["observed_at"] if row["is_active"] else None,
                 row["fired"],
+                row["alarm_id"] if row["is_active"] and row["next_at"] is not None else None,
             )
             for row in rows
         ]
@@ -51,141 +82,144 @@ class PostgresScheduleRegister:
     async def next_times(self, subscription_ids: Sequence[str]) -> dict[str, datetime]:
         """Return the next nominal time of each of these active subscriptions, by its id."""
         rows = await self._database.fetch(
-            """SELECT s.id, min(c.next_at) AS next_at FROM schedules c
-               JOIN subscriptions s ON s.id = c.subscription_id AND s.status = 'active'
-               WHERE s.id = ANY(%(ids)s) AND c.wanted_hash IS NOT NULL AND c.next_at IS NOT NULL
-               GROUP BY s.id""",
+            """SELECT c.subscription_id AS id, min(c.next_at) AS next_at FROM schedules c
+               WHERE c.subscription_id = ANY(%(ids)s) AND c.is_active AND c.next_at IS NOT NULL
+               GROUP BY c.subscription_id""",
             ids=list(subscription_ids),
         )
         return {row["id"]: row["next_at"] for row in rows}
 
-    async def unsynced(self, limit: int) -> list[UnsyncedSchedule]:
-        """Return schedules that Temporal does not hold as wanted, or that it must delete.
+    async def unsynced(self, limit: int) -> list[UnsyncedAlarm]:
+        """Return alarms that Temporal lacks, then those that it must delete.
 
         Those that failed come last, in any order, so that they keep no others waiting.
         """
-        rows = await self._database.fetch(
-            """SELECT * FROM schedules
-               WHERE wanted_hash IS NULL OR wanted_hash IS DISTINCT FROM observed_hash
-               ORDER BY error IS NOT NULL, CASE WHEN error IS NULL THEN id END, random()
-               LIMIT %(limit)s""",
-            limit=limit,
-        )
-        return [
-            UnsyncedSchedule(
-                row["id"],
-                _wanted_schedule(row) if row["wanted_hash"] else None,
-                (row["wanted_hash"] or "").endswith(":paused"),
-                row["wanted_hash"],
-            )
-            for row in rows
-        ]
+        rows = await self._database.fetch(_SELECT_UNSYNCED, limit=limit)
+        found = []
+        for row in rows:
+            try:
+                alarm = None if row["is_unwanted"] else _alarm(row)
+            except (ValueError, KeyError):  # such as a time zone that is no longer known
+                await self.mark_failed(UnsyncedAlarm(AlarmId(row["id"]), None), _UNREADABLE)
+            else:
+                found.append(UnsyncedAlarm(AlarmId(row["id"]), alarm))
+        return found
 
-    async def mark_synced(self, drifts: Sequence[UnsyncedSchedule], now: datetime) -> None:
-        """Record that Temporal holds these schedules; delete the rows that are no longer wanted."""
-        hashes = {drift.id: drift.wanted_hash for drift in drifts if drift.wanted is not None}
-        written_ids = (
-            await self._write_observed(hashes, now, "FOR UPDATE SKIP LOCKED") if hashes else ()
+    async def announce(self, alarm_ids: Sequence[str]) -> None:
+        """Record that these alarms are about to be created."""
+        await self._database.fetch(
+            """INSERT INTO alarms (id) SELECT unnest(%(ids)s::text[]) ON CONFLICT DO NOTHING""",
+            ids=sorted(alarm_ids),
         )
-        for key in hashes.keys() - written_ids:
-            # One by one: to wait for a row while holding others can end in a deadlock.
-            await self._write_observed({key: hashes[key]}, now, "FOR UPDATE")
-        for drift in drifts:
-            if drift.wanted is None:
-                await self._delete_row(drift.id)
 
-    async def _write_observed(
-        self, hashes: Mapping[str, str | None], now: datetime, lock: LiteralString
-    ) -> set[str]:
-        """Write the observed hashes; return the ids of the rows that were written."""
+    async def forsake(self, alarm_ids: Sequence[str]) -> set[str]:
+        """Return those that no schedule wants; who wants one from now on waits for a new one."""
         rows = await self._database.fetch(
-            f"""UPDATE schedules c
-                SET observed_hash = x.hash, observed_at = %(now)s, error = NULL
-                FROM (SELECT id FROM schedules WHERE id = ANY(%(ids)s) {lock}) AS own
-                JOIN unnest(%(ids)s::text[], %(hashes)s::text[]) AS x(id, hash) USING (id)
-                WHERE c.id = own.id RETURNING c.id""",
-            ids=list(hashes),
-            hashes=list(hashes.values()),
-            now=now,
+            f"""UPDATE alarms a SET observed_at = NULL
+               WHERE a.id = ANY(%(ids)s)
+                 AND NOT EXISTS (SELECT FROM ({_WANTED}) AS w WHERE w.id = a.id)
+               RETURNING a.id""",
+            ids=list(alarm_ids),
         )
         return {row["id"] for row in rows}
 
-    async def _delete_row(self, schedule_id: str) -> None:
-        """Delete the row, unless the schedule is wanted again by now."""
-        async with self._database.transaction() as connection:
-            await connection.execute(
-                "DELETE FROM schedules WHERE id = %s AND wanted_hash IS NULL", (schedule_id,)
+    async def mark_synced(self, alarms: Sequence[UnsyncedAlarm], now: datetime) -> None:
+        """Record that Temporal has these alarms; delete the rows of those that it deleted."""
+        if held := sorted(each.id for each in alarms if each.wanted is not None):
+            await self._database.fetch(
+                """INSERT INTO alarms (id, observed_at)
+                   SELECT id, %(now)s FROM unnest(%(ids)s::text[]) AS x(id)
+                   ON CONFLICT (id) DO UPDATE SET observed_at = excluded.observed_at,
+                       error = NULL, wakes = 0""",
+                ids=held,
+                now=now,
             )
-            # It is wanted again since Temporal deleted it, so it must be created again.
-            await connection.execute(
-                "UPDATE schedules SET observed_hash = NULL WHERE id = %s", (schedule_id,)
-            )
+        if gone := [each.id for each in alarms if each.wanted is None]:
+            await self._database.fetch("DELETE FROM alarms WHERE id = ANY(%(ids)s)", ids=gone)
 
-    async def mark_failed(self, drift: UnsyncedSchedule, error: str) -> None:
-        """Record why the schedule could not be created, updated or deleted in Temporal."""
-        query = "UPDATE schedules SET error = %(error)s WHERE id = %(id)s"
-        await self._database.fetch(query, id=drift.id, error=to_storable_text(error))
+    async def mark_failed(self, alarm: UnsyncedAlarm, error: str) -> None:
+        """Record why the alarm could not be created, updated or deleted in Temporal."""
+        await self._database.fetch(
+            """INSERT INTO alarms (id, error) VALUES (%(id)s, %(error)s)
+               ON CONFLICT (id) DO UPDATE SET error = excluded.error""",
+            id=alarm.id,
+            error=to_storable_text(error),
+        )
 
     async def unsynced_errors(self, subscriptions: Sequence[str]) -> list[tuple[str, str | None]]:
-        """Return (schedule id, last error) of the unsynced schedules of these subscriptions."""
-        rows = await self._database.fetch(
-            """SELECT id, error FROM schedules
-               WHERE (wanted_hash IS NULL OR wanted_hash IS DISTINCT FROM observed_hash)
-                 AND subscription_id = ANY(%(subscriptions)s) ORDER BY id""",
-            subscriptions=list(subscriptions),
-        )
+        """Return (alarm id, last error) of the unsynced alarms of these subscriptions.
+
+        And of those that nobody wants any more, unless their deletion has failed; none of these
+        if no subscriptions are given.
+        """
+        if not subscriptions:
+            return []
+        rows = await self._database.fetch(_SELECT_UNSYNCED_OF, subscriptions=list(subscriptions))
         return [(row["id"], row["error"]) for row in rows]
 
-    async def stored(self, ids: Sequence[str]) -> Mapping[str, StoredSchedule]:
-        """Return what is recorded about these schedules, by id.
+    async def stored(self, ids: Sequence[str]) -> Mapping[str, StoredAlarm]:
+        """Return what is recorded about these schedules of Temporal, by id.
 
-        Schedules of unknown subscriptions are absent.
+        Absent are alarms that we did not create and nobody wants, and schedules of single
+        triggers, as they were once, of unknown subscriptions.
         """
         rows = await self._database.fetch(
-            """SELECT asked.id, s.id AS subscription_id, split_part(asked.id, '/', 3) AS trigger,
-                   c.kind, c.body, c.wanted_hash, c.observed_hash, c.id IS NULL AS is_absent
+            f"""SELECT asked.id, a.id IS NOT NULL AS is_known, a.observed_at, timing.*
                FROM unnest(%(ids)s::text[]) AS asked(id)
-               JOIN subscriptions s ON s.id = split_part(asked.id, '/', 2)
-               LEFT JOIN schedules c ON c.id = asked.id""",
+               LEFT JOIN alarms a ON a.id = asked.id {_TIMING.format(id="asked.id")}
+               WHERE a.id IS NOT NULL OR timing.kind IS NOT NULL
+                 OR asked.id LIKE 'schedule/%%' AND split_part(asked.id, '/', 2) IN (
+                   SELECT id FROM subscriptions)""",
             ids=list(ids),
         )
-        return {row["id"]: _stored_schedule(row) for row in rows}
+        return {row["id"]: _stored_alarm(row) for row in rows}
 
-    async def synced_ids(self, *, after: str, limit: int) -> list[ScheduleId]:
-        """Return the ids, in order, of schedules that Temporal was seen to hold as wanted."""
+    async def serves(self, alarm_id: str, limit: int) -> list[tuple[SubscriptionId, str]]:
+        """Return the subscriptions and triggers of active schedules of the alarm, in order."""
         rows = await self._database.fetch(
-            """SELECT id FROM schedules
-               WHERE id > %(after)s AND wanted_hash = observed_hash
+            """SELECT subscription_id, trigger FROM schedules
+               WHERE alarm_id = %(id)s AND is_active AND next_at IS NOT NULL
                ORDER BY id LIMIT %(limit)s""",
+            id=alarm_id,
+            limit=limit,
+        )
+        return [(SubscriptionId(row["subscription_id"]), row["trigger"]) for row in rows]
+
+    async def synced_ids(self, *, after: str, limit: int) -> list[AlarmId]:
+        """Return the ids, in order, of alarms that Temporal was seen to have as wanted."""
+        rows = await self._database.fetch(
+            f"""SELECT a.id FROM alarms a
+               WHERE a.id > %(after)s AND a.observed_at IS NOT NULL
+                 AND EXISTS (SELECT FROM ({_WANTED}) AS w WHERE w.id = a.id)
+               ORDER BY a.id LIMIT %(limit)s""",
             after=after,
             limit=limit,
         )
-        return [ScheduleId(row["id"]) for row in rows]
+        return [AlarmId(row["id"]) for row in rows]
 
-    async def silent(self) -> list[StoredSchedule]:
-        """Return schedules that Temporal seems to hold but that have stopped waking us.
+    async def silent(self) -> list[StoredAlarm]:
+        """Return alarms that Temporal seems to have but that have stopped waking us.
 
-        Around a clock change Temporal leaves out times; such a schedule is not silent.
+        Around a clock change Temporal leaves out times; such an alarm is not silent.
         """
         rows = await self._database.fetch(
-            """SELECT c.*, false AS is_absent, clock_timestamp() AS now FROM schedules c
-               JOIN subscriptions s ON s.id = c.subscription_id AND s.status = 'active'
-               WHERE c.wakes >= %(wakes)s AND c.wanted_hash = c.observed_hash ORDER BY c.id""",
+            f"""SELECT a.id, true AS is_known, a.observed_at, timing.*, clock_timestamp() AS now
+               FROM alarms a {_TIMING.format(id="a.id")}
+               WHERE a.wakes >= %(wakes)s AND a.observed_at IS NOT NULL AND timing.kind IS NOT NULL
+               ORDER BY a.id""",
             wakes=SILENT_AFTER,
         )
-        found = [(_stored_schedule(row), row["now"]) for row in rows]
+        found = [(_stored_alarm(row), row["now"]) for row in rows]
         return [
-            schedule
-            for schedule, now in found
-            if schedule.wanted and has_no_clock_change(schedule.wanted.value, now)
+            alarm for alarm, now in found if alarm.wanted and has_no_clock_change(alarm.wanted, now)
         ]
 
-    async def mark_restarted(self, schedule_id: ScheduleId, now: datetime) -> None:
-        """Record that a silent schedule was created again."""
+    async def mark_restarted(self, alarm_id: str, now: datetime) -> None:
+        """Record that a silent alarm was created again."""
         await self._database.fetch(
-            """UPDATE schedules SET wakes = 0, restarts = restarts + 1, restarted_at = %(now)s
+            """UPDATE alarms SET wakes = 0, restarts = restarts + 1, restarted_at = %(now)s
                WHERE id = %(id)s""",
-            id=schedule_id,
+            id=alarm_id,
             now=now,
         )
 
@@ -217,20 +251,12 @@ def _wanted_schedule(row: dict[str, Any]) -> WantedSchedule:
     )
 
 
-def _stored_schedule(row: dict[str, Any]) -> StoredSchedule:
-    return StoredSchedule(
-        ScheduleId(row["id"]),
-        SubscriptionId(row["subscription_id"]),
-        row["trigger"],
-        _wanted_schedule(row) if row["wanted_hash"] else None,
-        (row["wanted_hash"] or "").endswith(":paused"),
-        row["wanted_hash"],
-        # The row of a schedule that is no longer wanted stays until Temporal has deleted it.
-        row["is_absent"] or (row["wanted_hash"] or "") == row["observed_hash"],
-    )
+def _alarm(row: dict[str, Any]) -> Alarm | None:
+    return None if row["kind"] is None else stored_alarm(row["kind"], row["body"])
 
 
-def _status(row: dict[str, Any]) -> str:
-    if row["wanted_hash"] == row["observed_hash"]:
-        return str(row["life"])
-    return "error" if row["error"] else "pending"
+def _stored_alarm(row: dict[str, Any]) -> StoredAlarm:
+    wanted = _alarm(row)
+    # The row of an alarm that nobody wants stays until Temporal has deleted it.
+    is_synced = not row["is_known"] if wanted is None else row["observed_at"] is not None
+    return StoredAlarm(AlarmId(row["id"]), wanted, is_synced)

@@ -26,7 +26,7 @@ def recover(
     ] = False,
     output: TextOrJson = "text",
 ) -> None:
-    """Carry on the runs, firings and schedules that Temporal does not know; exit 1 if one fails.
+    """Carry on the runs, firings and alarms that Temporal does not know; exit 1 if one fails.
 
     A worker does this by itself, at its start and every 15 seconds. Use the command when no worker
     runs yet, for example after the data of Temporal were lost or for a new cluster.
@@ -75,9 +75,9 @@ def _view(found: "FullRecovery", *, is_dry_run: bool) -> dict[str, Any]:
         "runs": runs(found.lost.runs),
         "firings": runs(found.lost.firings),
         "schedules": [
-            {"subscriptionId": stored.subscription_id, "trigger": stored.trigger}
-            for stored in found.schedules
+            {"subscriptionId": owner, "trigger": trigger} for owner, trigger in found.schedules
         ],
+        "alarms": [alarm.id for alarm in found.alarms],
         "refused": [
             {"run": firing.run_id, "reason": reason} for firing, reason in found.lost.refused
         ],

@@ -101,6 +101,15 @@ def test_a_new_calendar_shows_its_days():
     assert lines(view(made))[-1].endswith("and 48 more up to 2027-01-02")
 
 
+def test_a_schedule_that_moves_to_another_alarm_says_so():
+    alarms = {"alarmBefore": "alarm/0 2 * * * UTC", "alarmAfter": "alarm/0 4 * * * UTC"}
+    shown = lines(view(schedules=[{**SCHEDULE, **alarms}]))
+    assert shown[-1] == "    moves from alarm/0 2 * * * UTC to alarm/0 4 * * * UTC"
+    for side in alarms:
+        (*_, last) = lines(view(schedules=[{**SCHEDULE, side: "alarm/x"}]))
+        assert "moves" not in last
+
+
 def test_a_paused_schedule_shows_no_firings():
     after = {**SCHEDULE, "nextAfter": [], "pausedAfter": True}
     assert lines(view(schedules=[after]))[-1] == "    next after:  none, paused"

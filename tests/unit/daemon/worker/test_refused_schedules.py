@@ -1,4 +1,4 @@
-"""A schedule that Temporal refuses keeps no others waiting, and is tried later and later."""
+"""An alarm that Temporal refuses keeps no others waiting, and is tried later and later."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -18,11 +18,11 @@ from activityctl.errors import RefusedError, UnreachableError
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 COUNT = 40
-BAD = ids.schedule_id(ids.subscription_id("s7"), "hourly")
+BAD = "alarm/every 1h7s"
 
 
 class Bench:
-    """Forty subscriptions with a schedule each, and a clock that the test moves."""
+    """Forty subscriptions with an alarm each, and a clock that the test moves."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -34,17 +34,25 @@ class Bench:
         self.reconciler = Reconciler(maintenance)
         self.drift_detector = DriftDetector(maintenance)
 
-    async def apply(self, every: str) -> None:
+    async def apply(self, hours: int) -> None:
         spec = {
             "tasks": [{"name": "a", "say": {}}],
-            "triggers": [{"name": "hourly", "interval": {"every": every}}],
+            "triggers": [{"name": "hourly", "interval": {"every": "1h"}}],
         }
         definition = ActivityDefinition.model_validate_json(
             json.dumps({"metadata": {"name": "d"}, "spec": spec})
         )
         subscriptions = {
             f"s{number}": SubscriptionManifest.model_validate_json(
-                json.dumps({"metadata": {"name": f"s{number}"}, "spec": {"activity": "d"}})
+                json.dumps(
+                    {
+                        "metadata": {"name": f"s{number}"},
+                        "spec": {
+                            "activity": "d",
+                            "triggers": {"hourly": {"interval": {"every": f"{hours}h{number}s"}}},
+                        },
+                    }
+                )
             )
             for number in range(COUNT)
         }
@@ -54,12 +62,12 @@ class Bench:
             await self.ports.catalog.write(plan, self.now)
 
     def tries(self) -> int:
-        """Return how often the bad schedule was asked for, by counting reads of its error."""
+        """Return how often the bad alarm was asked for, by counting reads of its error."""
         return Counting.reads
 
 
 class Counting(dict[str, Exception]):
-    """Errors by schedule that count how often the bad one was met."""
+    """Errors by alarm that count how often the bad one was met."""
 
     reads = 0
 
@@ -72,11 +80,11 @@ class Counting(dict[str, Exception]):
 async def bench() -> Bench:
     Counting.reads = 0
     made = Bench()
-    await made.apply("1h")
+    await made.apply(1)
     return made
 
 
-async def test_a_refused_schedule_is_reconciled_later_and_later_until_it_changes(bench: Bench):
+async def test_a_refused_alarm_is_reconciled_later_and_later_until_it_changes(bench: Bench):
     bench.client.refused = Counting({BAD: RefusedError("the spec is invalid")})
     assert await bench.reconciler.reconcile() == COUNT - 1
     for _ in range(720):  # an hour of calls every 5 seconds
@@ -86,11 +94,13 @@ async def test_a_refused_schedule_is_reconciled_later_and_later_until_it_changes
     (error,) = [error for _, error in await bench.ports.register.unsynced_errors(_all())]
     assert error == "the spec is invalid"
     bench.client.refused = {}
-    await bench.apply("2h")
-    assert await bench.reconciler.reconcile() == COUNT, "a changed schedule is tried at once"
+    await bench.apply(2)
+    assert (
+        await bench.reconciler.reconcile() == 2 * COUNT
+    )  # the new ones, and the end of the old ones
 
 
-async def test_an_outage_of_temporal_is_raised_and_does_not_slow_schedules(bench: Bench):
+async def test_an_outage_of_temporal_is_raised_and_does_not_slow_alarms(bench: Bench):
     bench.client.failure = UnreachableError("away")
     for _ in range(5):
         with pytest.raises(UnreachableError):
@@ -102,7 +112,7 @@ async def test_an_outage_of_temporal_is_raised_and_does_not_slow_schedules(bench
 @pytest.mark.parametrize(
     "error", [RefusedError("no"), UnreachableError("slow"), ValueError("cannot be decoded")]
 )
-async def test_a_schedule_that_cannot_be_described_keeps_no_other_from_being_restored(
+async def test_an_alarm_that_cannot_be_described_keeps_no_other_from_being_restored(
     bench: Bench, error: Exception
 ):
     await bench.reconciler.reconcile()
@@ -110,7 +120,7 @@ async def test_a_schedule_that_cannot_be_described_keeps_no_other_from_being_res
     for key in gone:
         del bench.client.held[key]
     bench.client.refused = Counting({BAD: error})
-    with pytest.raises(RefusedError, match=f"1 schedule could not be compared.*{BAD}"):
+    with pytest.raises(RefusedError, match=f"1 alarm could not be compared.*{BAD}"):
         await bench.drift_detector.detect_and_repair()
     assert len(bench.client.held) == COUNT
     for _ in range(60):  # an hour of rounds

@@ -282,15 +282,16 @@ def test_a_subscription_that_switches_its_trigger_off_needs_no_schedule():
     assert plan.schedules == {ids.subscription_id("sub"): ()}
 
 
-def test_the_hash_of_a_schedule_changes_with_its_timing_only():
-    def hashed(**interval: Any) -> str:
+def test_the_alarm_of_a_schedule_changes_with_its_timing_only():
+    def alarm(**interval: Any) -> str:
         spec = definition(triggers=[{"name": "t", "interval": interval}]).spec
         (schedule,) = wanted_schedules(ids.subscription_id("sub"), spec, {})
-        return schedule.content_hash
+        return schedule.alarm_id
 
-    assert hashed(every="1m", misfire={"policy": "skip"}) == hashed(jitter="2s", every="1m")
-    variants = [{"every": "1m"}, {"every": "2m"}, {"every": "1m", "endAt": "2027-01-01T00:00:00Z"}]
-    assert len({hashed(**variant) for variant in variants}) == len(variants)
+    assert alarm(every="1m", misfire={"policy": "skip"}) == alarm(jitter="2s", every="1m")
+    assert alarm(every="1m", endAt="2027-01-01T00:00:00Z") == alarm(every="1m")
+    variants = [{"every": "1m"}, {"every": "2m"}, {"every": "1m", "offset": "5s"}]
+    assert len({alarm(**variant) for variant in variants}) == len(variants)
 
 
 def test_a_changed_definition_affects_its_live_subscriptions_outside_the_manifests():

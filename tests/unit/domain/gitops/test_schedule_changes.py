@@ -259,6 +259,8 @@ def test_the_view_has_changes_schedules_runs_and_counts():
                 "2026-05-01T15:00:00.000Z",
             ],
             "nextAfter": [],
+            "alarmBefore": "alarm/every 1h",
+            "alarmAfter": None,
             "pausedBefore": False,
             "pausedAfter": False,
         }

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.runs.workflow_batches import BATCH, MOST_TASKS, split_into_batches
-from activityctl.domain.timing.firing import FiringRef
+from activityctl.domain.timing.firing import FiringCause, FiringRef
 
 NOON = "2026-03-02T12:00:00+00:00"
 TASK = {"command": {"argv": ["true"]}}
@@ -92,10 +92,13 @@ def test_short_runs_share_a_workflow(short: DefinitionSpec) -> None:
     assert len(batch) == 3
 
 
-def test_a_firing_of_a_schedule_has_its_own_workflow() -> None:
-    scheduled = FiringRef("short", "daily", "2026-03-02T12:00:00Z", NOON, "run/short/daily/x")
-    assert split([scheduled, firing(1), firing(2), scheduled], SHORT)[0] == (scheduled,)
-    assert split([scheduled, scheduled], SHORT) == [(scheduled,), (scheduled,)]
+def test_firings_of_the_clock_share_a_workflow_once_they_are_decided() -> None:
+    key = "2026-03-02T12:00:00Z"
+    decided = FiringRef("short", "daily", key, NOON, "x", FiringCause.OUTBOX)
+    (batch,) = split([decided, firing(1), firing(2)], SHORT)
+    assert len(batch) == 3
+    undecided = FiringRef("short", "daily", key, NOON, "x", FiringCause.ALARM)
+    assert split([undecided, undecided], SHORT) == [(undecided,), (undecided,)]
 
 
 def test_a_firing_of_an_unknown_subscription_has_its_own_workflow() -> None:

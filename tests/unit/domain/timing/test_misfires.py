@@ -19,7 +19,6 @@ from activityctl.domain.timing.misfires import (
     DueOutcome,
     DueTimeDecisions,
     ScheduleProgress,
-    count_wake_ups,
     decide_due_times,
     decide_until,
     next_nominal_time,
@@ -339,14 +338,3 @@ def test_a_decided_firing_starts_now_if_its_start_has_come():
 
 def firing_by(cause: FiringCause) -> FiringRef:
     return FiringRef(OWNER[0], OWNER[1], firing_key(NOON), NOON.isoformat(), "run/x", cause)
-
-
-def test_a_wake_up_counts_when_its_outage_is_decided_and_an_alarm_resets_the_count():
-    complete = decide(every("1h"), timedelta(hours=3))
-    more_to_come = replace(complete, is_complete=False)
-    wake_up, alarm = firing_by(FiringCause.WAKE_UP), firing_by(FiringCause.ALARM)
-    assert count_wake_ups(2, complete, wake_up) == 3
-    assert count_wake_ups(2, more_to_come, wake_up) == 2
-    assert count_wake_ups(2, replace(complete, times=()), wake_up) == 2
-    assert count_wake_ups(2, complete, alarm) == 0
-    assert count_wake_ups(2, complete, None) == 2

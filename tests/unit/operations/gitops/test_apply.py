@@ -234,9 +234,9 @@ async def test_only_a_change_of_timing_touches_a_schedule(here: World):
     assert await here.ports.register.unsynced(100) == []
     slower = definition(triggers=[{"name": "hourly", "interval": {"every": "2h"}}, NIGHTLY])
     await apply_and_wait(here, slower, subscription(params={"a": 1}), seconds=0)
-    (drift,) = await here.ports.register.unsynced(100)
-    assert drift.wanted is not None
-    assert drift.wanted.trigger == "hourly"
+    created, deleted = await here.ports.register.unsynced(100)
+    assert (created.id, deleted.id) == ("alarm/every 2h", "alarm/every 1h")
+    assert (created.wanted is None, deleted.wanted is None) == (False, True)
 
 
 async def test_concurrent_applies_end_with_the_result_of_one_of_them(here: World):

@@ -1,6 +1,7 @@
 """The next firings of live subscriptions and of manifests that are not applied."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -13,8 +14,7 @@ from activityctl.domain.gitops.planning import plan_changes
 from activityctl.domain.manifests.calendar import DayCalendar
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import SubscriptionManifest, SubscriptionStatus
-from activityctl.domain.timing.firing import FiringRef, firing_key
-from activityctl.domain.values import ids
+from activityctl.domain.timing.firing import Ringing
 from activityctl.domain.values.moment import DaySpan
 from activityctl.errors import ConflictError, InvalidInputError, NotFoundError
 from activityctl.operations.looking.upcoming import (
@@ -129,7 +129,7 @@ async def test_earlier_firings_count_towards_max_firings():
     ports = await applied(definition(limited), subscription(), state=state)
     (record,) = state.catalog.schedules.values()
     for fired, left in ((1, 2), (3, 0)):
-        changed = type(record)(record.wanted, record.wanted_hash, fired=fired)
+        changed = replace(record, fired=fired)
         state.catalog.schedules[record.wanted.id] = changed
         found = await live(ports, TimeRange(NOW + timedelta(minutes=1), None, 10))
         assert len(found.occurrences) == left
@@ -145,12 +145,10 @@ async def waiting(body: dict[str, Any], **spec: Any) -> tuple[MemoryPorts, Any]:
     ports = await applied(definition(trigger), subscription(**spec), state=state)
     state.catalog.clock = lambda: NOW + timedelta(minutes=65)
     (due,) = await ports.timetable.overdue(10)
-    key = firing_key(due.next_at)
-    owner = due.subscription_id
-    workflow = f"{ids.scheduled_workflow_id(owner, 'hourly')}-{key}"
-    alarm = FiringRef(owner, "hourly", key, due.next_at.isoformat(), workflow)
-    assert not await ports.timetable.process_due(alarm)
-    return ports, owner
+    (served,) = await ports.timetable.served(due.alarm_id, 10)
+    ringing = Ringing(due.alarm_id, due.next_at.isoformat())
+    assert (await ports.timetable.ring(ringing, [served], "w")).firings == []
+    return ports, served.subscription_id
 
 
 LATER = NOW + timedelta(minutes=66)

@@ -77,6 +77,9 @@ class World:
         owner = await self.ports.catalog.find_subscription("mine")
         row = self.state.catalog.subscriptions[owner.id]
         self.state.catalog.subscriptions[owner.id] = replace(row, status=status)
+        for key, schedule in self.state.catalog.schedules.items():
+            is_active = status is SubscriptionStatus.ACTIVE
+            self.state.catalog.schedules[key] = replace(schedule, is_active=is_active)
 
     def end_released(self, status: RunStatus) -> int:
         """End every released firing, as a worker would; return how many."""
