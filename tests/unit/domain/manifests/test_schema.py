@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from activityctl.domain.manifests.params import is_plainly_valid
-from activityctl.domain.manifests.schema import DIALECT, DOCUMENT_KINDS, document_schema
+from activityctl.domain.manifests.schema import DIALECT, DOCUMENT_KINDS, Schema, document_schema
 from activityctl.domain.values.duration import DURATION_PATTERN, parse_duration
 from support.schema import (
     FULL,
@@ -42,11 +43,16 @@ def changed(document: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     return result
 
 
+@cache
+def schema_of(kind: str) -> Schema:
+    return document_schema(KINDS, kind)
+
+
 def test_the_schema_is_valid_in_its_dialect():
     Draft202012Validator.check_schema(SCHEMA)
     assert SCHEMA["$schema"] == DIALECT
     for kind in DOCUMENT_KINDS:
-        Draft202012Validator.check_schema(document_schema(KINDS, kind))
+        Draft202012Validator.check_schema(schema_of(kind))
 
 
 @pytest.mark.parametrize(
@@ -55,15 +61,13 @@ def test_the_schema_is_valid_in_its_dialect():
 def test_every_sample_is_valid(path: Path):
     for document in yaml.safe_load_all(path.read_text("utf-8")):
         assert [error.message for error in VALIDATOR.iter_errors(document)] == []
-        only = Draft202012Validator(document_schema(KINDS, document["kind"]))
+        only = Draft202012Validator(schema_of(document["kind"]))
         assert only.is_valid(document)
 
 
 def test_a_document_of_another_kind_is_refused():
-    assert not Draft202012Validator(document_schema(KINDS, "Subscription")).is_valid(FULL)
-    assert not Draft202012Validator(document_schema(KINDS, "ActivityDefinition")).is_valid(
-        SUBSCRIPTION
-    )
+    assert not Draft202012Validator(schema_of("Subscription")).is_valid(FULL)
+    assert not Draft202012Validator(schema_of("ActivityDefinition")).is_valid(SUBSCRIPTION)
 
 
 @pytest.mark.parametrize("document", [FULL, SUBSCRIPTION], ids=["definition", "subscription"])

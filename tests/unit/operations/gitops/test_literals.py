@@ -1,5 +1,6 @@
 """`validate` finds every literal that could never work, and every value that does not fit."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +245,32 @@ def test_a_number_stays_a_number_where_json_is_wanted(tmp_path: Path):
     text = definition(task).replace("price: 1", "price: 1.50")
     assert "1.50" in text
     assert problems_of(tmp_path, text) == []
+
+
+class CountedKinds(dict[str, Any]):
+    """Counts how often all kinds are read, which each making of the schema does."""
+
+    reads = 0
+
+    def items(self) -> Any:
+        self.reads += 1
+        return super().items()
+
+
+def test_the_schema_is_made_once_for_any_number_of_objects_with_such_numbers(tmp_path: Path):
+    subscription = (
+        "---\napiVersion: activityctl/v1\nkind: Subscription\nmetadata: {name: sub-%d}\n"
+        "spec: {activity: it, params: {amount: 3.10}}\n"
+    )
+    reads = []
+    for count in (1, 9):
+        tasks = CountedKinds(KINDS.tasks)
+        many = "".join(subscription % number for number in range(count))
+        file = tmp_path / f"{count}.yaml"
+        file.write_text(definition(command(argv=["true"])) + many)
+        check_files(YamlManifests(), [str(file)], replace(KINDS, tasks=tasks), recursive=False)
+        reads.append(tasks.reads)
+    assert reads[0] == reads[1]
 
 
 def test_a_param_of_type_string_says_to_quote_a_number(tmp_path: Path):
