@@ -18,7 +18,8 @@ from activityctl.domain.chain.hook_outcome import SKIPPED, HookOutcome, OutcomeK
 from activityctl.domain.chain.hook_payloads import request_id, trigger_object, trigger_payload
 from activityctl.domain.chain.hook_signatures import SignatureProfile
 from activityctl.domain.chain.policy import Refusal, judge, judge_age, windows_of
-from activityctl.domain.runs.run import RunState
+from activityctl.domain.runs.run import Run, RunState
+from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values.untrusted import printable
 from activityctl.errors import TaskError, UnreachableError
 from activityctl.executors.executor_signatures import (
@@ -48,6 +49,12 @@ _SECONDS_TO_TELL: Final = 35.0
 """What is left of an attempt to tell the executor, after a call was carried out; at most half."""
 
 
+_RELAYING_OFF: Final = (
+    "the executor wants a call, which was not sent, because this run is a replay; "
+    "replay it with --relay to send it"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class AskedExecutor:
     """Whom a task asks: the names under which the request and the signatures have it."""
@@ -65,6 +72,8 @@ class Exchange:
     row: HookRow
     account: Account
     deadline: float
+    may_relay: bool = True
+    """False in a replay that nobody has told to send calls."""
 
     @property
     def seconds_left(self) -> float:
@@ -148,7 +157,17 @@ class TriggerSteps:
             _payload(asked, state, owner, account, key),
             self.clock(),
         )
-        return Exchange(body, call, await self.ledger.begin(row), account, deadline)
+        may_relay = body.relay is None or await self._may_relay(run)
+        begun = await self.ledger.begin(row)
+        return Exchange(body, call, begun, account, deadline, may_relay)
+
+    async def _may_relay(self, run: Run) -> bool:
+        """Return whether calls are sent: in a replay only if whoever asked for it said so."""
+        if run.replay_of is None:
+            return True
+        firing = FiringRequest(run.subscription_id, run.trigger, run.firing_key, run.due_at)
+        facts = await self._runs.admission_input(firing.ref)
+        return facts is None or facts.replayed is None or facts.replayed.options.relays
 
     async def _trigger(self, exchange: Exchange, party: Party) -> Exchange:
         from activityctl.domain.chain.hook_response import BadResponseError, read_response
@@ -179,6 +198,8 @@ class TriggerSteps:
         where = HookParams(row.key, *account)
         signature = task.executor_signature
         if not await self._relay.has_begun(row.key):
+            if not exchange.may_relay:
+                raise TaskError(_RELAYING_OFF, code="relaying_off", retryable=False)
             try:
                 checked = self._signatures.checked(exchange.body, where, task)
                 signature = await checked

@@ -109,10 +109,17 @@ def known_chain(shell, chain):
     shell("secrets", "remove", "chain-31337", "--yes", code=None)
 
 
-def status_tells_of_low_balance(shell, chain, sender):
+def low_balance_and_replays(shell, chain, sender, plugin):
+    """Look at the status while the relayer can hardly pay; a replay sends nothing by itself."""
     chain.call("anvil_setBalance", sender, hex(10**13))
     (low,) = shell.json("status")["lowRelayers"]
     assert low == {"address": sender, "chainId": 31337, "balance": "0.00001"}
+    total = plugin.total
+    run = shell.json("get", "runs", "-s", "relayed-account", "--status", "succeeded")["items"][0]
+    told = shell("replay", run["id"], "--all-tasks", "--yes", code=1)
+    assert "called again, sends no transaction" in told.stderr
+    assert "replay it with --relay to send it" in told.stdout
+    assert plugin.total == total
 
 
 def test_a_call_of_an_executor_in_node_is_carried_out_on_a_chain(shell, chain, known_chain):
@@ -154,7 +161,7 @@ def test_a_call_of_an_executor_in_node_is_carried_out_on_a_chain(shell, chain, k
             json.loads(each["body"]) for each in node.seen() if each["path"].endswith("/executed")
         ]
         (relayer,) = shell.json("get", "relayers", "local-relayer")["items"]
-        status_tells_of_low_balance(shell, chain, sender)
+        low_balance_and_replays(shell, chain, sender, plugin)
     left = int(relayer.pop("balanceWei"))
     assert 0 < left < 10**18
     assert relayer.pop("balance").startswith("0.99")
@@ -178,7 +185,7 @@ def test_a_call_of_an_executor_in_node_is_carried_out_on_a_chain(shell, chain, k
     assert (receipt["from"], receipt["status"]) == (sender.lower(), "0x1")
     assert response["metadata"]["request"]["to"] == plugin.address
     entries = json.loads(shell("logs", "relayed-account", "-o", "json").stdout)["items"]
-    told = [entry for entry in entries if entry["message"] == "trigger"]
+    *told, _of_replay = [entry for entry in entries if entry["message"] == "trigger"]
     assert [entry["outputTxHash"] for entry in told] == [
         hashes[0],
         "0x" + 64 * "0",

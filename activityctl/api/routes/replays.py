@@ -44,6 +44,7 @@ class ReplayBody(Manifest):
     all_tasks: bool = False
     live_context: bool = False
     new_keys: bool = False
+    relay: bool = Field(default=False, description="Send calls of executors as transactions.")
     reason: str | None = None
 
 
@@ -86,7 +87,8 @@ def _request_of(body: ReplayBody, actor: str, key: str | None) -> ReplayRequest:
     # A key of a client may be any text, and the name of a replay may not.
     named = uuid.uuid5(uuid.NAMESPACE_URL, key).hex if key else uuid.uuid4().hex[:12]
     context = ContextOf.LIVE if body.live_context else ContextOf.STORED
-    options = ReplayOptions(tuple(body.from_tasks), body.all_tasks, body.new_keys, context)
+    kept = (tuple(body.from_tasks), body.all_tasks)
+    options = ReplayOptions(*kept, body.new_keys, context, relays=body.relay)
     return ReplayRequest(body.id or named, actor, options, body.latest, body.reason)
 
 

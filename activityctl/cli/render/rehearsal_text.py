@@ -77,7 +77,9 @@ def _now(task: View) -> str:
         case "called" if task["then"] is None:
             return "called"
         case "called":
-            return "called again" if task["isCalled"] else "runs again"
+            relays = {True: ", may send a transaction", False: ", sends no transaction"}
+            more = relays.get(task["relays"], "")
+            return f"called again{more}" if task["isCalled"] else "runs again"
         case "fails":
             return f"fails: {task['reason']}"
         case _:

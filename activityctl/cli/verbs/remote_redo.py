@@ -142,6 +142,7 @@ def _body(request: ReplayRequest) -> dict[str, Any]:
         "allTasks": options.all_tasks,
         "liveContext": options.context is ContextOf.LIVE,
         "newKeys": options.new_keys,
+        "relay": options.relays,
         "reason": request.reason,
     }
 

@@ -84,6 +84,12 @@ class RehearsedTask:
         return self.part is Part.CALLED and self.task.kind not in _UNNOTICED
 
     @property
+    def has_relay(self) -> bool:
+        """Whether it would send a call as a transaction, if its executor wants one."""
+        has_input = self.part is Part.CALLED and isinstance(self.task.input, Mapping)
+        return has_input and self.task.input.get("relay") is not None
+
+    @property
     def has_other_input(self) -> bool:
         """Whether its input differs from that of then, as far as both are known."""
         if self.before is None or self.part in {Part.KEPT, Part.UNDECIDED}:

@@ -33,6 +33,8 @@ class ReplayOptions:
     new_keys: bool = False
     """Whether tasks that start again get other idempotency keys than before."""
     context: ContextOf = ContextOf.STORED
+    relays: bool = True
+    """Whether it may send calls of executors as transactions; one that was begun goes on anyway."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the stored form."""
@@ -41,6 +43,7 @@ class ReplayOptions:
             "allTasks": self.all_tasks,
             "newKeys": self.new_keys,
             "context": self.context.value,
+            "relays": self.relays,
         }
 
 
@@ -55,6 +58,7 @@ def options_of(stored: Mapping[str, Any]) -> ReplayOptions:
         stored["allTasks"],
         stored["newKeys"],
         ContextOf(stored["context"]),
+        stored.get("relays", True),
     )
 
 

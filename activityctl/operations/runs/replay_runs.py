@@ -26,6 +26,8 @@ class PlannedReplay:
     revision: Revision
     """The revision that the replay has."""
     rehearsal: Rehearsal
+    relays: bool = True
+    """Whether it may send calls of executors as transactions."""
 
 
 class ReplayPlanner:
@@ -60,7 +62,8 @@ class ReplayPlanner:
         params = owner.params if self._request.latest else before.run.params
         facts = AdmissionInput(owner, revision, spec, params, {}, replayed=replayed)
         again = new_run(firing, facts, now)
-        return PlannedReplay(before, revision, rehearse(before, again, spec, replayed, now))
+        rehearsal = rehearse(before, again, spec, replayed, now)
+        return PlannedReplay(before, revision, rehearsal, self._request.options.relays)
 
     async def _owner(self, run: Run) -> Subscription:
         if run.subscription_id not in self._owners:

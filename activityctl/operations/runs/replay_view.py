@@ -27,7 +27,7 @@ def planned_view(planned: PlannedReplay) -> View:
             {"when": rule.when, "held": rule.held, "holds": rule.holds, "error": rule.error}
             for rule in rehearsal.rules
         ],
-        "tasks": [_task_view(task) for task in rehearsal.tasks],
+        "tasks": [_task_view(task, relays=planned.relays) for task in rehearsal.tasks],
     }
 
 
@@ -36,7 +36,7 @@ def outcome_view(outcome: ReplayOutcome) -> View:
     return {"id": outcome.run_id, "replayOf": outcome.replay_of, "outcome": outcome.outcome}
 
 
-def _task_view(rehearsed: RehearsedTask) -> View:
+def _task_view(rehearsed: RehearsedTask, *, relays: bool) -> View:
     task, before = rehearsed.task, rehearsed.before
     changes: tuple[FieldChange, ...] = ()
     if rehearsed.has_other_input and before is not None:
@@ -49,6 +49,7 @@ def _task_view(rehearsed: RehearsedTask) -> View:
         "now": rehearsed.part.value,
         "then": None if before is None else before.status.value,
         "isCalled": rehearsed.calls_outside,
+        "relays": relays if rehearsed.has_relay else None,
         "key": "new" if rehearsed.has_fresh_key else "same",
         "reason": task.error or task.reason,
         "input": mask_credentials(task.input),

@@ -15,7 +15,9 @@ from activityctl.adapters.keystore.key_stores import KeyStores
 from activityctl.domain.chain.hook_outcome import HookError
 from activityctl.domain.chain.keys import KeyKind
 from activityctl.domain.manifests.subscription import Subscription
-from activityctl.domain.runs.run import Run
+from activityctl.domain.runs.replay_request import ReplayOptions, ReplayRequest
+from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.values import ids
 from activityctl.domain.values.log import Cursor, LogFilter
 from activityctl.errors import TaskError
 from activityctl.executors.executor_signatures import SignatureRefusedError
@@ -227,6 +229,34 @@ async def test_a_worker_that_dies_between_two_steps_changes_no_request_id_and_fo
     assert entry.metadata["outputTxHash"] == "0x" + "ab" * 32
     owner = await ports.hooks.owner(mine.id)
     assert owner.context.count == 1
+
+
+async def test_a_replay_sends_a_call_only_if_whoever_asked_for_it_said_so(
+    ports: wiring.Ports, make_run: MakeRun, keys: KeyStores, node: NodeExecutor
+):
+    before = len(node.seen())
+    first, relay = await make_run("a", at=AT, status=RunStatus.FAILED), Sent()
+    fields = {"plugin": EXECUTOR, "relay": {"relayers": ["relayer-1"]}}
+
+    async def again(name: str, *, relays: bool, key: str = "task-1") -> Task:
+        request = ReplayRequest(name, "ann", ReplayOptions(relays=relays))
+        await ports.replays.replay([first.id], request, AT)
+        run = await make_run(ids.replay_of_key(first.id, name), at=AT, replay_of=first.id)
+        return Task(ports, keys, f"{node.url}/task/", run, relay, key=key, fields=fields)
+
+    error = await (await again("off", relays=False)).fails()
+    assert (error.task_code, error.may_retry) == ("relaying_off", False)
+    assert "replay it with --relay" in str(error)
+    assert relay.requests == []
+    begun = await again("begun", relays=False)  # a transaction of the run before is followed
+    relay.begun = True
+    assert (await begun.attempt()).output["outcome"] == "executed"
+    relay.begun = False
+    on = await again("on", relays=True, key="task-2")
+    assert (await on.attempt()).output["outcome"] == "executed"
+    assert len(relay.requests) == 2
+    paths = [path.rsplit("/", 1)[1] for path, _ in new(node, before)]
+    assert paths == ["trigger", "executed"] * 2  # the answer of the first is kept
 
 
 async def test_the_executor_is_told_until_it_has_heard_it(

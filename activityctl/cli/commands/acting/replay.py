@@ -106,6 +106,10 @@ def run(
         bool,
         typer.Option("--new-keys", help="Give every task that runs a new idempotency key."),
     ] = False,
+    relay: Annotated[
+        bool,
+        typer.Option("--relay", help="Send calls of executors as transactions; else none is sent."),
+    ] = False,
     reason: Annotated[
         str | None, typer.Option(help="Why; it is kept in the log of the run.", metavar="TEXT")
     ] = None,
@@ -159,7 +163,7 @@ def run(
     if diff and (dry_run or wait is False):
         raise UsageError("--diff needs the new outcome", hint="leave out --dry-run and --no-wait")
     kind = ContextOf.LIVE if live_context else ContextOf.STORED
-    options = ReplayOptions(tuple(from_tasks), all_tasks, new_keys, kind)
+    options = ReplayOptions(tuple(from_tasks), all_tasks, new_keys, kind, relays=relay)
     request = ReplayOfRuns(named(name), session.origin.actor, options, latest, reason)
     moment = None if since is None else parse_moment(since, now())
     conditions = (subscription, parse_labels(labels), split_statuses(status), moment)
