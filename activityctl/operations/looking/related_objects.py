@@ -79,12 +79,12 @@ class RelatedObjects:
         return [{"id": run.id, "status": run.status.value} for run in runs]
 
     async def _tasks_of_run(self, run_id: str) -> list[View]:
-        """Return the tasks of a run; those that had a failure with their attempts."""
+        """Return the tasks of a run; those at work or with a failure with their attempts."""
         tasks = await self._objects.tasks(Selection(run_id=run_id, limit=None))
         troubled = [
             task["id"]
             for task in tasks
-            if task["attempts"] > 1 or task["code"] or task["status"] == "pending"
+            if task["attempts"] > 1 or task["code"] or task["status"] in {"pending", "running"}
         ]
         histories = await task_histories(self._lists, troubled)
         found = {key: view for key, view in histories.items() if any(view.values())}

@@ -60,12 +60,20 @@ def task_lines(
                 (f"{task['kind']:<{kind_width}}  ", "dim"),
                 (f"{status:<9}", status),
                 (f"  {took:>6}{so_far}{attempts}", ""),
+                (_where(task) if is_open else "", "dim"),
             ),
             indent=4,
         )
         yield from _details(task, 4 + 2 * int(task["depth"]), told)
     for name, count in left_out.items():
         yield line(f"… and {count:,} more of {name}; activityctl get tasks has all", "dim")
+
+
+def _where(task: View) -> str:
+    """Return on which worker a task is at work: ` on host pid 42`."""
+    history: Any = task.get("history") or []
+    worker = history[-1]["worker"] if history and task["status"] == "running" else None
+    return f"  on {worker}" if worker else ""
 
 
 def _name(task: View) -> str:

@@ -275,12 +275,20 @@ def test_an_address_is_one_line_however_narrow_the_terminal_is():
 
 
 def test_what_is_open_says_for_how_long():
-    view = run(task("ask", "waiting", 2, None, kind="manual"), status="running", endedAt=None)
+    at_work = {**attempt(1, 2, 0, None), "outcome": "running", "durationMs": None}
+    view = run(
+        task("ask", "waiting", 2, None, kind="manual"),
+        task("hang", "running", 2, None, history=[{**at_work, "worker": "vm pid 42"}]),
+        status="running",
+        endedAt=None,
+    )
     out = io.StringIO()
     page = run_page(view, None, moment="2026-11-28T09:00:00Z")
     print_page(Console(file=out), page)
     assert "open" in [name for name, _ in page.facts]
     assert " so far" in out.getvalue()
+    (line,) = [line for line in out.getvalue().splitlines() if " hang " in line]
+    assert line.rstrip().endswith("so far  on vm pid 42")
 
 
 def test_what_a_replay_has_kept_was_at_work_before_its_timeline():
