@@ -28,6 +28,8 @@ from activityctl.errors import ActivityctlError, ConflictError, InvalidEventErro
 from activityctl.operations.events.emit import CheckedEvent, checked_events, emit
 
 router = APIRouter(tags=["events"])
+_PARSED_AT_ONCE: Final = 256 * 1024
+"""Bytes of a body that are parsed while nobody else is served; a thread parses more."""
 _NEEDS: Final = "make a token for it: activityctl tokens create NAME --scope emit:type=TYPE"
 _EXAMPLE: Final = {
     "specversion": "1.0",
@@ -89,7 +91,8 @@ async def _stored(
         async with intake.body(request, given.limit) as body:
             offers = checked_events(given.events(body), complete)
             allowed = _allowed(caller, offers, is_batch=given.is_batch)
-            async for batch in emit(ports.events, allowed):
+            is_slow = len(body) > _PARSED_AT_ONCE
+            async for batch in emit(ports.events, allowed, is_slow=is_slow):
                 results += batch
         counts = Counter(result.outcome for result in results)
         summary = {outcome.value: counts[outcome] for outcome in EmitOutcome}

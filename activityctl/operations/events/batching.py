@@ -38,6 +38,31 @@ async def in_batches(
         raise reader.failure
 
 
+async def in_slices(
+    items: Iterable[Item], bytes_of: Callable[[Item], int]
+) -> AsyncGenerator[list[Item], None]:
+    """Yield what `in_batches` yields of items that are in memory: no thread has to wait for them.
+
+    Starting a thread costs as much as storing an event. Each slice is made at once.
+    """
+    batch: list[Item] = []
+    size = 0
+    failure: BaseException | None = None
+    try:
+        for item in items:
+            batch.append(item)
+            size += bytes_of(item)
+            if len(batch) >= MOST_ITEMS or size >= MOST_BYTES:
+                yield batch
+                batch, size = [], 0
+    except Exception as error:  # noqa: BLE001  # raised below, after the items before it
+        failure = error
+    if batch:
+        yield batch
+    if failure is not None:
+        raise failure
+
+
 class _Reader(Generic[Item]):
     """A thread that reads ahead, and the items that it has read."""
 

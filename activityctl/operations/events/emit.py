@@ -9,7 +9,7 @@ from activityctl.domain.events.input import InvalidEvent, ParsedEvent
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.plurals import count_noun
 from activityctl.errors import InvalidEventError, UnreachableError
-from activityctl.operations.events.batching import in_batches
+from activityctl.operations.events.batching import in_batches, in_slices
 from activityctl.ports import EventStore
 
 Fill = Callable[[JsonValue], tuple[JsonValue, tuple[str, ...]]]
@@ -32,16 +32,18 @@ def checked_events(
 
 
 async def emit(
-    store: EventStore, items: Iterable[CheckedEvent]
+    store: EventStore, items: Iterable[CheckedEvent], *, is_slow: bool = True
 ) -> AsyncGenerator[list[Emitted], None]:
     """Store the events in their order, and yield their results once these are committed.
 
     Memory does not grow with the length of the input. A repeat is harmless: an event that is
-    already stored counts as a duplicate. When Postgres becomes unreachable, the UnreachableError
+    already stored counts as a duplicate. Items of a slow input, such as a file or a pipe, are read
+    by a thread. When Postgres becomes unreachable, the UnreachableError
     says how many events are stored.
     """
     stored = 0
-    async with aclosing(in_batches(items, bytes_of)) as batches:
+    reading = in_batches if is_slow else in_slices
+    async with aclosing(reading(items, bytes_of)) as batches:
         async for batch in batches:
             try:
                 results = await _store(store, batch)

@@ -4,29 +4,40 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 
-from activityctl.operations.events.batching import MOST_BYTES, MOST_ITEMS, in_batches
+from activityctl.operations.events.batching import (
+    MOST_BYTES,
+    MOST_ITEMS,
+    in_batches,
+    in_slices,
+)
+
+BOTH = pytest.mark.parametrize("reading", [in_batches, in_slices])
 
 
-async def batches_of(items: Iterator[int], size: int = 1) -> list[list[int]]:
-    async with aclosing(in_batches(items, lambda _: size)) as batches:
+async def batches_of(items: Iterator[int], reading: Any, size: int = 1) -> list[list[int]]:
+    async with aclosing(reading(items, lambda _: size)) as batches:
         return [batch async for batch in batches]
 
 
-async def test_all_items_come_in_their_order():
-    found = await batches_of(iter(range(3_500)))
+@BOTH
+async def test_all_items_come_in_their_order(reading: Any):
+    found = await batches_of(iter(range(3_500)), reading)
     assert [item for batch in found for item in batch] == [*range(3_500)]
     assert max(len(batch) for batch in found) == MOST_ITEMS
 
 
-async def test_an_empty_input_gives_no_batch():
-    assert await batches_of(iter(())) == []
+@BOTH
+async def test_an_empty_input_gives_no_batch(reading: Any):
+    assert await batches_of(iter(()), reading) == []
 
 
-async def test_large_items_come_in_small_batches():
-    found = await batches_of(iter(range(10)), size=MOST_BYTES // 2)
+@BOTH
+async def test_large_items_come_in_small_batches(reading: Any):
+    found = await batches_of(iter(range(10)), reading, size=MOST_BYTES // 2)
     assert max(len(batch) for batch in found) == 2
     assert [item for batch in found for item in batch] == [*range(10)]
 
@@ -60,7 +71,8 @@ async def test_reading_stops_one_batch_ahead():
         assert read <= 2 * MOST_ITEMS + 1
 
 
-async def test_an_error_of_the_input_is_raised_after_its_items():
+@BOTH
+async def test_an_error_of_the_input_is_raised_after_its_items(reading: Any):
     def broken() -> Iterator[int]:
         yield 1
         raise OSError("gone")
@@ -68,7 +80,7 @@ async def test_an_error_of_the_input_is_raised_after_its_items():
     seen = []
 
     async def take() -> None:
-        async with aclosing(in_batches(broken(), lambda _: 1)) as batches:
+        async with aclosing(reading(broken(), lambda _: 1)) as batches:
             async for batch in batches:
                 seen.extend(batch)
 
