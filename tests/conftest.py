@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import psycopg
@@ -20,7 +21,7 @@ from activityctl import wiring
 from activityctl.daemon.local.embedded_postgres import OWNER, Cluster
 from activityctl.daemon.local.supervisor import stop_daemon
 from activityctl.settings import Secret, Settings
-from support import prepared_home
+from support import forked, prepared_home
 from support.anvil import Anvil, AnvilMissingError, is_required, running_anvil
 from support.leftovers import end_workflows
 from support.logins import CHEAP_PASSWORDS, create_logins
@@ -51,12 +52,20 @@ def pytest_configure(config: pytest.Config) -> None:
         suppress_health_check=[hypothesis.HealthCheck.too_slow],
     )
     hypothesis.settings.load_profile("ours")
-    if not is_beside_others:
+    if is_beside_others:
+        forked.share(config.workerinput["fork_server"])
+    else:
         use_memory(config)
         compileall.compile_dir(TESTS.parent / "activityctl", quiet=1, workers=0)
         if config.getoption("numprocesses", None):
             rewrite_test_files(config)
     gc.disable()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Give each worker of `-n` the one server that forks commands."""
+    node.workerinput["fork_server"] = forked.address()
 
 
 def pytest_xdist_auto_num_workers() -> int:

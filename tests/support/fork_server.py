@@ -1,6 +1,7 @@
 """The process that imports `activityctl` once and forks a process for each command of the tests.
 
-Started by `support.forked` as `python fork_server.py SOCKET`. A request comes over a connection
+Started by `support.forked` as `python fork_server.py SOCKET`; it imports at the first request. A
+request comes over a connection
 of its own: the length and bytes of JSON with `words`, `environment` and `folder`, beside the
 three standard streams. The answers are the command's process id when it starts, and its code
 (negative for a signal, as in `subprocess`) when it has ended. The server ends with its standard
@@ -35,13 +36,15 @@ _COLLAPSE = 25  # MADV_COLLAPSE of Linux 6.1
 
 
 def serve(path: str) -> None:
-    """Serve requests until the standard input ends."""
-    _load()
+    """Serve requests until the standard input ends; what comes first waits for the imports."""
     running: list[_Running] = []
     with socket.socket(socket.AF_UNIX) as listener, _waking_when_a_child_ends() as woken:
         listener.bind(path)
         listener.listen(64)
         print("ready", flush=True)
+        if sys.stdin in select.select([listener, sys.stdin], [], [])[0]:
+            return
+        _load()
         while sys.stdin not in (ready := select.select([listener, sys.stdin, woken], [], [])[0]):
             if woken in ready:
                 woken.recv(4096)

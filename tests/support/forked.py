@@ -31,6 +31,7 @@ _READ_BEFORE_THE_COMMAND = re.compile(
     "|_?TYPER_|TERMINAL_WIDTH|FORCE_COLOR|PY_COLORS|GITHUB_ACTIONS"  # while typer is imported
 )
 _ENVIRONMENT = dict(os.environ)
+_shared: list[str] = []
 
 
 def run_command(
@@ -70,7 +71,7 @@ def run_command(
     body = json.dumps(request).encode()
     with contextlib.ExitStack() as stack:
         connection = stack.enter_context(socket.socket(socket.AF_UNIX))
-        connection.connect(_address())
+        connection.connect(address())
         pipes = [os.pipe() for _ in range(3)]
         (child_in, our_in), (our_out, child_out), (our_err, child_err) = pipes
         if out is not None:
@@ -105,9 +106,18 @@ def _needs_a_new_process(environment: Mapping[str, str]) -> bool:
     return ours != theirs
 
 
+def share(path: str) -> None:
+    """Use the server with this socket, which another process has started and will stop."""
+    _shared[:] = [path]
+
+
+def address() -> str:
+    """Return the path of the server's socket; start one for this process unless one is shared."""
+    return _shared[0] if _shared else _started()
+
+
 @functools.cache
-def _address() -> str:
-    """Start the server of this process, and return the path of its socket."""
+def _started() -> str:
     folder = tempfile.mkdtemp(prefix="actl-fork-")
     path = f"{folder}/socket"
     server = subprocess.Popen(
