@@ -88,11 +88,14 @@ async def in_turns(
     raw_round: Callable[[int], Awaitable[float]],
     our_round: Callable[[int], Awaitable[float]],
 ) -> None:
-    """Let both sides do `options.runs` runs in turns; print their rates, and our CPU time."""
-    raw, ours, cpu = [], [], []
+    """Let both sides do `options.runs` runs in turns; print their rates, and the CPU time."""
+    raw, ours, cpu, raw_cpu = [], [], [], []
     for _ in range(options.rounds):
         load = os.getloadavg()[0]
+        before = processes(home, os.getpid())
         raw.append(await raw_round(options.runs))
+        after = processes(home, os.getpid())
+        raw_cpu.append(sum(after.values()) - sum(before.values()))
         before = processes(home, worker)
         ours.append(await our_round(options.runs))
         after = processes(home, worker)
@@ -103,6 +106,8 @@ async def in_turns(
         f"runs a second: raw {statistics.median(raw):.0f}, ours {statistics.median(ours):.0f}; "
         f"ratio {statistics.median(ratios):.2f}"
     )
+    each = statistics.median(raw_cpu) / options.runs * 1000
+    print(f"CPU a run, raw: {each:.1f} ms in all")
     for name in cpu[0]:
         each = statistics.median(seconds[name] for seconds in cpu) / options.runs * 1000
         print(f"CPU a run, {name}: {each:.1f} ms")

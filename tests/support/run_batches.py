@@ -121,7 +121,12 @@ async def work_without_end(_: TaskOrder) -> Orders:
 
 @asynccontextmanager
 async def running(
-    client: Client, steps: Steps, firings: list[FiringRef] = FIRINGS, **options: Any
+    client: Client,
+    steps: Steps,
+    firings: list[FiringRef] = FIRINGS,
+    *,
+    cached: int = 1_000,
+    **options: Any,
 ) -> AsyncIterator[WorkflowHandle[Any, None]]:
     queue = f"test-{uuid.uuid4()}"
     async with Worker(
@@ -130,6 +135,7 @@ async def running(
         workflows=[RunBatchWorkflow],
         activities=steps.all,
         workflow_runner=UnsandboxedWorkflowRunner(),
+        max_cached_workflows=cached,
         max_heartbeat_throttle_interval=timedelta(seconds=0.1),
         default_heartbeat_throttle_interval=timedelta(seconds=0.1),
     ):

@@ -1,6 +1,8 @@
 """Tasks of a batch that are ready together share a call, and none waits for another."""
 
 import asyncio
+import random
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
@@ -14,6 +16,7 @@ from activityctl.workflows.calls import CallEnd, Orders, TaskOrder
 from activityctl.workflows.run_batch import RunBatchWorkflow
 from support.run_batches import (
     FIRST,
+    NOON,
     SECOND,
     THIRD,
     Steps,
@@ -119,3 +122,68 @@ async def test_tasks_that_need_a_call_of_their_own_have_one(client: Client) -> N
     async with running(client, steps) as handle:
         await handle.result()
     assert (steps.shared, len(steps.executed)) == ([], 3)
+
+
+class UnsteadySteps(Steps):
+    """Runs of two tasks; admissions, attempts, calls and ends are slow, fail or are lost."""
+
+    def __init__(self, chance: random.Random) -> None:
+        super().__init__(self.attempt)
+        self.chance = chance
+        self.attempts: Counter[str] = Counter()
+        self.ended: Counter[str] = Counter()
+        self.is_requested = False
+        self.losses = 1
+
+    @activity.defn
+    async def admit_many(self, firings: list[FiringRef]) -> list[Orders | None]:
+        answers = await super().admit(firings)
+        return [None if self.chance.random() < 0.5 else answer for answer in answers]
+
+    @activity.defn
+    async def admit(self, firings: list[FiringRef]) -> list[Orders]:
+        await asyncio.sleep(self.chance.choice((0, 0.02, 0.02, 0.3)))
+        return await super().admit(firings)
+
+    @activity.defn
+    async def execute_many(self, asked: list[TaskOrder]) -> list[CallEnd]:
+        if not self.losses:
+            return await super().execute_many(asked)
+        self.losses -= 1
+        call = asyncio.create_task(super().execute_many(asked))
+        await asyncio.wait([call], timeout=0.1)
+        call.cancel()
+        await asyncio.wait([call])
+        raise ApplicationError("lost", type="lost")
+
+    async def attempt(self, asked: TaskOrder) -> Orders:
+        self.attempts[asked.task_id] += 1
+        if not self.ended[asked.task_id]:  # else only the news of its end was lost
+            await asyncio.sleep(self.chance.choice((0, 0.01, 0.2, 0.7)))
+            if self.chance.random() < 0.3 and self.attempts[asked.task_id] < 3:
+                delay = timedelta(seconds=self.chance.choice((0, 0.05)))
+                raise ApplicationError("no", type="failed", next_retry_delay=delay)
+            self.ended[asked.task_id] += 1
+        if asked.task_id.startswith("second"):
+            return await end(asked)
+        following = TaskOrder("sub", asked.run_id, f"second {asked.run_id}", 1, 20)
+        return Orders(asked.run_id, False, [following])
+
+
+async def test_a_batch_in_which_much_goes_wrong_can_be_replayed_at_each_step(
+    client: Client,
+) -> None:
+    """The worker remembers no workflow, so each step begins with a replay of the steps before."""
+    many = [FiringRef("sub", "paid", f"event-{n}", NOON, "batch/one") for n in range(12)]
+    steps = UnsteadySteps(random.Random(5))
+    options = {"task_timeout": timedelta(seconds=2)}
+    async with running(client, steps, many, cached=0, **options) as handle:
+        await handle.signal("cancelRun", many[3].run_id)  # nobody requested it in Postgres
+        await handle.result()
+        history = await handle.fetch_history()
+    failed = "workflow_task_failed_event_attributes"
+    assert not any(event.HasField(failed) for event in history.events)
+    assert steps.shared
+    assert steps.ended == Counter(
+        f"{name} {firing.run_id}" for firing in many for name in ("task of", "second")
+    )
