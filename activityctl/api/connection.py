@@ -20,9 +20,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from activityctl.api.handshake import Handshake
 from activityctl.api.places import Places
 from activityctl.api.problems import CONTENT_TYPE, problem_of
-from activityctl.api.refusals import HttpRefusedError
+from activityctl.api.refusals import HttpRefusedError, LongHeadersError
 
-HEADER_BYTES: Final = 64 * 1024
 HEADER_SECONDS: Final = 10.0
 """How long the headers of a request may take from their first byte to their last."""
 WRITE_SECONDS: Final = 30.0
@@ -43,11 +42,6 @@ class _NotHttpError(HttpRefusedError):
 class _SlowHeadersError(HttpRefusedError):
     code = "request_timeout"
     status = 408
-
-
-class _LongHeadersError(HttpRefusedError):
-    code = "headers_too_large"
-    status = 431
 
 
 class _FullError(HttpRefusedError):
@@ -144,8 +138,7 @@ class _BoundedProtocol(H11Protocol):
         error = sys.exc_info()[1]
         status = getattr(error, "error_status_hint", 400)
         if status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
-            kib = HEADER_BYTES // 1024
-            self._refuse(_LongHeadersError(f"the headers are larger than {kib} KiB"))
+            self._refuse(LongHeadersError())
         else:
             self._refuse(_NotHttpError("this is no valid HTTP/1.1 request"))
 

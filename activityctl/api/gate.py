@@ -13,9 +13,11 @@ from activityctl.api.forwarded import Client, Proxies
 from activityctl.api.problems import problem_response
 from activityctl.api.rates import Rates
 from activityctl.api.refusals import (
+    HEADER_BYTES,
     BadRequestError,
     ForeignOriginError,
     HttpRefusedError,
+    LongHeadersError,
     TooManyRequestsError,
 )
 from activityctl.errors import ActivityctlError, InternalError
@@ -79,6 +81,7 @@ class Gate:
             await problem_response(problem, request_id)(scope, receive, answer)
 
     def _check(self, scope: Scope, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        check_size(headers)
         check_framing(scope["http_version"], headers)
         check_path(scope.get("raw_path") or b"")
         client = self._proxies.client((scope.get("client") or ("",))[0], headers)
@@ -113,6 +116,12 @@ def _foreign_host() -> BadRequestError:
         "this server does not answer for the host of this request",
         hint="use the address it listens on, or start it with --allowed-host NAME",
     )
+
+
+def check_size(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Raise LongHeadersError: headers that come at once are not counted before."""
+    if sum(len(name) + len(value) + 4 for name, value in headers) > HEADER_BYTES:
+        raise LongHeadersError
 
 
 def check_framing(version: str, headers: Iterable[tuple[bytes, bytes]]) -> None:

@@ -1,6 +1,6 @@
 """Errors that only HTTP has: what a request is refused for before any operation is called."""
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from activityctl.errors import ActivityctlError
 
@@ -111,3 +111,17 @@ class NoKeyStoreError(HttpRefusedError):
 
     code = "no_key_store"
     status = 503
+
+
+HEADER_BYTES: Final = 64 * 1024
+"""The most bytes that all headers of a request may have."""
+
+
+class LongHeadersError(HttpRefusedError):
+    """The headers are too large."""
+
+    code = "headers_too_large"
+    status = 431
+
+    def __init__(self) -> None:
+        super().__init__(f"the headers are larger than {HEADER_BYTES // 1024} KiB")

@@ -10,13 +10,13 @@ import uvicorn
 
 from activityctl.api.app import ApiOptions, build_app
 from activityctl.api.connection import (
-    HEADER_BYTES,
     HEADER_SECONDS,
     WRITE_SECONDS,
     Deadlines,
     connections,
 )
 from activityctl.api.places import Places
+from activityctl.api.refusals import HEADER_BYTES
 from activityctl.api.renewing import LOOK_SECONDS, kept_new
 from activityctl.settings import Settings
 from activityctl.wiring import ServerCertificate

@@ -38,10 +38,10 @@ class TokenBody(Manifest):
 
 async def _create(request: Request, caller: Known) -> Response:
     ports: Ports = request.app.state.ports
-    async with recorded(request, caller, "tokens create", "token") as details:
+    body = await read_body(request, TokenBody)
+    target = f"token/{body.name[:100]}"
+    async with recorded(request, caller, "tokens create", target) as details:
         Sight(ports, caller).require_admin(_NEED)
-        body = await read_body(request, TokenBody)
-        details["name"] = body.name[:100]
         scopes = [parse_scope(text) for text in body.scopes]
         details["scopes"] = [str(scope) for scope in scopes]
         try:

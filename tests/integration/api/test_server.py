@@ -230,6 +230,8 @@ def test_large_bodies_and_headers_are_refused_without_reading_the_rest(api: Api)
             pytest.fail("the server has read 100 MiB")
     long = api.raw(f"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: {'x' * 70_000}".encode())
     assert (long.status, long.json["code"]) == (431, "headers_too_large")
+    whole = api.client.get("/healthz", headers={"X": "x" * 70_000})  # in one piece
+    assert (whole.status_code, whole.json()["code"]) == (431, "headers_too_large")
     assert api.client.get("/healthz").status_code == 200
 
 
