@@ -111,8 +111,8 @@ async def _change(
     action = "pause" if status is SubscriptionStatus.PAUSED else "resume"
     async with recorded(request, caller, action, f"subscription/{owner.name}") as details:
         sight.require_operates(owner)
-        await require_match(request, "subscriptions", owner.id)
         given = await read_body(request, body)
+        await require_match(request, "subscriptions", owner.id)
         reason = given.reason if isinstance(given, PauseBody) else None
         catch_up = isinstance(given, ResumeBody) and given.catch_up
         now: datetime = await ports.workers.server_time()
