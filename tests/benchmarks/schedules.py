@@ -55,6 +55,7 @@ LEAD = timedelta(seconds=40)
 PATIENCE = timedelta(seconds=150)
 LONE_EVERY = 2
 PRESENT = 10_000
+PER_FILE = 2_000
 PARTS = ("settle", "idle", "lone", "bursts")
 TASKS = {
     "nothing": {"when": "false", "command": {"argv": ["true"]}},
@@ -149,8 +150,12 @@ class Bench:
             }
             for number in range(count)
         ]
-        path = self.home / f"{prefix}.yaml"
-        path.write_text("\n---\n".join(map(json.dumps, documents)))
+        path = self.home / prefix
+        path.mkdir(exist_ok=True)
+        for first in range(0, len(documents), PER_FILE):
+            some = documents[first : first + PER_FILE]
+            text = "\n---\n".join(map(json.dumps, some))
+            (path / f"{first}.yaml").write_text(text)
         waiting = ("--timeout", "120s") if wait else ("--no-wait",)
         start = time.perf_counter()
         await self.command("apply", "-f", str(path), *waiting)

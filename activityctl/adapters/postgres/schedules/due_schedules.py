@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 from activityctl.adapters.postgres.database import Connection
 from activityctl.adapters.postgres.logbook import insert_log_entries
 from activityctl.adapters.postgres.notices import write_notices
+from activityctl.adapters.postgres.schedules.calendars import read_calendars_of
 from activityctl.adapters.postgres.signals import wake_workers
 from activityctl.domain.manifests.param_defaults import fill_defaults
 from activityctl.domain.runs.notices import missed_notice
@@ -31,9 +32,7 @@ from activityctl.domain.timing.misfires import (
     skipped_log_entries,
 )
 from activityctl.domain.timing.trigger import Trigger, parsed_trigger
-from activityctl.domain.timing.window import DaysByCalendar
 from activityctl.domain.values import ids
-from activityctl.domain.values.moment import parse_days
 from activityctl.ports import Work
 
 _LOG = logging.getLogger(__name__)
@@ -47,29 +46,33 @@ _LOCK_SCHEDULES: Final = f"""
     SELECT {_COLUMNS} FROM schedules c WHERE c.id = ANY(%(ids)s) AND c.is_active
     ORDER BY c.id FOR UPDATE"""
 # While the lock is waited for, others may decide some of them: then fewer are locked than found.
+# IS TRUE keeps Postgres from reading all schedules of the alarm again by the other index.
 _LOCK_DUE_OF_ALARM: Final = f"""
     WITH due AS MATERIALIZED (
         SELECT id FROM schedules WHERE alarm_id = %(alarm)s AND is_active AND next_at <= %(until)s
         ORDER BY next_at LIMIT %(limit)s),
     locked AS MATERIALIZED (
         SELECT {_COLUMNS} FROM schedules c
-        WHERE c.id IN (SELECT id FROM due)
-            AND c.alarm_id = %(alarm)s AND c.is_active AND c.next_at <= %(until)s
+        WHERE c.id IN (SELECT id FROM due) AND c.is_active
+            AND (c.alarm_id = %(alarm)s) IS TRUE AND (c.next_at <= %(until)s) IS TRUE
         ORDER BY c.id FOR UPDATE)
     SELECT found.count AS found, locked.* FROM (SELECT count(*) FROM due) AS found
     LEFT JOIN locked ON true ORDER BY locked.id"""
+# Postgres expects a hundred rows of a list in JSON, and would read whole tables for one. So the
+# lists have limits, which change nothing else.
 _UPDATE_SCHEDULES: Final = """
     UPDATE schedules c SET cursor = x.cursor, next_at = x.next_at, fired = x.fired
-    FROM jsonb_to_recordset(%(rows)s) AS x(id text, cursor timestamptz, next_at timestamptz,
-        fired integer)
+    FROM (SELECT * FROM jsonb_to_recordset(%(rows)s) AS x(id text, cursor timestamptz,
+        next_at timestamptz, fired integer) LIMIT %(count)s) AS x
     WHERE c.id = x.id"""
 _INSERT_FIRINGS: Final = """
     INSERT INTO firings (id, subscription_id, trigger, firing_key, due_at, created_at, fires_at,
         dispatched_at, revision_id, params)
     SELECT x.id, x.subscription, x.trigger, x.key, x.due, x.now, x.fires,
         CASE WHEN x.own THEN x.now END, d.revision_id, s.params
-    FROM jsonb_to_recordset(%(rows)s) AS x(id text, subscription text, trigger text, key text,
-        due timestamptz, fires timestamptz, own boolean, now timestamptz)
+    FROM (SELECT * FROM jsonb_to_recordset(%(rows)s) AS x(id text, subscription text, trigger text,
+        key text, due timestamptz, fires timestamptz, own boolean, now timestamptz)
+        LIMIT %(count)s) AS x
     JOIN subscriptions s ON s.id = x.subscription JOIN definitions d ON d.name = s.definition
     ON CONFLICT DO NOTHING"""
 _INSERT_RUNS: Final = """
@@ -133,7 +136,7 @@ async def _process(
     rows, triggers = [row for row, _ in found], [trigger for _, trigger in found]
     if not rows:
         return {}
-    calendars = await _read_calendars_of(connection, triggers)
+    calendars = await read_calendars_of(connection, triggers)
     at_once = min(max(_TIMES_TOGETHER // len(rows), _FEWEST_TIMES), MAX_TIMES_AT_ONCE)
     decided = [
         (
@@ -231,24 +234,6 @@ async def recompute_next_times(connection: Connection, rows: Sequence[dict[str, 
     )
 
 
-async def read_calendars(connection: Connection, names: Sequence[str]) -> DaysByCalendar:
-    """Return the days of those of these calendars that are live."""
-    if not names:
-        return {}
-    cursor = await connection.execute(
-        "SELECT name, days FROM calendars WHERE name = ANY(%s) AND deleted_at IS NULL",
-        (list(names),),
-    )
-    rows = await cursor.fetchall()
-    return {row["name"]: tuple(parse_days(days) for days in row["days"]) for row in rows}
-
-
-async def read_trigger_calendars(connection: Connection, trigger: Trigger) -> DaysByCalendar:
-    """Return the days of the calendars that the trigger names."""
-    names = trigger.exclude.calendars if trigger.exclude is not None else ()
-    return await read_calendars(connection, names)
-
-
 def _trigger_of(row: Mapping[str, Any]) -> Trigger | None:
     """Return the trigger; None if it cannot be read, which must not keep others from their times.
 
@@ -260,16 +245,6 @@ def _trigger_of(row: Mapping[str, Any]) -> Trigger | None:
         fault = type(error).__name__
         _LOG.warning("cannot read a trigger: %s", fault, extra={"schedule": row["id"]})
         return None
-
-
-async def _read_calendars_of(connection: Connection, triggers: Sequence[Trigger]) -> DaysByCalendar:
-    names = {
-        name
-        for trigger in triggers
-        if trigger.exclude is not None
-        for name in trigger.exclude.calendars
-    }
-    return await read_calendars(connection, sorted(names))
 
 
 async def _move_cursors(
@@ -284,7 +259,8 @@ async def _move_cursors(
         }
         for row, decisions in decided
     ]
-    await connection.execute(_UPDATE_SCHEDULES.encode(), {"rows": Jsonb(rows)})
+    values = {"rows": Jsonb(rows), "count": len(rows)}
+    await connection.execute(_UPDATE_SCHEDULES.encode(), values)
 
 
 async def _write_firings(
@@ -297,7 +273,8 @@ async def _write_firings(
     ]
     if not firings:
         return
-    await connection.execute(_INSERT_FIRINGS.encode(), {"rows": Jsonb(firings)})
+    values = {"rows": Jsonb(firings), "count": len(firings)}
+    await connection.execute(_INSERT_FIRINGS.encode(), values)
     if any(not firing["own"] for firing in firings):
         await wake_workers(connection, Work.FIRING)
 

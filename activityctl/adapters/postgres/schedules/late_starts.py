@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Final
 
 from activityctl.adapters.postgres.database import Connection
+from activityctl.adapters.postgres.schedules.calendars import read_calendars_of
 from activityctl.adapters.postgres.schedules.due_schedules import (
-    read_trigger_calendars,
     recompute_next_times,
     write_unstarted_runs,
 )
@@ -53,7 +53,7 @@ async def mark_missed_if_late(
     if row is None or await _has_run(connection, firing):
         return False
     trigger = trigger_of(row["kind"], row["body"])
-    calendars = await read_trigger_calendars(connection, trigger)
+    calendars = await read_calendars_of(connection, [trigger])
     progress = ScheduleProgress(row["cursor"], row["fired"])
     is_followed = row["is_followed"] or has_later_start(
         trigger, progress, firing.due, now, calendars
