@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from temporalio.client import Client
@@ -105,12 +105,18 @@ class RunHarness:
                 await asyncio.sleep(0.05)
 
     async def ended_up_to(self, moment: datetime) -> list[Run]:
-        """Return all runs due up to then, once they have ended and a later time was decided."""
+        """Return all runs due up to then, once they have ended and a later time was decided.
+
+        A later firing may get its run before an earlier one, which somebody else had decided.
+        """
+        outbox, unfinished = self.ports.outbox, self.ports.unfinished
         async with asyncio.timeout(120):
             while True:
+                without_run = await unfinished.firings_without_run(timedelta(0), 1)
+                is_settled = not without_run and not await outbox.waiting()
                 runs = await self.runs()
                 due = [run for run in runs if run.due_at <= moment]
-                if len(runs) > len(due) and all(run.has_ended for run in due):
+                if is_settled and len(runs) > len(due) and all(run.has_ended for run in due):
                     return due
                 await asyncio.sleep(0.1)
 

@@ -16,7 +16,7 @@ from temporalio.client import (
     SchedulePolicy,
     ScheduleSpec,
 )
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from activityctl import wiring
 from activityctl.domain.runs.run import RunStatus
@@ -73,11 +73,16 @@ async def place_as_before(client: Client, owner: str, trigger: str) -> str:
 
 
 async def exists(client: Client, key: str) -> bool:
-    try:
-        await client.get_schedule_handle(key).describe()
-    except RPCError:
-        return False
-    return True
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                await client.get_schedule_handle(key).describe()
+            except RPCError as error:
+                if error.status is RPCStatusCode.NOT_FOUND:
+                    return False
+                await asyncio.sleep(0.5)  # the server is busy
+            else:
+                return True
 
 
 @pytest.mark.timeout(300)
