@@ -1,6 +1,6 @@
 """Which runs a request for many concerns."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -21,7 +21,8 @@ from activityctl.domain.runs.run import Run
 from activityctl.domain.values.choice import Choice
 from activityctl.domain.values.selection import parse_labels
 from activityctl.domain.values.time_range import parse_moment
-from activityctl.operations.looking.choose import choose_runs
+
+Choose = Callable[[Choice], Awaitable[list[Run]]]
 
 
 class RunChoice:
@@ -47,11 +48,12 @@ class RunChoice:
         self.is_dry = dry_run
 
     async def runs(
-        self, sight: Sight, ids: Sequence[str], allowed: Sequence[str], usual: Sequence[str]
+        self, sight: Sight, ids: Sequence[str], choose: Choose
     ) -> tuple[list[Run], bool]:
         """Return the runs, the oldest first, and whether there are more than the limit.
 
-        Of filters, those that the caller may operate; of ids, all that it may see.
+        Of filters, those that the caller may operate; of ids, all that it may see. `choose` reads
+        what the filters select.
         """
         filters = (self.subscription, self.labels, self.statuses, self.since)
         require_chosen(ids, any(filters), self.has_all)
@@ -67,7 +69,7 @@ class RunChoice:
             since=self.since,
             has_all=self.has_all,
         )
-        found = await choose_runs(ports.catalog, ports.run_lists, choice, allowed, usual)
+        found = await choose(choice)
         mine = await operated(ports, sight.caller)
         return cut(found, lambda run: mine is None or run.subscription_id in mine, self.limit)
 

@@ -22,7 +22,7 @@ from activityctl.cli.verbs.redo import redo_of
 from activityctl.cli.wait_for_many import Waited, wait_for_many
 from activityctl.domain.runs.json_form import run_view
 from activityctl.domain.runs.replay_request import ReplayOutcome, ReplayRequest
-from activityctl.domain.runs.run import ENDED_RUNS, FAILURES, Run, RunStatus
+from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.values.choice import Choice
 from activityctl.domain.values.ids import RunId
 from activityctl.domain.values.json_form import View
@@ -30,14 +30,11 @@ from activityctl.domain.values.model import NAME_PATTERN
 from activityctl.domain.values.time_range import parse_seconds
 from activityctl.domain.values.untrusted import escape_line
 from activityctl.errors import ConflictError, UsageError
-from activityctl.operations.looking.choose import choose_runs
 from activityctl.operations.runs.many import counts_text
+from activityctl.operations.runs.replay_runs import choose_replayed
 from activityctl.wiring import Ports
 
 _GOOD = frozenset({RunStatus.SUCCEEDED, RunStatus.SKIPPED})
-_ENDED: Final = tuple(sorted(ENDED_RUNS))
-_USUAL: Final = tuple(sorted(FAILURES))
-"""A filter without a status selects these."""
 _MOST_WHOLE: Final = 3
 """More runs are listed in one line each."""
 _MANY: Final = 20
@@ -65,7 +62,7 @@ def plan_replays(session: Session, choice: Choice, request: ReplayRequest) -> li
         session.err.print(f"run/{run_id} is left out: {escape_line(reason)}")
 
     async def work(ports: Ports) -> list[View]:
-        chosen = await choose_runs(ports.catalog, ports.run_lists, choice, _ENDED, _USUAL)
+        chosen = await choose_replayed(ports.catalog, ports.run_lists, choice, request)
         on_left_out = None if choice.is_by_name else tell_left_out
         with progress_bar(session, "runs planned", _MANY) as show:
             return await redo_of(ports).plan_replays(chosen, request, show, on_left_out)

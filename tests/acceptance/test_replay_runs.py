@@ -75,7 +75,7 @@ def test_a_run_is_replayed_with_what_it_saw_and_calls_only_what_was_listed(shell
     again = shell("replay", failed[:8], "--yes", "--id", "mended")
     assert "was replayed under this name before" in again.stderr
 
-    check_many(shell, failed, first["id"])
+    check_many(shell)
     done = first["id"][:8]
     assert "no task is called again" in shell("replay", done).stderr
     (second,) = shell.json("replay", done, "--from", "price", "--yes")["items"]
@@ -101,11 +101,19 @@ def test_a_run_is_replayed_with_what_it_saw_and_calls_only_what_was_listed(shell
     assert "was deleted" in shell("replay", done, code=5).stderr
 
 
-def check_many(shell: Any, failed: str, replay: str) -> None:
+def check_many(shell: Any) -> None:
     bulk = ["replay", "-s", "pricing", "--since", "1h"]
+    assert shell(*bulk, "--dry-run").stderr == "no run to replay\n", "the replay has succeeded"
+    (shell.folder / "well").unlink()
+    shell("trigger", "pricing", "--wait", code=1)
+    failed = shell.json("get", "runs", "-s", "pricing", "--limit", "1")["items"][0]["id"]
     assert failed[:8] in shell(*bulk, "--dry-run").stdout
     assert "add --yes" in shell(*bulk, code=1).stderr
     assert "no run to replay" in shell(*bulk, "--status", "timed_out").stderr
-    (many,) = shell.json(*bulk, "--yes", "--limit", "5", "--id", "mended")["items"]
-    assert (many["id"], many["outcome"]) == (replay, "repeated")
+    (many,) = shell.json(*bulk, "--yes", "--limit", "5", "--id", "bulk", code=1)["items"]
+    assert (many["replayOf"], many["outcome"]) == (failed, "replayed")
+    assert "no run to replay" in shell(*bulk, "--yes", "--id", "bulk").stderr
+    (last,) = shell.json(*bulk, "--dry-run")["items"]
+    assert last["replayOf"] == many["id"], "of a firing, the last run counts"
+    (shell.folder / "well").touch()
     shell("replay", code=2)

@@ -16,8 +16,10 @@ from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
+from activityctl.domain.values.choice import Choice
 from activityctl.domain.values.log import Cursor, LogFilter
 from activityctl.domain.values.selection import Selection
+from activityctl.operations.runs.replay_runs import choose_replayed
 
 MakeRun = Callable[..., Awaitable[Run]]
 OPTIONS = ReplayOptions(("note",), new_keys=True, context=ContextOf.LIVE)
@@ -74,3 +76,30 @@ async def test_a_run_of_a_deleted_subscription_is_not_replayed(
     await remove("mine")
     outcomes = await ports.replays.replay([done.id], ReplayRequest("x", "ann"), now)
     assert outcomes == [ReplayOutcome(done.id, "deleted")]
+
+
+async def test_filters_select_the_last_run_of_each_firing_and_no_replay_of_the_same_request(
+    ports: wiring.Ports, make_run: MakeRun, now: datetime
+):
+    names = ("alone", "waits", "again", "mended")
+    failed = {name: await make_run(name, at=now, status=RunStatus.FAILED) for name in names}
+
+    async def replayed(name: str, status: RunStatus) -> Run:
+        before = failed[name].id
+        key = ids.replay_of_key(before, "first")
+        return await make_run(key, at=now, status=status, replay_of=before)
+
+    await ports.replays.replay([failed["waits"].id], ReplayRequest("first", "ann"), now)
+    worse = await replayed("again", RunStatus.FAILED)
+    await replayed("mended", RunStatus.SUCCEEDED)
+
+    async def chosen(request: str, *names: str) -> set[str]:
+        choice = Choice(names, has_all=not names)
+        asked = ReplayRequest(request, "ann")
+        return {
+            run.id for run in await choose_replayed(ports.catalog, ports.run_lists, choice, asked)
+        }
+
+    assert await chosen("second") == {failed["alone"].id, worse.id}
+    assert await chosen("first") == {failed["alone"].id}, "its own replays are no new work"
+    assert await chosen("second", failed["mended"].id) == {failed["mended"].id}

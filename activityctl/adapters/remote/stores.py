@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NoReturn, TypeVar
 from urllib.parse import quote
@@ -104,6 +105,7 @@ def params_of(selection: Selection) -> dict[str, Any]:
         "source": selection.sources,
         "label": [f"{key}={value}" for key, value in selection.labels.items()],
         "assignee": selection.assignee,
+        "last": "true" if selection.are_last else None,
     }
 
 
@@ -143,7 +145,13 @@ class RemoteRunLists(_Store):
         return [run_of(view) for view in views]
 
     async def accepted(self, selection: Selection) -> list[Run]:
-        """Return the firing with the id of a run; of others nothing, because `runs` has them."""
+        """Return the firing with the id of a run, or those that wait beside the last runs.
+
+        Of other selections nothing, because `runs` has them.
+        """
+        if selection.are_last:
+            queued = replace(selection, statuses=(RunStatus.QUEUED,), are_last=False)
+            return [run for run in await self.runs(queued) if _is_accepted(run)]
         found = None if selection.run_id is None else await self._of_id(selection.run_id)
         return [found] if found is not None and _is_accepted(found) else []
 

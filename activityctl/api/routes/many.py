@@ -34,7 +34,7 @@ from activityctl.domain.runs.json_form import run_view
 from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.values.choice import Choice
 from activityctl.domain.values.selection import parse_labels
-from activityctl.operations.looking.choose import choose_subscriptions
+from activityctl.operations.looking.choose import choose_runs, choose_subscriptions
 from activityctl.operations.looking.read_ports import object_views
 from activityctl.operations.runs.actions import cancel, change_status, log_status_change
 from activityctl.operations.runs.many import REFUSED, Outcome, act_on_each, outcome_view
@@ -168,7 +168,11 @@ async def _cancel(request: Request, caller: Known, chosen: Runs) -> Response:
     sight = Sight(ports, caller)
     sight.require_operates_something()
     given = await read_body(request, Chosen)
-    mine, has_more = await chosen.runs(sight, given.ids, _OPEN_RUNS, _USUAL_RUNS)
+
+    async def choose(choice: Choice) -> list[Run]:
+        return await choose_runs(ports.catalog, ports.run_lists, choice, _OPEN_RUNS, _USUAL_RUNS)
+
+    mine, has_more = await chosen.runs(sight, given.ids, choose)
     if chosen.is_dry:
         return many_answer([run_view(run) for run in mine], has_more=has_more, is_dry=True)
 

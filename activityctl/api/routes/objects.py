@@ -53,6 +53,10 @@ def _filters(
     name: Annotated[str | None, Query(description="a name, an id, or its beginning")] = None,
     limit: Annotated[int, Query(ge=1, le=_MOST)] = 100,
     cursor: Annotated[str | None, Query(description="`metadata.next` of the page before")] = None,
+    *,
+    is_last: Annotated[
+        bool, Query(alias="last", description="only runs that have no replay and no retry")
+    ] = False,
 ) -> tuple[Selection, Mapping[str, str | None]]:
     """Return the selection of a list, and what names other objects in it."""
     first, last = parse_time_range(since, until, datetime.now(UTC))
@@ -64,6 +68,7 @@ def _filters(
         sources=tuple(source),
         labels=parse_labels(label),
         assignee=assignee,
+        are_last=is_last,
         definition=definition,
         task=task,
         error=error,

@@ -2,7 +2,7 @@
 
 import uuid
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import Field
@@ -17,19 +17,21 @@ from activityctl.api.routes.waiting import WaitSeconds, ended_or_queued
 from activityctl.api.run_choice import Runs
 from activityctl.api.sight import Sight
 from activityctl.domain.runs.replay_request import ContextOf, ReplayOptions, ReplayRequest
-from activityctl.domain.runs.run import ENDED_RUNS, FAILURES, Run
+from activityctl.domain.runs.run import Run
+from activityctl.domain.values.choice import Choice
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.model import Manifest, Name
 from activityctl.errors import ConflictError, NotFoundError, UsageError
 from activityctl.operations.runs.outcome_diff import outcome_diff
-from activityctl.operations.runs.replay_runs import ReplayPlanner, store_replays
+from activityctl.operations.runs.replay_runs import (
+    ReplayPlanner,
+    choose_replayed,
+    store_replays,
+)
 from activityctl.operations.runs.replay_view import outcome_view, planned_view
 from activityctl.wiring import Ports
 
 router = APIRouter(prefix="/runs", tags=["runs"])
-_ENDED: Final = tuple(sorted(ENDED_RUNS))
-_USUAL: Final = tuple(sorted(FAILURES))
-"""A filter without a status selects these."""
 Key = Annotated[str | None, Header(description="in place of `id`")]
 
 
@@ -114,7 +116,11 @@ async def _replay_many(
     sight.require_operates_something()
     body = await read_body(request, ReplayMany)
     asked = _request_of(body, caller.name, idempotency_key)
-    found, has_more = await chosen.runs(sight, body.ids, _ENDED, _USUAL)
+
+    async def choose(choice: Choice) -> list[Run]:
+        return await choose_replayed(ports.catalog, ports.run_lists, choice, asked)
+
+    found, has_more = await chosen.runs(sight, body.ids, choose)
     if body.ids:
         for run in found:
             sight.require_operates(await ports.catalog.find_subscription(run.subscription_id))
@@ -156,9 +162,10 @@ async def _planned(
 async def replay_many(answer: Annotated[Response, Depends(_replay_many)]) -> Response:
     """Run the runs again that the filters select, the oldest first, as `replay` does.
 
-    Filters select runs that failed, unless they have a status. Under one `id`, or one
-    `Idempotency-Key`, a run is replayed once. With `?dryRun=true`, nothing is started: `items` has
-    what would be called, and `leftOut` the runs that cannot be replayed.
+    Filters select runs that failed, unless they have a status; if a run was run again, only its
+    last replay or retry counts. Under one `id`, or one `Idempotency-Key`, a run is replayed once.
+    With `?dryRun=true`, nothing is started: `items` has what would be called, and `leftOut` the
+    runs that cannot be replayed.
     """
     return answer
 

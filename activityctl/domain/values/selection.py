@@ -23,6 +23,8 @@ class Selection:
     run_id: str | None = None
     replay_of: str | None = None
     """Only replays and retries of this run."""
+    are_last: bool = False
+    """Only runs that have no replay and no retry: the last run of each firing."""
     statuses: tuple[str, ...] = ()
     """An object must have one of these statuses."""
     since: datetime | None = None

@@ -43,11 +43,14 @@ async def choose_runs(
     choice: Choice,
     allowed: Sequence[str],
     usual: Sequence[str] = (),
+    *,
+    are_last: bool = False,
 ) -> list[Run]:
     """Return the runs that are named, or those that the filters select, the oldest first.
 
-    Firings that are no runs yet are among the queued ones. The rules of statuses and the errors
-    are those of `choose_subscriptions`.
+    Firings that are no runs yet are among the queued ones. With `are_last`, the filters select no
+    run that has a replay or a retry, even one that waits. The rules of statuses and the errors are
+    those of `choose_subscriptions`.
     """
     choice.check("run", "ids")
     if choice.is_by_name:
@@ -61,11 +64,14 @@ async def choose_runs(
         statuses=_statuses("runs", choice, allowed, usual),
         since=choice.since,
         labels=choice.labels,
+        are_last=are_last,
         limit=None,
     )
-    accepted = await lists.accepted(selection)  # first: it may become a run meanwhile
+    waiting = await lists.accepted(replace(selection, statuses=()))  # first: they may become runs
+    accepted = [run for run in waiting if run.status in selection.statuses]
     newest_first = with_accepted(await lists.runs(selection), accepted, selection)
-    return newest_first[::-1][: choice.limit]
+    replayed = {run.replay_of for run in waiting if are_last}
+    return [run for run in newest_first[::-1] if run.id not in replayed][: choice.limit]
 
 
 def _statuses(

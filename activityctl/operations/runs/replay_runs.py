@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from activityctl.domain.manifests.definition import DefinitionSpec, Revision
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
@@ -10,12 +11,38 @@ from activityctl.domain.runs.admission import AdmissionInput, new_run
 from activityctl.domain.runs.rehearsal import Rehearsal, rehearse
 from activityctl.domain.runs.replay import ReplayedRun
 from activityctl.domain.runs.replay_request import REPLAYS_AT_ONCE, ReplayOutcome, ReplayRequest
-from activityctl.domain.runs.run import Run, RunState
+from activityctl.domain.runs.run import ENDED_RUNS, FAILURES, Run, RunState
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
+from activityctl.domain.values.choice import Choice
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError
-from activityctl.ports import Catalog, Replays, RunStore
+from activityctl.operations.looking.choose import choose_runs
+from activityctl.ports import Catalog, Replays, RunLists, RunStore
+
+REPLAYED_STATUSES: Final = tuple(sorted(ENDED_RUNS))
+USUAL_STATUSES: Final = tuple(sorted(FAILURES))
+"""A filter without a status selects these."""
+
+
+async def choose_replayed(
+    catalog: Catalog, lists: RunLists, choice: Choice, request: ReplayRequest
+) -> list[Run]:
+    """Return the runs that are named, or those to replay that the filters select, oldest first.
+
+    Of each firing, filters select the last run only, and none that is a replay of this request: a
+    request that is repeated replays nothing twice. Raises what `choose_runs` raises.
+    """
+    found = await choose_runs(
+        catalog, lists, choice, REPLAYED_STATUSES, USUAL_STATUSES, are_last=True
+    )
+    return found if choice.is_by_name else [run for run in found if not _is_of(request, run)]
+
+
+def _is_of(request: ReplayRequest, run: Run) -> bool:
+    """Return whether the run is a replay that this request has made."""
+    before = run.replay_of
+    return before is not None and run.firing_key == ids.replay_of_key(before, request.name)
 
 
 @dataclass(frozen=True, slots=True)

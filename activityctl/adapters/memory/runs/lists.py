@@ -188,12 +188,14 @@ class MemoryRunLists:
         )
 
     def _selected(self, selection: Selection) -> list[Run]:
+        replayed = {row.run.replay_of for row in self._state.runs.values() if selection.are_last}
         found = [
             row.run
             for row in self._state.runs.values()
             if selection.subscription_id in (None, row.run.subscription_id)
             and selection.run_id in (None, row.run.id)
             and selection.replay_of in (None, row.run.replay_of)
+            and row.run.id not in replayed
             and (selection.since is None or row.run.created_at >= selection.since)
             and self._state.has_labels(row.run.subscription_id, selection)
         ]

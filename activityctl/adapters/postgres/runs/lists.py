@@ -36,6 +36,7 @@ _IS_SELECTED_RUN: Final = """
     (%(subscription)s::text IS NULL OR r.subscription_id = %(subscription)s)
     AND (%(run)s::text IS NULL OR r.id = %(run)s)
     AND (%(replay_of)s::text IS NULL OR r.replay_of = %(replay_of)s)
+    AND (NOT %(are_last)s OR NOT EXISTS (SELECT FROM runs a WHERE a.replay_of = r.id))
     AND (%(since)s::timestamptz IS NULL OR r.created_at >= %(since)s)
     AND (%(labels)s::jsonb IS NULL OR r.subscription_id IN
          (SELECT id FROM subscriptions WHERE labels @> %(labels)s))"""
@@ -254,6 +255,7 @@ def _values(selection: Selection) -> dict[str, object]:
         "subscription": selection.subscription_id,
         "run": selection.run_id,
         "replay_of": selection.replay_of,
+        "are_last": selection.are_last,
         "since": selection.since,
         "labels": Jsonb(dict(selection.labels)) if selection.labels else None,
         "statuses": list(selection.statuses) or None,

@@ -144,9 +144,10 @@ def run(
 
     The new run has the same firing, revision, params, state and stored context. What would be
     called is listed first, and needs a yes. Filters select runs that failed, unless you give
-    --status. A task that had not succeeded keeps its idempotency key, so a receiver recognises a
-    call that it had carried out. A task that runs again although it had succeeded gets a key that
-    begins with `replay-`. Exit 1 if a new run fails.
+    --status; if a run was run again, only its last replay or retry counts. A task that had not
+    succeeded keeps its idempotency key, so a receiver recognises a call that it had carried out. A
+    task that runs again although it had succeeded gets a key that begins with `replay-`. Exit 1 if
+    a new run fails.
 
     activityctl replay 3f2a
 
@@ -169,11 +170,10 @@ def run(
     conditions = (subscription, parse_labels(labels), split_statuses(status), moment)
     choice = Choice(tuple(runs), *conditions, limit=limit)
     planned = plan_replays(session, choice, request)
-    if dry_run:
-        print_plans(session, planned, shape, dry_run=True)
-        return
     if not planned:
         session.err.print("no run to replay")
+    if dry_run or not planned:
+        print_plans(session, planned, shape, dry_run=True)
         return
     confirm(session, planned, yes=yes, is_selected=not choice.is_by_name)
     outcomes, waited = carry_out(session, planned, request, True if diff else wait, timeout)
