@@ -124,12 +124,14 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     """Start Postgres and Temporal once; yield `database_url` and `temporal_address`."""
     home = prepared_home.prepare(tmp_path_factory.mktemp("servers"))
     state = prepared_home.start_servers(home)
-    cluster = Cluster(home, state.ports["postgres"], {})
-    _prepare_for_tests(cluster.superuser_url, state.addresses["database_url"])
-    wiring.migrate(state.addresses["database_url"], roles_prefix="activityctl")
-    create_logins(state.addresses["database_url"])
-    yield {**state.addresses, "superuser_url": cluster.superuser_url}
-    stop_daemon(home)
+    try:
+        cluster = Cluster(home, state.ports["postgres"], {})
+        _prepare_for_tests(cluster.superuser_url, state.addresses["database_url"])
+        wiring.migrate(state.addresses["database_url"], roles_prefix="activityctl")
+        create_logins(state.addresses["database_url"])
+        yield {**state.addresses, "superuser_url": cluster.superuser_url}
+    finally:
+        stop_daemon(home)
 
 
 def _prepare_for_tests(superuser_url: str, owner_url: str) -> None:
