@@ -28,6 +28,8 @@ VERSION_HEADER: Final = "x-activityctl-version"
 _CONNECT_SECONDS: Final = 5.0
 _SECONDS: Final = 30.0
 """How long one answer may take, from the request to its last byte."""
+_SILENCE: Final = 30.0
+"""Seconds after which a stream counts as broken; the server sends something every 15."""
 _LARGEST: Final = 64 * 1024 * 1024
 _PATIENCE: Final = 10.0
 """How long requests are repeated in all, whatever `Retry-After` says."""
@@ -219,7 +221,7 @@ class ApiClient:
         headers = {"Accept": "text/event-stream"}
         if last_id is not None:
             headers["Last-Event-ID"] = last_id
-        timeout = httpx.Timeout(_SECONDS, connect=_CONNECT_SECONDS)
+        timeout = httpx.Timeout(_SILENCE, connect=_CONNECT_SECONDS)
         try:
             request = self._http.build_request(
                 "GET", self._target(path), params=_given(params), headers=headers, timeout=timeout

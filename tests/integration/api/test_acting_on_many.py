@@ -171,19 +171,23 @@ def test_objects_that_are_named_are_changed_or_refused_one_by_one(api: Api, toke
 def test_runs_are_replayed_once_under_one_name(api: Api, tokens: Headers):
     path, red = "/v1/runs/replay", tokens["manyred"]
     mine = {"label": "crew=many", "status": "failed"}
-    dry = api.client.post(path, params={**mine, "dryRun": True})
-    assert names(dry, "subscription") == ["many-a", "many-b", "many-c"]
+    failed = api.client.get("/v1/runs", params=mine).json()["items"]
+    run_ids = [run["id"] for run in failed]
+    of_red = [run["id"] for run in failed if TEAMS[run["subscription"]] == "many-red"]
+    dry = api.client.post(path, params={"dryRun": True}, json={"ids": run_ids})
+    assert sorted(names(dry, "subscription")) == ["many-a", "many-b", "many-c"]
     assert dry.json()["leftOut"] == []
-    run_ids = [item["replayOf"] for item in dry.json()["items"]]
     open_run = api.client.get("/v1/runs?subscription=many-a&limit=100").json()["items"]
     unended = next(run["id"] for run in open_run if run["status"] in {"running", "cancelling"})
     left = api.client.post(path, params={"dryRun": True}, json={"ids": [unended]}).json()
     assert (left["items"], [each["run"] for each in left["leftOut"]]) == ([], [unended])
-    done = api.client.post(path, params=mine, json={"id": "again"}, headers=red)
+    done = api.client.post(path, json={"id": "again", "ids": of_red}, headers=red)
     assert done.json()["summary"] == {"replayed": 2}
     assert last_audit(api) == ("token/manyred", "replay many", {"replayed": 2})
     named = api.client.post(path, json={"id": "again", "ids": run_ids}).json()
     assert named["summary"] == {"repeated": 2, "replayed": 1}
+    left = api.client.post(path, params={**mine, "dryRun": True}).json()
+    assert left["items"] == [], "filters leave out what has a replay, even one that waits"
     key = {"Idempotency-Key": "one wish"}
     first, second = (
         api.client.post(path, json={"ids": run_ids[:1]}, headers=key).json()["items"]

@@ -5,7 +5,10 @@ import json
 from contextlib import aclosing
 from datetime import UTC, datetime
 
+import pytest
+
 from activityctl import wiring
+from activityctl.adapters.remote import client
 from activityctl.cli.verbs.remote import RemoteVerbs
 from activityctl.cli.verbs.verbs import LogRequest, Watcher
 from activityctl.domain.gitops.plan import Wanted
@@ -36,7 +39,10 @@ async def prepare(ports: wiring.Ports) -> str:
     return (await ports.catalog.find_subscription("followed")).id
 
 
-async def test_nothing_is_lost_or_repeated_while_connections_break(api_settings: Settings):
+async def test_nothing_is_lost_or_repeated_while_connections_break(
+    api_settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(client, "_SILENCE", 3.0)  # seconds until a dead connection is noticed
     outages: list[UnreachableError | None] = []
     async with wiring.open_ports(api_settings, pool_size=2) as ports:
         owner = await prepare(ports)
