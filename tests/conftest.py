@@ -69,12 +69,12 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return three more than the number of CPUs, because many tests wait for daemons; at most 8.
+    """Return two more than the number of CPUs, because many tests wait for daemons; at most 8.
 
-    Each has servers of its own, which need CPU even while they have nothing to do. With one less,
-    a sixth of two CPUs was idle.
+    Each has servers of its own, which need CPU even while they have nothing to do. With one more
+    a run took as long, with one less a quarter of two CPUs was idle.
     """
-    return min((os.cpu_count() or 1) + 3, 8)
+    return min((os.cpu_count() or 1) + 2, 8)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

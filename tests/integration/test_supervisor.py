@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from urllib.request import Request
@@ -278,7 +279,8 @@ def test_the_next_start_after_a_kill_works_and_keeps_the_data(home: Home, victim
         killed.append(home.part("postgres").pid or 0)
     before = home.living()
     for pid in killed:
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it ended with those before it
+            os.kill(pid, signal.SIGKILL)
     home.started[0].wait()
 
     again = home.up()
