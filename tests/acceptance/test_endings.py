@@ -185,6 +185,7 @@ def test_ctrl_c_reports_how_many_events_are_stored(shell):
     deadline = time.monotonic() + 90
     while stored() < 3 and time.monotonic() < deadline:
         time.sleep(0.05)
+    time.sleep(2)  # what is stored is known to the command a moment later
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
