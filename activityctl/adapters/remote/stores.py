@@ -105,7 +105,7 @@ def params_of(selection: Selection) -> dict[str, Any]:
         "source": selection.sources,
         "label": [f"{key}={value}" for key, value in selection.labels.items()],
         "assignee": selection.assignee,
-        "last": "true" if selection.are_last else None,
+        "notReplayed": "true" if selection.are_last else None,
     }
 
 

@@ -55,7 +55,7 @@ def _filters(
     cursor: Annotated[str | None, Query(description="`metadata.next` of the page before")] = None,
     *,
     is_last: Annotated[
-        bool, Query(alias="last", description="only runs that have no replay and no retry")
+        bool, Query(alias="notReplayed", description="only runs that have no replay and no retry")
     ] = False,
 ) -> tuple[Selection, Mapping[str, str | None]]:
     """Return the selection of a list, and what names other objects in it."""

@@ -20,8 +20,8 @@ from activityctl.errors import ConflictError, NotFoundError
 from activityctl.operations.looking.choose import choose_runs
 from activityctl.ports import Catalog, Replays, RunLists, RunStore
 
-REPLAYED_STATUSES: Final = tuple(sorted(ENDED_RUNS))
-USUAL_STATUSES: Final = tuple(sorted(FAILURES))
+_ENDED: Final = tuple(sorted(ENDED_RUNS))
+_USUAL: Final = tuple(sorted(FAILURES))
 """A filter without a status selects these."""
 
 
@@ -33,9 +33,7 @@ async def choose_replayed(
     Of each firing, filters select the last run only, and none that is a replay of this request: a
     request that is repeated replays nothing twice. Raises what `choose_runs` raises.
     """
-    found = await choose_runs(
-        catalog, lists, choice, REPLAYED_STATUSES, USUAL_STATUSES, are_last=True
-    )
+    found = await choose_runs(catalog, lists, choice, _ENDED, _USUAL, are_last=True)
     return found if choice.is_by_name else [run for run in found if not _is_of(request, run)]
 
 

@@ -188,6 +188,8 @@ def test_runs_are_replayed_once_under_one_name(api: Api, tokens: Headers):
     assert named["summary"] == {"repeated": 2, "replayed": 1}
     left = api.client.post(path, params={**mine, "dryRun": True}).json()
     assert left["items"] == [], "filters leave out what has a replay, even one that waits"
+    assert api.client.get("/v1/runs", params={**mine, "notReplayed": True}).status_code == 200
+    assert code_of(api.client.get("/v1/tasks?notReplayed=true")) == (400, "usage")
     key = {"Idempotency-Key": "one wish"}
     first, second = (
         api.client.post(path, json={"ids": run_ids[:1]}, headers=key).json()["items"]
