@@ -3,16 +3,19 @@
 import asyncio
 import random
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from temporalio import activity
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 from activityctl.domain.timing.firing import FiringRef
-from activityctl.workflows.calls import CallEnd, Orders, TaskOrder
+from activityctl.workflows import carrier
+from activityctl.workflows.calls import CallEnd, Orders, StopOrder, TaskOrder
 from activityctl.workflows.run_batch import RunBatchWorkflow
 from support.run_batches import (
     FIRST,
@@ -105,6 +108,38 @@ async def test_only_tasks_that_have_not_ended_are_called_again_when_the_worker_i
         history = await handle.fetch_history()
     assert sorted(steps.executed) == sorted([FIRST, FIRST, SECOND, SECOND, THIRD])
     assert steps.stops == []
+    replayer = Replayer(workflows=[RunBatchWorkflow], workflow_runner=UnsandboxedWorkflowRunner())
+    await replayer.replay_workflow(history)
+
+
+async def test_a_run_ends_although_its_executor_ignores_that_it_is_cancelled(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others of its call have ended before; the call itself ends with the executor."""
+
+    class Cancelling(Steps):
+        @activity.defn
+        async def record(self, stop: StopOrder) -> Orders:
+            self.stops.append(stop)
+            return Orders(stop.run_id, is_over=not stop.waits, is_cancelling=stop.waits)
+
+    async def work(asked: TaskOrder) -> Orders:
+        while asked.run_id == SECOND and not may_end.is_set():
+            with suppress(asyncio.CancelledError):
+                await may_end.wait()
+        return await end(asked)
+
+    monkeypatch.setattr(carrier, "STOPS_WITHIN", timedelta(milliseconds=200))
+    may_end, steps = asyncio.Event(), Cancelling(work)
+    async with running(client, steps) as handle:
+        await until(lambda: len(steps.executed) == 3)
+        await handle.signal("cancelRun", SECOND)
+        await handle.result()
+        history = await handle.fetch_history()
+        assert not may_end.is_set()
+        may_end.set()
+    assert [(stop.run_id, stop.waits) for stop in steps.stops] == [(SECOND, True), (SECOND, False)]
+    assert sorted(steps.executed) == sorted([FIRST, SECOND, THIRD])
     replayer = Replayer(workflows=[RunBatchWorkflow], workflow_runner=UnsandboxedWorkflowRunner())
     await replayer.replay_workflow(history)
 

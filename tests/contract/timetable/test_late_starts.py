@@ -142,6 +142,18 @@ async def test_a_firing_missed_after_a_trigger_change_does_not_lower_the_new_cou
     assert await counted(ledger) == 1
 
 
+async def test_a_firing_missed_after_an_apply_that_only_pauses_lowers_the_count(
+    ledger: Any,
+) -> None:
+    """The trigger is the same as before, so the firing is still in its count."""
+    await decide_waiting(ledger, maxFirings=1, misfire={"policy": "skip"})
+    body = {**JITTERED, "maxFirings": 1, "misfire": {"policy": "skip"}}
+    await ledger.apply(body=body, paused=True)
+    assert not await begins(ledger, starts(ledger) + 31 * SECOND)
+    assert [run.due_at for run in await ledger.rows()] == [NOMINAL]
+    assert await counted(ledger) == 0
+
+
 async def test_a_firing_that_a_pause_prevented_does_not_count_for_max_firings(
     ledger: Any,
 ) -> None:

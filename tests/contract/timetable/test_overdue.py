@@ -107,6 +107,20 @@ async def test_one_outage_does_not_make_a_schedule_silent(ledger: Any) -> None:
     assert await silent(ledger) == []
 
 
+async def test_times_before_temporal_had_the_alarm_do_not_count(ledger: Any) -> None:
+    """Its row is there before: it was announced, but its creation failed again and again."""
+    await ledger.apply(body=EVERY_MINUTE)
+    await ledger.ports.register.announce([MINUTELY])
+    found = []
+    for minutes in (1, 2, 3, 4):
+        if minutes == 3:
+            await sync_all(ledger)
+        await ledger.at(NOON + minutes * MINUTE + 3 * SECOND)
+        await ledger.process_wake_up(NOON + minutes * MINUTE)
+        found.append(await silent(ledger))
+    assert found == [[], [], [], [MINUTELY]]
+
+
 async def test_an_alarm_that_temporal_does_not_have_is_not_silent(ledger: Any) -> None:
     await ledger.apply(body=EVERY_MINUTE)
     for minutes in (1, 2, 3):

@@ -144,3 +144,52 @@ async def test_a_call_that_is_cancelled_cancels_each_task():
     async with AsyncExitStack() as stack, asyncio.timeout(60):  # each place is free again
         for _ in range(50):
             await stack.enter_async_context(bench.places.one())
+
+
+class Stubborn(Bench):
+    """The executor of task-2 ignores every cancellation until it may end."""
+
+    ignored = 0
+
+    async def execute(self, order: TaskOrder) -> Orders:
+        if order.task_id != "task-2":
+            return await super().execute(order)
+        self.begun.append(order.task_id)
+        while not self.may_end[order.task_id].is_set():
+            try:
+                await self.may_end[order.task_id].wait()
+            except asyncio.CancelledError:
+                self.ignored += 1
+        return Orders(order.run_id, is_over=True)
+
+    def stop(self, task_ids: Iterable[str]) -> None:
+        """Note it; the attempt goes on."""
+        self.stopped += task_ids
+
+
+async def test_no_task_waits_for_one_that_ignores_that_it_is_stopped():
+    bench = Stubborn()
+    call = bench.call()
+    await until(lambda: len(bench.begun) == 5)
+    bench.ended_runs = {"run-2"}
+    await until(lambda: bool(bench.stopped))
+    for number in (0, 1, 3, 4):
+        bench.may_end[f"task-{number}"].set()
+    await until(lambda: len(bench.ended) == 4)  # told, each by itself
+    assert not call.done()
+    bench.may_end["task-2"].set()
+    assert await call == [over(number) for number in range(5)]
+    assert (set(bench.stopped), bench.ignored) == ({"task-2"}, 0)
+
+
+async def test_a_cancelled_call_lasts_as_long_as_an_attempt_that_ignores_it():
+    """Else nobody knew that the attempt is at work, and another one could begin."""
+    bench = Stubborn()
+    call = bench.call()
+    await until(lambda: len(bench.begun) == 5)
+    call.cancel()
+    await until(lambda: bench.ignored == 1 and bench.at_work == 0)
+    assert not call.done()
+    bench.may_end["task-2"].set()
+    with pytest.raises(asyncio.CancelledError):
+        await call
