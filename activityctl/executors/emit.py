@@ -162,7 +162,7 @@ class EmitExecutor:
         if "data" in body.model_fields_set:
             value["data"] = body.data
         event = _checked(*fill(value, self._clock(), lambda: call.idempotency_key))
-        if len(event.serialised()[0].encode()) > MAX_EVENT_BYTES:
+        if len(event.serialised[0].encode()) > MAX_EVENT_BYTES:
             raise _final(f"the event is larger than {MAX_EVENT_BYTES:,} bytes", code="bad_input")
         return event
 

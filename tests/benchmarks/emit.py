@@ -49,7 +49,7 @@ def event(number: int, label: str) -> dict[str, object]:
 
 
 def row_of(envelope: EventEnvelope, now: datetime) -> tuple[object, ...]:
-    text, digest = envelope.serialised()
+    text, digest = envelope.serialised
     named = (envelope.event_id, envelope.source, envelope.id, envelope.type, envelope.subject)
     return (*named, envelope.time, now, digest, text)
 

@@ -43,6 +43,19 @@ async def test_an_accepted_event_is_stored_whole(ports: wiring.Ports):
     assert abs(kept.arrived_at - datetime.now(UTC)) < timedelta(minutes=1)
 
 
+async def test_texts_of_events_that_are_added_together_stay_apart(ports: wiring.Ports):
+    texts = ["a,b", "\x1f", "\x1e", "", '{"', "\\x1f"]
+    given = [
+        event(f"{number}", subject="s" if number % 2 else None, data=[text, {text: text}])
+        for number, text in enumerate(texts)
+    ]
+    assert await ports.events.add(given) == [ACCEPTED] * len(texts)
+    for number, envelope in enumerate(given):
+        kept = await ports.events.find_event(f"{number}")
+        assert (kept.document, kept.id) == (envelope.document, envelope.event_id)
+    assert await ports.events.add(given) == [DUPLICATE] * len(texts)
+
+
 async def test_adding_no_events_does_nothing(ports: wiring.Ports):
     assert await ports.events.add([]) == []
     assert await ports.events.events(Selection()) == []

@@ -113,13 +113,17 @@ class EmitReport:
 
     def take(self, batch: Sequence[Emitted]) -> None:
         """Count a batch; write its items if the output is a list, and refused events on stderr."""
+        most = len(batch) if self._keeps_all else 0
+        if self._is_text and not self._keeps_all:
+            most = max(SHOWN_ONE_BY_ONE - self.counts.total(), 0)
+        self.results += batch[:most]
+        self.counts.update([result.outcome for result in batch])
         for result in batch:
-            self.count(result)
-            if self._keeps_all or (self._is_text and self.counts.total() <= SHOWN_ONE_BY_ONE):
-                self.results.append(result)
-            elif self._listed is not None:
-                self._listed.add(emitted_view(result))
+            if result.filled or result.problem is not None:
+                self._tell(result)
         if self._listed is not None:
+            for result in batch[most:]:
+                self._listed.add(emitted_view(result))
             self._listed.flush()
 
     def update_interrupt_message(self) -> None:
@@ -137,6 +141,10 @@ class EmitReport:
     def count(self, result: Emitted) -> None:
         """Count an event; if it is refused, write why on stderr."""
         self.counts[result.outcome] += 1
+        self._tell(result)
+
+    def _tell(self, result: Emitted) -> None:
+        """Note what was added to an event; if it is refused, write why on stderr."""
         if result.filled:
             self._added.update(result.filled)
             if "id" in result.filled:

@@ -4,7 +4,7 @@ Reading the input and storing events happen elsewhere.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from activityctl.domain.events.envelope import EventEnvelope
 from activityctl.domain.events.input import InvalidEvent, RawEvent
@@ -13,16 +13,14 @@ from activityctl.domain.values.ids import EventId, event_id
 from activityctl.errors import Problem
 
 
-@dataclass(frozen=True, slots=True)
-class ValidEvent:
+class ValidEvent(NamedTuple):
     """An event of an input that is valid, so it can be stored."""
 
     origin: RawEvent
     envelope: EventEnvelope
 
 
-@dataclass(frozen=True, slots=True)
-class Emitted:
+class Emitted(NamedTuple):
     """The result of one event of an input; an invalid event has no attributes."""
 
     number: int

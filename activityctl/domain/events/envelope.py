@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any, Final
 
 from activityctl.domain.values import ids
@@ -49,7 +50,7 @@ _TIME: Final = re.compile(
 _LEAP_SECOND: Final = "60"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EventEnvelope:
     """One valid event; only `envelope_of` creates it."""
 
@@ -98,7 +99,7 @@ class EventEnvelope:
         """Source and id joined by U+001F, which no attribute may contain, so it is unique."""
         return f"{self.source}\x1f{self.id}"
 
-    @property
+    @cached_property
     def event_id(self) -> ids.EventId:
         """Our id of the event, computed from source and id."""
         return ids.event_id(self.source, self.id)
@@ -117,8 +118,9 @@ class EventEnvelope:
             {name: item for name, item in self.document.items() if name not in left_out}
         )
 
+    @cached_property
     def serialised(self) -> tuple[str, str]:
-        """Return the document's canonical JSON and the digest; cheaper than computing each."""
+        """The document's canonical JSON and the digest; cheaper than computing each."""
         text = ids.canonical_json(self.document)
         if "time" in self.filled:
             return text, self.digest
@@ -140,7 +142,11 @@ def envelope_of(value: JsonValue, filled: Iterable[str] = ()) -> EventEnvelope:
     """
     if not isinstance(value, dict):
         raise InvalidEventError("", f"an event is a JSON object, not {_json_type(value)}")
-    document = {name: item for name, item in value.items() if item is not None or name == "data"}
+    document = dict(value)
+    if None in document.values():
+        document = {
+            name: item for name, item in value.items() if item is not None or name == "data"
+        }
     if "specversion" not in document:
         raise InvalidEventError("specversion", f'is missing; write "{SPEC_VERSION}"')
     check_attribute("specversion", document["specversion"])
@@ -149,10 +155,12 @@ def envelope_of(value: JsonValue, filled: Iterable[str] = ()) -> EventEnvelope:
             raise InvalidEventError(name, "is missing")
     time = None
     for name, item in document.items():
+        if name in _PLAIN and _is_plain(item):
+            continue
         if name == "time":
             _check_text(name, item)
             time = _parse_time(item)
-        elif name not in _CHECKED and not _is_plain(name, item):
+        elif name not in _CHECKED:
             check_attribute(name, item)
     _check_data(document)
     return EventEnvelope(document, time, tuple(filled))
@@ -205,11 +213,14 @@ def check_attribute(name: str, item: JsonValue) -> None:
         raise InvalidEventError(name, f"is longer than {MAX_ATTRIBUTE_BYTES:,} bytes of UTF-8")
 
 
-def _is_plain(name: str, item: JsonValue) -> bool:
-    """Whether `check_attribute` surely accepts this value; it costs much less, for many events."""
-    if not isinstance(item, str) or name not in _PLAIN or not item:
-        return False
-    return item.isascii() and item.isprintable() and len(item) <= MAX_ATTRIBUTE_BYTES
+def _is_plain(item: JsonValue) -> bool:
+    """Whether `check_attribute` surely accepts this text; it costs much less, for many events."""
+    return (
+        isinstance(item, str)
+        and 0 < len(item) <= MAX_ATTRIBUTE_BYTES
+        and item.isascii()
+        and item.isprintable()
+    )
 
 
 def _check_text(name: str, item: JsonValue) -> None:

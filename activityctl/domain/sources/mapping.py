@@ -114,7 +114,7 @@ def _event(
     value, filled = fill(attributes, now, lambda: defaults["id"])
     try:
         envelope = envelope_of(value, filled)
-        text, _ = envelope.serialised()
+        text, _ = envelope.serialised
         parse_storable_json(text)
     except InvalidEventError as error:
         reason = f"event.{error.field} {error.reason}"

@@ -74,6 +74,8 @@ class _Reader(Generic[Item]):
         self._bytes_of = bytes_of
         self._waiting: deque[Item] = deque()
         self._bytes = 0
+        self._is_full = False
+        """Whether what has been read is a whole batch."""
         self._room = threading.Condition()
         self._is_stopped = False
         self._loop = asyncio.get_running_loop()
@@ -93,7 +95,7 @@ class _Reader(Generic[Item]):
         with self._room:
             batch = list(self._waiting)
             self._waiting.clear()
-            self._bytes = 0
+            self._bytes, self._is_full = 0, False
             if not self.is_over:
                 self._has_items.clear()
                 self._is_batch_full.clear()
@@ -120,22 +122,20 @@ class _Reader(Generic[Item]):
 
     def _put(self, item: Item) -> bool:
         """Add an item once there is room for it; return False if reading was stopped."""
+        size = self._bytes_of(item)
         with self._room:
             if self._is_full:
                 self._room.wait_for(lambda: self._is_stopped or not self._is_full)
             if self._is_stopped:
                 return False
             self._waiting.append(item)
-            self._bytes += self._bytes_of(item)
+            self._bytes += size
+            self._is_full = len(self._waiting) >= MOST_ITEMS or self._bytes >= MOST_BYTES
             if len(self._waiting) == 1:
                 self._set(self._has_items)
             if self._is_full:
                 self._set(self._is_batch_full)
             return True
-
-    @property
-    def _is_full(self) -> bool:
-        return len(self._waiting) >= MOST_ITEMS or self._bytes >= MOST_BYTES
 
     def _set(self, event: asyncio.Event) -> None:
         with suppress(RuntimeError):  # the loop is closed, so no task waits for the event

@@ -42,8 +42,8 @@ async def emit(
     says how many events are stored.
     """
     stored = 0
-    reading = in_batches if is_slow else in_slices
-    async with aclosing(reading(items, bytes_of)) as batches:
+    reading = in_batches(_serialised(items), bytes_of) if is_slow else in_slices(items, bytes_of)
+    async with aclosing(reading) as batches:
         async for batch in batches:
             try:
                 results = await _store(store, batch)
@@ -51,6 +51,17 @@ async def emit(
                 raise _with_progress(error, stored, batch[0]) from error
             stored += sum(result.id is not None for result in results)
             yield results
+
+
+def _serialised(items: Iterable[CheckedEvent]) -> Iterator[CheckedEvent]:
+    """Yield the events once they have their texts and digests.
+
+    So the thread that reads makes these, while Postgres stores the events before.
+    """
+    for item in items:
+        if isinstance(item, ValidEvent):
+            _ = item.envelope.serialised, item.envelope.event_id
+        yield item
 
 
 async def _store(store: EventStore, batch: Sequence[CheckedEvent]) -> list[Emitted]:

@@ -1,7 +1,7 @@
 """Explain what an event source does with a saved request; store nothing."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -139,8 +139,7 @@ def _mapping(shown: Decision) -> str:
 
 
 def _unsent(mapped: Mapped) -> list[ValidEvent]:
-    raw = RawEvent("request", 1, 1, 1, b"")
     return [
-        ValidEvent(replace(raw, number=number), event)
+        ValidEvent(RawEvent("request", number, 1, 1, b""), event)
         for number, event in enumerate(mapped.events, 1)
     ]

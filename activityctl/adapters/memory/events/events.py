@@ -35,7 +35,7 @@ class MemoryEventStore:
         new: set[EventId] = set()
         given: list[tuple[EventId, str]] = []
         for event in events:
-            text, digest = event.serialised()
+            text, digest = event.serialised
             given.append((event.event_id, digest))
             if event.event_id not in rows:
                 new.add(event.event_id)

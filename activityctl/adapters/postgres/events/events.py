@@ -6,7 +6,12 @@ from typing import Final
 
 from activityctl.adapters.postgres.database import Database, prefix_pattern, to_storable_text
 from activityctl.adapters.postgres.events import gatherings
-from activityctl.adapters.postgres.events.adding import ADD_EVENTS, event_arrays
+from activityctl.adapters.postgres.events.adding import (
+    ADD_EVENTS,
+    SAME_EVENTS,
+    event_arrays,
+    joined,
+)
 from activityctl.adapters.postgres.events.routing import open_routing, read_listeners
 from activityctl.adapters.postgres.events.rows import (
     EVENT_COLUMNS,
@@ -47,7 +52,7 @@ class PostgresEventStore:
 
         The same event twice in one call is a duplicate too.
         """
-        rows = [(event.event_id, *event.serialised()) for event in events]
+        rows = [(event.event_id, *event.serialised) for event in events]
         first_index: dict[EventId, int] = {}
         for index, (event_id, _, _) in enumerate(rows):
             first_index.setdefault(event_id, index)
@@ -64,7 +69,10 @@ class PostgresEventStore:
         """Insert events of different ids in one statement; return the ids that existed before."""
         if not rows:
             return []
-        found = await self._database.fetch_one(ADD_EVENTS, **event_arrays(rows))
+        values = event_arrays(rows)
+        async with self._database.connection() as connection:
+            cursor = await connection.execute(ADD_EVENTS.encode(), values)
+            found = await cursor.fetchone()
         return found["known"] or [] if found else []
 
     async def _same_digests(
@@ -79,9 +87,9 @@ class PostgresEventStore:
         stored = frozenset(known)
         wanted = [(event_id, digest) for event_id, digest in given if event_id in stored]
         rows = await self._database.fetch(
-            "SELECT id, digest FROM same_events(%(ids)s::text[], %(digests)s::text[])",
-            ids=[event_id for event_id, _ in wanted],
-            digests=[digest for _, digest in wanted],
+            SAME_EVENTS,
+            ids=joined(event_id for event_id, _ in wanted),
+            digests=joined(digest for _, digest in wanted),
         )
         return {EventId(row["id"]): row["digest"] for row in rows}
 
