@@ -193,3 +193,31 @@ async def test_a_later_firing_counts_as_later_even_if_its_row_was_removed(
     await ledger.at(NOMINAL + 60 * DAY)
     assert await ledger.ports.outbox.remove(30 * DAY, 10) == 1
     assert not await ledger.ports.timetable.process_due(dispatched(ledger))
+
+
+async def reads_ahead(ledger: Any, at: datetime) -> bool:
+    """Return whether a claim at that time reads what the admission needs; memory never does."""
+    await ledger.at(at)
+    async with ledger.ports.outbox.claimed(10) as claim:
+        assert claim.firings == [dispatched(ledger)]
+        return bool(claim.facts)
+
+
+LATE = {
+    "skip": ({"policy": "skip"}, [True, False, False]),
+    "latest": ({"policy": "fire_once"}, [True, True, False]),
+    "window": ({"policy": "fire_all", "window": "50m"}, [True, True, False]),
+    "all": ({"policy": "fire_all"}, [True, True, True]),
+}
+
+
+@pytest.mark.parametrize("name", LATE)
+async def test_a_claim_reads_ahead_only_for_what_surely_starts(ledger: Any, name: str) -> None:
+    """A firing that waits in a large burst is admitted with as few statements as the first ones."""
+    misfire, expected = LATE[name]
+    await decide_waiting(ledger, misfire=misfire)
+    begin = starts(ledger)
+    times = (begin + 20 * SECOND, begin + 27 * SECOND, max(begin + HOUR, NOMINAL + HOUR))
+    found = [await reads_ahead(ledger, at) for at in times]
+    assert found in (expected, [False] * 3)
+    assert any(found) or not hasattr(ledger.clock, "ticking")  # of Postgres

@@ -3,8 +3,9 @@
 `due_schedules.py` decides the due times that are not decided yet.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from activityctl.adapters.postgres.database import Connection
 from activityctl.adapters.postgres.schedules.calendars import read_calendars_of
@@ -20,19 +21,25 @@ from activityctl.domain.timing.misfires import (
     has_later_start,
     late_start_reason,
 )
-from activityctl.domain.timing.trigger import trigger_of
+from activityctl.domain.timing.trigger import Trigger, parsed_trigger, trigger_of
+from activityctl.domain.timing.window import DaysByCalendar
 from activityctl.domain.values import ids
 
 # An old firing of a later time may have been removed already; then its run shows that it started.
-_LOCK_SCHEDULE: Final = """
-    SELECT c.subscription_id, c.trigger, c.kind, c.body, c.cursor, c.fired,
+_COLUMNS: Final = """c.subscription_id, c.trigger, c.kind, c.body, c.cursor, c.fired,
         EXISTS (SELECT FROM firings f WHERE f.subscription_id = c.subscription_id
-            AND f.trigger = c.trigger AND f.due_at > %(due)s AND f.backfill_id IS NULL)
+            AND f.trigger = c.trigger AND f.due_at > x.due AND f.backfill_id IS NULL)
         OR EXISTS (SELECT FROM runs r WHERE r.subscription_id = c.subscription_id
-            AND r.trigger = c.trigger AND r.due_at > %(due)s AND r.started_at IS NOT NULL
+            AND r.trigger = c.trigger AND r.due_at > x.due AND r.started_at IS NOT NULL
             AND r.firing_key = to_char(r.due_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
-            AS is_followed
-    FROM schedules c WHERE c.id = %(id)s FOR UPDATE"""
+            AS is_followed"""
+_LOCK_SCHEDULE: Final = f"""
+    SELECT {_COLUMNS} FROM schedules c CROSS JOIN (SELECT %(due)s::timestamptz AS due) x
+    WHERE c.id = %(id)s FOR UPDATE OF c"""
+_SELECT_SCHEDULES: Final = f"""
+    SELECT x.number, {_COLUMNS}
+    FROM unnest(%(ids)s::text[], %(dues)s::timestamptz[]) WITH ORDINALITY AS x(id, due, number)
+    JOIN schedules c ON c.id = x.id"""
 _UNCOUNT_FIRING: Final = """
     UPDATE schedules SET fired = fired - 1
     WHERE id = %(id)s AND fired > 0 AND (counts_after IS NULL OR counts_after < %(due)s)
@@ -47,25 +54,75 @@ async def mark_missed_if_late(
     A firing that has a run, begun or queued, is left alone.
     """
     schedule = ids.schedule_id(firing.subscription_id, firing.trigger)
-    cursor = await connection.execute(_LOCK_SCHEDULE, {"id": schedule, "due": firing.due})
+    values = {"id": schedule, "due": firing.due}
+    cursor = await connection.execute(_LOCK_SCHEDULE.encode(), values)
     row = await cursor.fetchone()
     # A separate statement: another call may have written the run while this one waited.
     if row is None or await _has_run(connection, firing):
         return False
     trigger = trigger_of(row["kind"], row["body"])
     calendars = await read_calendars_of(connection, [trigger])
-    progress = ScheduleProgress(row["cursor"], row["fired"])
-    is_followed = row["is_followed"] or has_later_start(
-        trigger, progress, firing.due, now, calendars
-    )
-    times = (firing.due, fires_at)
-    reason = late_start_reason(trigger, times, now, calendars, is_followed=is_followed)
+    reason = _reason(row, trigger, (firing.due, fires_at), now, calendars)
     if reason is None:
         return False
     missed = DecidedTime(firing.due, DueOutcome.MISSED, reason=reason)
     await write_unstarted_runs(connection, [(row, [missed], now)])
     await uncount_firing(connection, firing.subscription_id, firing.trigger, firing.due)
     return True
+
+
+async def surely_start(
+    connection: Connection,
+    firings: Sequence[tuple[FiringRef, datetime]],
+    span: tuple[datetime, datetime],
+) -> set[ids.RunId]:
+    """Return the runs of those late firings that may start at any time of the span.
+
+    Each comes with when it should have started. What is missing may start or not: that is decided
+    with its schedule locked. Firings of a deleted schedule may start.
+    """
+    if not firings:
+        return set()
+    values = {
+        "ids": [ids.schedule_id(firing.subscription_id, firing.trigger) for firing, _ in firings],
+        "dues": [firing.due for firing, _ in firings],
+    }
+    cursor = await connection.execute(_SELECT_SCHEDULES.encode(), values)
+    rows = {row["number"] - 1: row for row in await cursor.fetchall()}
+    triggers = {number: _readable(row) for number, row in rows.items()}
+    known = [trigger for trigger in triggers.values() if trigger is not None]
+    calendars = await read_calendars_of(connection, known)
+    return {
+        firing.run_id
+        for number, (firing, fires_at) in enumerate(firings)
+        if number not in rows
+        or (
+            (trigger := triggers[number]) is not None
+            and not any(
+                _reason(rows[number], trigger, (firing.due, fires_at), now, calendars)
+                for now in span
+            )
+        )
+    }
+
+
+def _readable(row: Mapping[str, Any]) -> Trigger | None:
+    try:
+        return parsed_trigger(row["kind"], ids.canonical_json(row["body"]))
+    except (ValueError, KeyError):
+        return None
+
+
+def _reason(
+    row: Mapping[str, Any],
+    trigger: Trigger,
+    times: tuple[datetime, datetime],
+    now: datetime,
+    calendars: DaysByCalendar,
+) -> str | None:
+    progress = ScheduleProgress(row["cursor"], row["fired"])
+    is_followed = row["is_followed"] or has_later_start(trigger, progress, times[0], now, calendars)
+    return late_start_reason(trigger, times, now, calendars, is_followed=is_followed)
 
 
 async def uncount_firing(

@@ -9,6 +9,7 @@ from psycopg.types.json import Jsonb
 
 from activityctl.adapters.postgres.database import Connection, Database, to_storable_text
 from activityctl.adapters.postgres.rows import SUBSCRIPTION_COLUMNS, subscription_of
+from activityctl.adapters.postgres.schedules.late_starts import surely_start
 from activityctl.adapters.postgres.signals import notify_sql, wake_workers
 from activityctl.domain.manifests.definition import Revision
 from activityctl.domain.runs.admission import ClaimedFacts
@@ -20,8 +21,8 @@ from activityctl.ports import ORDER_WAITS, FailingFirings, PostponedFiring, Wait
 
 _MOST_BYTES: Final = 16_384
 """If a firing has more data, its admission reads them."""
-_SURE_FOR: Final = MISFIRE_GRACE - timedelta(seconds=5)
-"""So long no firing of the clock has misfired; what is read ahead is kept for five seconds."""
+_KEPT_FOR: Final = timedelta(seconds=5)
+"""So long what is read ahead is kept."""
 _HEADS_PER_CLAIM: Final = 3
 """For each firing that may be claimed, the query looks at this many order keys."""
 # Of each order key only the first waiting firing can be claimed; the recursion finds it by jumping
@@ -63,11 +64,10 @@ _CLAIM: Final = """
         coalesce(c.revision_id, (SELECT d.revision_id FROM subscriptions s
             JOIN definitions d ON d.name = s.definition
             WHERE s.id = c.subscription_id)) AS revision_id,
-        c.params AS firing_params, admission.*
+        c.params AS firing_params, c.fires_at, clock_timestamp() AS now, admission.*
     FROM claimed c LEFT JOIN LATERAL ({facts}) AS admission ON true
     ORDER BY c.priority DESC, c.fires_at, c.due_at, c.place"""
-# For the admission, so that it need not be read again. Compressed data counts as it is. A firing of
-# the clock that may misfire while it waits is judged by its admission.
+# For the admission, so that it need not be read again. Compressed data counts as it is.
 _FACTS: Final = f"""
     SELECT {SUBSCRIPTION_COLUMNS}, s.xmin::text AS version, v.definition AS firing_definition,
         v.number, v.created_at AS revised_at, (
@@ -76,8 +76,6 @@ _FACTS: Final = f"""
         ) AS events
     FROM subscriptions s JOIN revisions v ON v.id = c.revision_id
     WHERE s.id = c.subscription_id AND c.params IS NOT NULL
-        AND (c.event_ids IS NOT NULL
-            OR c.fires_at > clock_timestamp() - interval '{_SURE_FOR.total_seconds()} seconds')
         AND pg_column_size(c.payload) + pg_column_size(c.params) + pg_column_size(s.state)
             + (SELECT coalesce(sum(pg_column_size(e.document)), 0) FROM events e
                WHERE e.id = ANY(c.event_ids)) < {_MOST_BYTES}"""
@@ -163,6 +161,25 @@ class PostgresClaim:
                 await self._connection.execute(statement.encode(), values)
 
 
+async def _to_be_judged(
+    connection: Connection, claimed: Sequence[tuple[FiringRef, Mapping[str, Any]]]
+) -> set[ids.RunId]:
+    """Return the runs of those firings of the clock that may be missed, while they are kept.
+
+    Their admissions judge them. In a large burst all others wait for as long, and surely start.
+    """
+    late = [
+        (firing, row["fires_at"])
+        for firing, row in claimed
+        if firing.is_by_clock and row["now"] + _KEPT_FOR - row["fires_at"] > MISFIRE_GRACE
+    ]
+    if not late:
+        return set()
+    now = max(row["now"] for _, row in claimed)
+    starting = await surely_start(connection, late, (now, now + _KEPT_FOR))
+    return {firing.run_id for firing, _ in late} - starting
+
+
 def _facts(row: Mapping[str, Any]) -> ClaimedFacts:
     revision = ids.RevisionId(row["revision_id"])
     return ClaimedFacts(
@@ -235,12 +252,17 @@ class PostgresOutbox:
                 for row in rows
             ]
             rows_by_run = dict(zip([firing.run_id for firing in firings], rows, strict=True))
+            judged = await _to_be_judged(connection, list(zip(firings, rows, strict=True)))
             claim = PostgresClaim(
                 connection,
                 firings,
                 {run: row["attempts"] for run, row in rows_by_run.items() if row["attempts"]},
                 {run: ids.RevisionId(row["revision_id"]) for run, row in rows_by_run.items()},
-                {run: _facts(row) for run, row in rows_by_run.items() if row["version"]},
+                {
+                    run: _facts(row)
+                    for run, row in rows_by_run.items()
+                    if row["version"] and run not in judged
+                },
             )
             yield claim
             await claim.commit()
