@@ -4,13 +4,14 @@ import json
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
 from activityctl.adapters.manifests.files import FOLDERS_SEARCHED, SourceFile, read_files
+from activityctl.adapters.manifests.shapes import Shapes
 from activityctl.adapters.manifests.strict_yaml import YamlDocument, parse_documents
 from activityctl.domain.gitops.manifest_set import Locate, ManifestSet
 from activityctl.domain.manifests.calendar import DayCalendar
@@ -21,6 +22,7 @@ from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.values.finding import Finding, Path, findings_of, unknown_field
 from activityctl.domain.values.json_form import API_VERSION
 from activityctl.domain.values.model import WRITTEN
+from activityctl.domain.values.shared import Shared
 from activityctl.errors import Problem
 
 KINDS: Final[Mapping[str, type[BaseModel]]] = {
@@ -74,8 +76,9 @@ class YamlManifests:
         named = [path for path in paths if path != "-"]
         files, _ = read_files(named, recursive=True, stdin=None, most_folders=FOLDERS_SEARCHED)
         found: dict[tuple[str, str], str] = {}
+        shapes = Shapes()
         for file in files:
-            documents = parse_documents(file.content, file.name)[0] if _MARK in file.content else ()
+            documents = shapes.parse(file.content, file.name)[0] if _MARK in file.content else ()
             for document in documents:
                 value = document.value if isinstance(document.value, dict) else {}
                 metadata, kind = value.get("metadata"), value.get("kind")
@@ -94,14 +97,15 @@ def collect_manifests(
     refer to.
     """
     collected = _Collected(problems, read_referenced)
+    shapes = Shapes()
     for file in files:
-        documents, syntax_problems = parse_documents(file.content, file.name)
+        documents, syntax_problems = shapes.parse(file.content, file.name)
         collected.problems += syntax_problems
         if not documents and not syntax_problems:
             reason = "no manifest in this file"
             collected.problems.append(Problem(file.name, 0, 0, "", reason, is_empty=True))
         for number, document in enumerate(documents):
-            collected.add(document, _late_locator(file, number))
+            collected.add(document, _LateLocator(file, number))
     return collected.manifests(), collected.problems
 
 
@@ -119,7 +123,8 @@ class _Collected:
         self._read_referenced = read_referenced
         self._found: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
         self._locate: dict[tuple[str, str], Locate] = {}
-        self._positions: dict[tuple[str, str], Problem] = {}
+        self._first: dict[tuple[str, str], Locate] = {}
+        self._shared = Shared()
         self._numbers: dict[tuple[str, str], Mapping[Path, str]] = {}
         self._partials: list[tuple[str, Partial[Any], Locate]] = []
 
@@ -129,7 +134,7 @@ class _Collected:
         `late` locates what is found later, so that the positions of a sound document, which take
         much more memory than its text, are not kept.
         """
-        locate = _locator(document)
+        locate = late if document.root is None else _locator(document)
         findings, model = _validate(document.value)
         if document.refused:
             findings = [
@@ -143,8 +148,8 @@ class _Collected:
             self._add_partial(document, locate)
             return
         kind, name = document.value["kind"], model.metadata.name
-        if self._is_first(kind, name, locate):
-            self._found[kind][name] = _with_shared_sets(model)
+        if self._is_first(kind, name, late):
+            self._found[kind][name] = _with_shared_parts(model, self._shared)
             self._locate[kind, name] = late
             if document.numbers:
                 self._numbers[kind, name] = document.numbers
@@ -153,10 +158,12 @@ class _Collected:
 
     def _is_first(self, kind: str, name: str, locate: Locate) -> bool:
         """Return whether no other document defines it; if one does, add a problem."""
-        position = locate(Finding(("metadata", "name"), ""))
-        first = self._positions.setdefault((kind, name), position)
-        if first == position:
+        first_locate = self._first.setdefault((kind, name), locate)
+        if first_locate is locate:
             return True
+        first, position = (
+            each(Finding(("metadata", "name"), "")) for each in (first_locate, locate)
+        )
         reason = f"{kind} {name!r} is already defined at {first.file}:{first.line}"
         self.problems.append(replace(position, reason=reason))
         return False
@@ -216,14 +223,17 @@ def _validate(value: Any) -> tuple[list[Finding], Any]:
     return findings, None if findings else parsed
 
 
-def _with_shared_sets(model: Any) -> Any:
-    """Return the model; its sets of written fields are those of other such models.
+def _with_shared_parts(model: Any, shared: Shared) -> Any:
+    """Return the model; what other such models also have, it shares with them.
 
-    The three sets of a subscription take a third of its memory.
+    The three sets of written fields, labels and what is empty take half of its memory.
     """
     for part in (model, model.metadata, model.spec):
         written = _set_of(frozenset(part.model_fields_set))
         object.__setattr__(part, "__pydantic_fields_set__", written)
+        for name, value in part.__dict__.items():
+            if value == {} or name in {"labels", "annotations"}:
+                part.__dict__[name] = shared.texts(value)
     return model
 
 
@@ -278,13 +288,18 @@ def _locator(document: YamlDocument) -> Callable[[Finding], Problem]:
     return locate
 
 
-def _late_locator(file: SourceFile, number: int) -> Locate:
-    """Return what finds positions in a document of a file by reading the file once more."""
-    return partial(_locate_again, file, number)  # half as large as a function in a function
+class _LateLocator:
+    """Finds positions in a document of a file by reading the file once more; it is small."""
 
+    __slots__ = ("_file", "_number")
 
-def _locate_again(file: SourceFile, number: int, finding: Finding) -> Problem:
-    return _locator(_documents_of(file.content, file.name)[number])(finding)
+    def __init__(self, file: SourceFile, number: int) -> None:
+        self._file = file
+        self._number = number
+
+    def __call__(self, finding: Finding) -> Problem:
+        documents = _documents_of(self._file.content, self._file.name)
+        return _locator(documents[self._number])(finding)
 
 
 @lru_cache(maxsize=2)

@@ -68,8 +68,8 @@ class YamlDocument:
 
     value: JsonValue
     file: str
-    line: int
-    _root: _NodePosition = field(repr=False, compare=False)
+    root: _NodePosition | None = field(default=None, repr=False, compare=False)
+    """None if the positions are not known."""
     refused: frozenset[tuple[str | int, ...]] = frozenset()
     """Paths at which something was refused; there, the value differs from the file."""
     numbers: Mapping[tuple[str | int, ...], str] = field(default_factory=dict)
@@ -93,7 +93,8 @@ class YamlDocument:
         return Position(line, column if shift is None else column + shift + offset)
 
     def _find(self, path: Path) -> _NodePosition:
-        node = self._root
+        node = self.root
+        assert node is not None, "the document has no positions"  # noqa: S101  # the caller's bug
         for part in path:
             match node[5], part:
                 case dict() as entries, str() if part in entries:
@@ -216,11 +217,7 @@ class _YamlReader:
             return []
         position = self._start_of(event)
         value, node = self._node(event, position, 0)
-        return [
-            YamlDocument(
-                value, self._file, position[0], node, frozenset(self._refused), self._numbers
-            )
-        ]
+        return [YamlDocument(value, self._file, node, frozenset(self._refused), self._numbers)]
 
     def _node(self, event: Any, key: _LineColumn, depth: int) -> tuple[JsonValue, _NodePosition]:
         """Build the node that starts with `event`; `key` is the position of its key."""

@@ -278,7 +278,6 @@ def test_bytes_that_are_not_yaml_text_are_refused(text: bytes, problem: str) -> 
 def test_each_node_has_its_position() -> None:
     document = document_of("# a comment\n---\n" + MANIFEST)
     task = ("spec", "tasks", 0)
-    assert document.line == 3
     assert document.value_at(()) == (3, 1)
     assert document.key_at(("spec",)) == (6, 1)
     assert document.value_at(("spec",)) == (7, 3)
