@@ -33,6 +33,8 @@ _FORMS: Final = (
 )
 _URL_WITH_USER: Final = re.compile(r"(?i)https?://[^/?#\s$]*@")
 _ANY_FORM: Final = re.compile("|".join(f"({form})" for _, form in _FORMS))
+_SHORTEST_FORM: Final = 15
+"""Every form has as many characters, or the `://` of a URL."""
 _SCHEMA_VALUES: Final = frozenset({"default", "const", "enum", "examples"})
 """Fields of a JSON Schema whose values are values of the property."""
 
@@ -65,6 +67,8 @@ def secret_in(keys: Sequence[str], value: str | float) -> Secret | None:
 
 def known_form(text: str) -> Secret | None:
     """Return why a text is a secret by its form alone."""
+    if len(text) < _SHORTEST_FORM and "://" not in text:
+        return None
     if found := _ANY_FORM.search(text):
         return Secret(f"looks like {_FORMS[(found.lastindex or 1) - 1][0]}", found.start())
     return None

@@ -18,6 +18,7 @@ from activityctl.domain.gitops.plan import (
     live_calendar,
     live_document,
     live_source,
+    says_the_same,
     stored_document,
     wanted_schedules,
 )
@@ -37,7 +38,11 @@ from activityctl.domain.manifests.document import (
     source_document,
 )
 from activityctl.domain.manifests.event_source import EventSource, PresentEventSource
-from activityctl.domain.manifests.subscription import SubscriptionManifest, SubscriptionStatus
+from activityctl.domain.manifests.subscription import (
+    Subscription,
+    SubscriptionManifest,
+    SubscriptionStatus,
+)
 from activityctl.domain.values import ids
 from activityctl.errors import ConflictError, NotFoundError
 
@@ -158,15 +163,13 @@ def _subscription_change(
     manifest: SubscriptionManifest, present: Present, applyset: str | None
 ) -> Change:
     name = manifest.metadata.name
-    new = stored_document(manifest)
     current = present.live(name)
     if current is None:
-        return Change("Subscription", name, Action.CREATED, differences(None, new))
+        fields = differences(None, stored_document(manifest))
+        return Change("Subscription", name, Action.CREATED, fields)
     paused = manifest.spec.paused
-    old = live_document(current)
-    new["spec"].pop("paused", None)
     renamed_from = present.renamed_from.get(name)
-    fields = differences(old, new)
+    fields = () if says_the_same(manifest, current) else _written_differences(manifest, current)
     if renamed_from is not None:
         fields = (FieldChange(NAME_PATH, renamed_from, name), *fields)
     is_paused = current.status is SubscriptionStatus.PAUSED
@@ -175,6 +178,14 @@ def _subscription_change(
     fields += _adoption(current.applyset, applyset)
     action = Action.CONFIGURED if fields else Action.UNCHANGED
     return Change("Subscription", name, action, fields, renamed_from)
+
+
+def _written_differences(
+    manifest: SubscriptionManifest, current: Subscription
+) -> tuple[FieldChange, ...]:
+    new = stored_document(manifest)
+    new["spec"].pop("paused", None)
+    return differences(live_document(current), new)
 
 
 def _calendar_change(

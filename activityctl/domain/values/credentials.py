@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
@@ -35,6 +36,7 @@ _USER: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/?#\s]*@")
 _QUERY_PAIR: Final = re.compile(r"([?&])([^=&#\s]+)=([^&#]+)")
 
 
+@lru_cache(maxsize=4096)  # the same names come again in thousands of manifests
 def is_credential(parent: str, name: str) -> bool:
     """Return whether a field holds a credential by its name.
 
