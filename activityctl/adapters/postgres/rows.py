@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from activityctl.domain.gitops.history import Origin, PastChange
 from activityctl.domain.manifests.definition import DefinitionSpec, Revision
@@ -13,6 +13,7 @@ from activityctl.domain.tasks.breaker import Breaker, BreakerStatus, Probe
 from activityctl.domain.tasks.guard import stored_guard
 from activityctl.domain.values.ids import RevisionId, RunId, SubscriptionId, TaskId, canonical_json
 from activityctl.domain.values.log import LogEntry
+from activityctl.domain.values.shared import Shared
 
 Row = Mapping[str, Any]
 
@@ -35,6 +36,7 @@ PLANNED_SUBSCRIPTION_COLUMNS = """s.id, s.name, s.definition, s.params, s.trigge
     s.status, s.created_at, s.updated_at, s.labels, s.annotations, '{}'::jsonb AS state, s.applyset,
     s.failures, NULL AS pause_reason, s.paused_at, NULL AS paused_by_run"""
 """Without what runs have written: a login that only plans may not read that."""
+_OFTEN_EQUAL: Final = ("definition", "applyset", "created_at", "updated_at")
 REVISION_COLUMNS = "v.id, v.definition, v.number, v.spec, v.created_at"
 
 
@@ -156,6 +158,14 @@ def subscription_of(row: Row) -> Subscription:
         paused_at=row["paused_at"],
         paused_by_run=row["paused_by_run"],
     )
+
+
+def planned_subscription_of(row: Row, shared: Shared) -> Subscription:
+    """Return the subscription of a row; what others have too, it shares with them."""
+    same = {name: shared.value(row[name]) for name in _OFTEN_EQUAL}
+    texts = {name: shared.texts(row[name]) for name in ("labels", "annotations")}
+    empty = {name: shared.texts({}) for name in ("params", "triggers", "state") if not row[name]}
+    return subscription_of({**row, **same, **texts, **empty})
 
 
 def revision_of(row: Row) -> Revision:

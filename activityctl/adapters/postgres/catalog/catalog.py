@@ -33,6 +33,7 @@ from activityctl.adapters.postgres.rows import (
     REVISION_COLUMNS,
     SUBSCRIPTION_COLUMNS,
     past_change_of,
+    planned_subscription_of,
     revision_of,
     spec_of,
     subscription_of,
@@ -54,6 +55,7 @@ from activityctl.domain.sources.traffic import RefusedRequest, SourceTraffic
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.moment import DaySpan
 from activityctl.domain.values.selection import Selection
+from activityctl.domain.values.shared import Shared
 from activityctl.errors import CANDIDATES_TOLD, AmbiguousError, NotFoundError
 from activityctl.ports import Work
 
@@ -112,6 +114,7 @@ class PostgresCatalog:
                 await snapshot.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 cursors = [await snapshot.execute(query.encode()) for query in _SELECT_PRESENT]
         definitions, subscriptions, calendars, sources = cursors
+        shared = Shared()
         return Present(
             {
                 row["name"]: PresentDefinition(
@@ -124,7 +127,7 @@ class PostgresCatalog:
                 )
                 for row in await definitions.fetchall()
             },
-            {row["name"]: subscription_of(row) async for row in subscriptions},
+            {row["name"]: planned_subscription_of(row, shared) async for row in subscriptions},
             {row["name"]: calendar_of(row) for row in await calendars.fetchall()},
             sources={row["name"]: source_of(row) for row in await sources.fetchall()},
         )
