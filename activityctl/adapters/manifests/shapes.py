@@ -4,7 +4,6 @@ The subscriptions of one definition often do. The parser tells Python of each wo
 document, which took most of the time of reading thousands of them.
 """
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -150,7 +149,7 @@ def _filled(shape: JsonValue, words: Sequence[str]) -> JsonValue:
     values = []
     for word in words:
         value, reason = plain_value(word)
-        if reason or (type(value) in {int, float} and json.dumps(value) != word):
+        if reason or (type(value) in {int, float} and repr(value) != word):
             return None
         values.append(value)
     return _built(shape, values)

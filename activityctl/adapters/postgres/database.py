@@ -79,8 +79,12 @@ def _to_storable(value: Any) -> Any:
             return value
 
 
+_DECODER: Final = json.JSONDecoder(parse_int=parse_integer)
+"""Made once: to make it takes longer than to read the JSON of most columns."""
+
+
 def _load_json(text: str | bytes) -> Any:
-    return json.loads(text, parse_int=parse_integer)
+    return _DECODER.decode(text if isinstance(text, str) else text.decode())
 
 
 def prefix_pattern(reference: str) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from activityctl import wiring
+from activityctl.cli.few_collections import few_collections
 from activityctl.cli.render.progress import (
     event_progress,
     on_interrupt_say_recorded,
@@ -57,9 +58,10 @@ class LocalGitops:
     ) -> ShownPlan:
         """Return what apply would change; secrets and keys are those of this machine."""
         ports = self.ports
-        planned = await plan_of_files(
-            loaded.manifests, loaded.wanted, ports.catalog, ports.run_lists, now
-        )
+        with few_collections():
+            planned = await plan_of_files(
+                loaded.manifests, loaded.wanted, ports.catalog, ports.run_lists, now
+            )
         planned = self._with_credentials(loaded, planned)
         view = planned.view
         if events is not None:
@@ -94,7 +96,7 @@ class LocalGitops:
                 SavedText("", loaded.wanted, reviewed, session.origin), options
             )
         clock = await server_clock(ports)
-        with schedule_progress(session) as on_pending:
+        with schedule_progress(session) as on_pending, few_collections():
             applying = apply(
                 loaded.manifests,
                 ports.catalog,
