@@ -15,7 +15,7 @@ def required_text(pattern: str) -> str:
     Empty if none is: also where it could be found with more effort. The rules hold for the regular
     expressions of Postgres and of Python.
     """
-    if "|" in pattern:
+    if "|" in pattern or pattern.startswith("***"):  # which says how to read the rest
         return ""
     start = _BEFORE_SPECIAL.match(pattern)
     plain = start.group() if start else ""

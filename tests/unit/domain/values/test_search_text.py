@@ -20,6 +20,7 @@ from activityctl.domain.values.search_text import required_text
         ("(?i)error", ""),
         (r"error \d+", "error "),
         ("x{0}yes", ""),
+        ("***=a.b", ""),
         ("no*", "n"),
         ("", ""),
     ],
