@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from activityctl.domain.runs.metrics_snapshot import MetricsSnapshot
-from activityctl.domain.values.log import Cursor, LogEntry, LogFilter
+from activityctl.domain.values.log import Cursor, LogEntry, LogFilter, LogNews
 
 
 class Logbook(Protocol):
@@ -31,6 +31,14 @@ class Logbook(Protocol):
         """Return the last `count` of these entries, oldest first, and the cursor after all.
 
         `page` after the cursor does not read again what was not wanted.
+        """
+        ...
+
+    async def news(self, subscription_ids: Sequence[str], after: Cursor, *, limit: int) -> LogNews:
+        """Return the next entries of these subscriptions after the cursor, oldest first.
+
+        The cursor after them goes on as far as possible, also if there was none. So all that is
+        read from there on is new, even that of a subscription which was not asked for until then.
         """
         ...
 

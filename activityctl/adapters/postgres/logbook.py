@@ -10,7 +10,7 @@ import psycopg
 
 from activityctl.adapters.postgres.database import Connection, Database, to_jsonb, to_storable_text
 from activityctl.adapters.postgres.rows import log_entry_of
-from activityctl.domain.values.log import Cursor, LogEntry, LogFilter
+from activityctl.domain.values.log import Cursor, LogEntry, LogFilter, LogNews, end_of
 from activityctl.domain.values.search_text import required_text
 from activityctl.errors import UnstorableError, UsageError
 from activityctl.ports import LOG_CHANNEL
@@ -85,6 +85,15 @@ class PostgresLogbook:
         last = max(ends, key=lambda end: (end.transaction, end.id), default=_START)
         return [log_entry_of(row) for row in reversed(rows)], last
 
+    async def news(self, subscription_ids: Sequence[str], after: Cursor, *, limit: int) -> LogNews:
+        """Return the next entries of these subscriptions after the cursor, oldest first."""
+        wanted = LogFilter(tuple(subscription_ids))
+        rows = await self._read(_NEWS, wanted, after=after, limit=limit)
+        entries = [log_entry_of(row) for row in rows if row["id"] is not None]
+        is_full = len(entries) == limit
+        cursor = _cursor_of(rows[-1]) if is_full else end_of(rows[0]["oldest_open"] - 1)
+        return LogNews(entries, cursor, is_held_back=rows[0]["is_held_back"])
+
     async def is_held_back(self, wanted: LogFilter) -> bool:
         """Return whether an open transaction is older than the newest of these entries."""
         return bool(await self._read(held_back_query(wanted), wanted, limit=1))
@@ -144,6 +153,20 @@ def _query(wanted: LogFilter, place: str, order: str) -> str:
         ORDER BY {order} LIMIT %(limit)s"""
 
 
+def _news_query() -> str:
+    """Return the statement that reads what is new, and how far; one row at least.
+
+    Nothing is held back while no transaction is open, so it is looked for only then.
+    """
+    every = LogFilter(())
+    return f"""SELECT now.oldest_open, now.oldest_open < now.next_one AND EXISTS (
+            {held_back_query(every)}) AS is_held_back, entry.*
+        FROM (SELECT (pg_snapshot_xmin(pg_current_snapshot())::text)::bigint AS oldest_open,
+            (pg_snapshot_xmax(pg_current_snapshot())::text)::bigint AS next_one) AS now
+        LEFT JOIN ({page_query(every)}) AS entry ON true
+        ORDER BY entry.transaction, entry.id"""
+
+
 def _conditions(wanted: LogFilter) -> Iterator[str]:
     if wanted.level != "debug":
         yield "level IN (" + ", ".join(f"'{level}'" for level in wanted.levels) + ")"
@@ -161,3 +184,6 @@ def _conditions(wanted: LogFilter) -> Iterator[str]:
 
 def _cursor_of(row: dict[str, Any]) -> Cursor:
     return Cursor(row["transaction"], row["id"])
+
+
+_NEWS: Final = _news_query()

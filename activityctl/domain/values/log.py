@@ -11,6 +11,7 @@ from activityctl.errors import UsageError
 
 Level = Literal["debug", "info", "warning", "error"]
 _CURSOR: Final = re.compile(r"(\d{1,18})-(\d{1,18})", re.ASCII)
+_LAST_ID: Final = 10**18 - 1
 LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 """From the least to the most serious."""
 
@@ -49,6 +50,22 @@ class Cursor:
     def __str__(self) -> str:
         """Return the text that `parse_cursor` reads."""
         return f"{self.transaction}-{self.id}"
+
+
+def end_of(transaction: int) -> Cursor:
+    """Return the position after all entries of a transaction."""
+    return Cursor(transaction, _LAST_ID)
+
+
+@dataclass(frozen=True, slots=True)
+class LogNews:
+    """What is new in the log of some subscriptions."""
+
+    entries: list[LogEntry]
+    cursor: Cursor
+    """All that comes before or here is read: no entry will ever be added to it."""
+    is_held_back: bool
+    """Whether there are more entries, which can be read when an older transaction has ended."""
 
 
 def parse_cursor(text: str) -> Cursor:
@@ -99,9 +116,10 @@ class LogFilter:
 
 def is_of_task(entry: LogEntry, task: str) -> bool:
     """Return whether the entry says which task it is about, and that is this task or in it."""
-    name = entry.metadata.get("task")
-    if not isinstance(name, str):
-        return False
-    return task in {name, f"{name}[{entry.metadata.get('index')}]"} or name.startswith(
-        (f"{task}.", f"{task}[")
-    )
+    name, index = entry.metadata.get("task"), entry.metadata.get("index")
+    return isinstance(name, str) and is_in_task(name, "" if index is None else str(index), task)
+
+
+def is_in_task(name: str, index: str, task: str) -> bool:
+    """Return whether an instance is of the task, of that one item of it, or within it."""
+    return task in {name, f"{name}[{index}]"} or name.startswith((f"{task}.", f"{task}["))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from activityctl.adapters.memory.state import MemoryState
-from activityctl.domain.values.log import Cursor, LogEntry, LogFilter
+from activityctl.domain.values.log import Cursor, LogEntry, LogFilter, LogNews, end_of
 
 
 class MemoryLogbook:
@@ -39,6 +39,12 @@ class MemoryLogbook:
         end = self._state.log[-1][0] if self._state.log else Cursor()
         return entries[-count:] if count else [], end
 
+    async def news(self, subscription_ids: Sequence[str], after: Cursor, *, limit: int) -> LogNews:
+        """Return the next entries of these subscriptions after the cursor, oldest first."""
+        entries, cursor = await self.page(LogFilter(tuple(subscription_ids)), after, limit=limit)
+        end = cursor if len(entries) == limit else end_of(len(self._state.log))
+        return LogNews(entries, end, is_held_back=False)
+
     async def is_held_back(self, wanted: LogFilter) -> bool:  # noqa: ARG002  # nothing is, here
         """Return False: a transaction in memory writes its entries when it commits."""
         return False
@@ -46,7 +52,7 @@ class MemoryLogbook:
     def _named(self, entry: LogEntry) -> LogEntry:
         """Return the entry with the name of its task, if it has only the id."""
         row = self._state.tasks.get(str(entry.metadata.get("taskId")))
-        if row is None or "task" in entry.metadata:
+        if row is None or entry.metadata.get("task") is not None:
             return entry
-        facts = {"task": row.task.name, "index": row.task.index, **entry.metadata}
+        facts = {**entry.metadata, "task": row.task.name, "index": row.task.index}
         return replace(entry, metadata=facts)
