@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
@@ -17,6 +17,8 @@ from activityctl.api.bodies import Intake
 from activityctl.api.gate import Gate
 from activityctl.api.identity import Identity, require_caller
 from activityctl.api.inputs import check_query
+from activityctl.api.log_streams.labelled import LabelledLogs
+from activityctl.api.log_streams.streams import Streams
 from activityctl.api.openapi import describe_api
 from activityctl.api.problems import problem_response
 from activityctl.api.rates import Rates
@@ -44,8 +46,6 @@ from activityctl.api.routes import (
     tasks,
     tokens,
 )
-from activityctl.api.streams import Streams
-from activityctl.domain.values.json_form import View
 from activityctl.errors import ActivityctlError, UsageError
 from activityctl.settings import Settings
 from activityctl.version import VERSION
@@ -91,8 +91,6 @@ class ApiOptions:
     """Requests at once after a pause."""
     proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     """The proxies that say who the client is."""
-    disk: Callable[[], View] | None = None
-    """Judges the disk of the embedded servers; None: they are elsewhere."""
 
 
 def build_app(settings: Settings, options: ApiOptions | None = None) -> FastAPI:
@@ -111,10 +109,10 @@ def build_app(settings: Settings, options: ApiOptions | None = None) -> FastAPI:
     # FastAPI keeps the document that this returns; a replaced method is its documented way.
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     app.state.settings = settings
-    app.state.disk = chosen.disk
     app.state.intake = Intake()
     app.state.changes = asyncio.Lock()
     app.state.loading = asyncio.Lock()
+    app.state.labelled_logs = LabelledLogs()
     app.state.rates = Rates(chosen.rate, chosen.burst, time.monotonic)
     app.state.identity = Identity(settings.home if settings.uses_local_daemon else None)
     app.add_route("/docs", _show_reference, include_in_schema=False)
@@ -152,7 +150,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     ):
         app.state.identity.verifier = verifier
         app.state.ports = ports
-        app.state.streams = Streams(ports.signals)
+        app.state.streams = Streams(ports.logbook, ports.signals)
         with sources.receiving(settings, ports) as app.state.receiver:
             yield
 

@@ -18,12 +18,9 @@ from activityctl.wiring import Ports
 
 _EDITED: Final = (
     *("name", "definition", "status", "pauseReason", "params", "triggers", "account"),
-    *("labels", "annotations", "applyset", "revision", "spec", "days", "updatedAt"),
+    *("labels", "annotations", "applyset", "revision", "spec", "days"),
 )
-"""What people change of definitions, subscriptions, calendars and event sources.
-
-`updatedAt` tells a credential that was changed in `params`: both are shown as `***`.
-"""
+"""What people change of definitions, subscriptions, calendars and event sources."""
 
 
 def wanted_tag(request: Request) -> str | None:

@@ -1,8 +1,6 @@
 """Logs: pages of the log of a subscription or of a run, by a cursor that loses nothing."""
 
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Final
@@ -12,13 +10,15 @@ from starlette.responses import StreamingResponse
 
 from activityctl.api.answers import json_response
 from activityctl.api.identity import Known
+from activityctl.api.log_streams.labelled import LabelledLogs
+from activityctl.api.log_streams.stream import Ask
+from activityctl.api.log_streams.streams import Streams
 from activityctl.api.sight import Sight
-from activityctl.api.streams import Streams
 from activityctl.domain.values.json_form import View, list_view, log_view
 from activityctl.domain.values.log import Cursor, Level, LogEntry, LogFilter, parse_cursor
 from activityctl.domain.values.selection import parse_labels
 from activityctl.domain.values.time_range import parse_time_range
-from activityctl.errors import NotFoundError, RefusedError, UsageError
+from activityctl.errors import UsageError
 from activityctl.operations.runs.log_selection import LogSelection
 from activityctl.wiring import Ports
 
@@ -59,16 +59,16 @@ class _Log:
     """Whose log is read."""
 
     wanted: LogFilter
-    names: dict[str, str]
+    names: Mapping[str, str]
     """The names of the subscriptions, by id."""
-    ask_again: Callable[[], Awaitable[LogFilter]] | None = None
+    ask_again: Ask | None = None
     """Returns what is wanted from now on, and adds names."""
 
 
 async def _page(request: Request, log: _Log, position: Position) -> Response:
     ports: Ports = request.app.state.ports
     after, tail, limit = position
-    if "text/event-stream" in request.headers.get("accept", ""):
+    if _wants_stream(request):
         return await _stream(request, log, after, tail)
     if after is None:
         after = Cursor() if tail is None else await ports.logbook.tail(log.wanted, tail)
@@ -76,6 +76,10 @@ async def _page(request: Request, log: _Log, position: Position) -> Response:
     items = [_view(entry, log) for entry in entries]
     view = list_view(items, has_more=len(entries) == limit)
     return json_response({**view, "metadata": {**view["metadata"], "cursor": str(cursor)}})
+
+
+def _wants_stream(request: Request) -> bool:
+    return "text/event-stream" in request.headers.get("accept", "")
 
 
 def _view(entry: LogEntry, log: _Log) -> View:
@@ -97,22 +101,18 @@ async def _stream(request: Request, log: _Log, after: Cursor | None, tail: int |
     if after is None:
         after = Cursor() if tail is None else await logbook.tail(log.wanted, tail)
     start = after
-    await logbook.page(log.wanted, start, limit=1)  # a wrong pattern is told before
+    if log.wanted.text is not None:
+        await logbook.page(log.wanted, start, limit=1)  # a wrong pattern is told before
 
     async def events() -> AsyncIterator[bytes]:
         async with streams.place():
             yield f": the log follows\nid: {start}\n\n".encode()
-            async for entry in streams.follow(logbook, log.wanted, start, log.ask_again):
-                yield _BEAT if entry is None else _event(entry, log)
+            async for lines in streams.follow(log.wanted, start, log.ask_again):
+                yield b"".join(line.event(log.names) for line in lines) or _BEAT
 
     streams.require_place()
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(events(), headers=headers, media_type="text/event-stream")
-
-
-def _event(entry: LogEntry, log: _Log) -> bytes:
-    data = json.dumps(_view(entry, log))
-    return f"id: {entry.cursor}\nevent: log\ndata: {data}\n\n".encode()
 
 
 async def _of_subscription(
@@ -149,16 +149,17 @@ async def _of_several(  # one argument a parameter
         return await _page(request, _Log(wanted.of(tuple(names)), names), position)
     sight.require_all("logs")
     selection, labels = LogSelection(ports.catalog, ports.run_lists), parse_labels(label)
-    known = dict((await selection.labelled(labels)).names)
+    if not _wants_stream(request):
+        names = dict((await selection.labelled(labels)).names)
+        return await _page(request, _Log(wanted.of(tuple(names)), names), position)
+    known: LabelledLogs = request.app.state.labelled_logs
+    labelled = await known.find(selection, labels)
 
     async def ask_again() -> LogFilter:
-        with suppress(NotFoundError, RefusedError):
-            found = (await selection.labelled(labels)).names
-            known.update(found)
-            return wanted.of(tuple(found))
-        return wanted.of(tuple(known))
+        return wanted.of(await labelled.latest())
 
-    return await _page(request, _Log(wanted.of(tuple(known)), known, ask_again), position)
+    log = _Log(wanted.of(labelled.ids), labelled.names, ask_again)
+    return await _page(request, log, position)
 
 
 @router.get("/logs", summary="Read the log of several subscriptions", response_class=Response)
