@@ -16,15 +16,21 @@ Result = TypeVar("Result")
 
 
 async def told_wait(
-    session: Session, ports: wiring.Ports, waiting: Coroutine[Any, Any, Result], recorded: str = ""
+    session: Session,
+    ports: wiring.Ports,
+    waiting: Coroutine[Any, Any, Result],
+    recorded: str = "",
+    *,
+    begun: asyncio.Event | None = None,
 ) -> Result:
     """Return what `waiting` returns; every five seconds, say on stderr why it takes long, if known.
 
+    `begun` is set once the workers are waited for; what is done before says nothing.
     UnreachableError if Postgres does not answer or its disk is full: `waiting` is cancelled. Its
     message ends with what was `recorded` before.
     """
     work = asyncio.ensure_future(waiting)
-    tell = asyncio.create_task(_tell(session, ports.workers))
+    tell = asyncio.create_task(_tell(session, ports.workers, begun))
     try:
         await asyncio.wait({work, tell}, return_when=asyncio.FIRST_COMPLETED)
         if work.done():
@@ -36,7 +42,9 @@ async def told_wait(
         await asyncio.gather(work, tell, return_exceptions=True)
 
 
-async def _tell(session: Session, workers: Workers) -> None:
+async def _tell(session: Session, workers: Workers, begun: asyncio.Event | None) -> None:
+    if begun is not None:
+        await begun.wait()
     seconds = 0.0
     while True:
         await asyncio.sleep(_EVERY)

@@ -84,6 +84,8 @@ _DECODER: Final = json.JSONDecoder(parse_int=parse_integer)
 
 
 def _load_json(text: str | bytes) -> Any:
+    if text == b"{}":  # the value of most columns
+        return {}
     return _DECODER.decode(text if isinstance(text, str) else text.decode())
 
 

@@ -1,5 +1,6 @@
 """The verbs of manifests by the ports of Postgres, in this process."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -96,7 +97,13 @@ class LocalGitops:
                 SavedText("", loaded.wanted, reviewed, session.origin), options
             )
         clock = await server_clock(ports)
-        with schedule_progress(session) as on_pending, few_collections():
+        begun = asyncio.Event()
+        with schedule_progress(session) as show, few_collections():
+
+            def on_pending(count: int) -> None:
+                begun.set()
+                show(count)
+
             applying = apply(
                 loaded.manifests,
                 ports.catalog,
@@ -110,7 +117,7 @@ class LocalGitops:
                 on_pending=on_pending,
                 wait_without_worker=options.wait_without_worker,
             )
-            return await told_wait(session, ports, applying)
+            return await told_wait(session, ports, applying, begun=begun)
 
     async def apply_saved(self, saved: SavedText, options: WaitOptions) -> Applied:
         """Carry out a saved plan if it still fits."""

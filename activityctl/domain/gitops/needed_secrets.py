@@ -19,8 +19,14 @@ def secrets_of(spec: DefinitionSpec, params: Mapping[str, Any] | None = None) ->
 
     Names that params choose are included only with the params of a subscription.
     """
+    return sorted({*_secrets_in(_bodies(spec), spec, params), *_secrets_of_chains(spec)})
+
+
+def _secrets_in(
+    bodies: JsonValue, spec: DefinitionSpec, params: Mapping[str, Any] | None
+) -> set[str]:
     filled = None if params is None else fill_defaults(spec.params, params)
-    return sorted({*needed_secrets(_bodies(spec), filled), *_secrets_of_chains(spec)})
+    return {*needed_secrets(bodies, filled)}
 
 
 def _secrets_of_chains(spec: DefinitionSpec) -> Iterator[str]:
@@ -41,14 +47,16 @@ def users_of_secrets(
     A subscription is given as its name, its definition and its params, which choose secrets.
     """
     users: dict[str, set[str]] = {}
-    for name, spec in definitions.items():
-        for secret in secrets_of(spec):
+    own = {name: {*secrets_of(spec)} for name, spec in definitions.items()}
+    bodies = {name: _bodies(spec) for name, spec in definitions.items()}
+    for name, secrets in own.items():
+        for secret in secrets:
             users.setdefault(secret, set()).add(f"definition/{name}")
     for name, definition, params in subscriptions:
-        spec_of_it = definitions.get(definition)
-        if spec_of_it is None:
+        if definition not in own:
             continue
-        for secret in {*secrets_of(spec_of_it, params)} - {*secrets_of(spec_of_it)}:
+        chosen = _secrets_in(bodies[definition], definitions[definition], params)
+        for secret in chosen - own[definition]:
             users.setdefault(secret, set()).add(f"subscription/{name}")
     for name, source in (sources or {}).items():
         for secret in source.verify.secret_names:

@@ -53,6 +53,24 @@ async def test_it_says_again_and_again_that_no_worker_is_running(workers: Worker
     assert said.splitlines()[0] == "waiting for 0.01 s: no worker is running"
 
 
+async def test_it_says_nothing_before_the_workers_are_waited_for(workers: Workers):
+    session, said, begun = Session(), StringIO(), asyncio.Event()
+    session.err = Console(file=said, width=200)
+
+    async def works() -> str:
+        await asyncio.sleep(0.2)
+        before = said.getvalue()
+        begun.set()
+        async with asyncio.timeout(120):
+            while not said.getvalue():
+                await asyncio.sleep(0.01)
+        return before
+
+    ports: Any = SimpleNamespace(workers=workers)
+    assert await told_wait(session, ports, works(), begun=begun) == ""
+    assert said.getvalue().startswith("waiting for 0.01 s: no worker is running")
+
+
 async def test_it_names_a_loop_that_keeps_failing_and_no_single_failure(workers: Workers):
     now = workers._state.clock()
     beat = WorkerBeat("w", "host", 7, "1", now, (LoopTrouble("beat", now, 1, "once"),))

@@ -15,10 +15,14 @@ from activityctl.domain.gitops.plan import (
     PresentDefinition,
     Wanted,
     affected_subscriptions,
+    live_document,
+    says_the_same,
+    stored_document,
     wanted_schedules,
 )
 from activityctl.domain.gitops.planning import plan_changes
 from activityctl.domain.manifests.definition import ActivityDefinition, revision_id_of
+from activityctl.domain.manifests.document import differences
 from activityctl.domain.manifests.subscription import (
     Subscription,
     SubscriptionManifest,
@@ -74,6 +78,30 @@ def _live_subscription(manifest: SubscriptionManifest, before: Subscription | No
 
 def applied(*manifests: ActivityDefinition | SubscriptionManifest) -> Present:
     return written(plan_changes(wanted(*manifests), Present()), Present())
+
+
+SPECS: list[Any] = [
+    {},
+    *({"params": {"a": value}} for value in (0, 1, 1.0, True, "1", None, [], [1], {"b": 1}, {})),
+    *({"triggers": each} for each in ({"t": None}, {"t": {"interval": {"every": "5m"}}})),
+    *({"labels": {"l": value}} for value in ("1", "2")),
+    *({"annotations": {"l": "1"}}, {"paused": True}, {"activity": "other"}),
+]
+
+
+def test_what_says_the_same_has_no_differences() -> None:
+    count = 0
+    for written_as in SPECS:
+        live = _live_subscription(subscription(**written_as), None)
+        assert says_the_same(subscription(**written_as), live)
+        for spec in SPECS:
+            manifest = subscription(**spec)
+            document = stored_document(manifest)
+            document["spec"].pop("paused", None)
+            are_equal = not differences(live_document(live), document)
+            assert says_the_same(manifest, live) is are_equal
+            count += are_equal
+    assert len(SPECS) < count < len(SPECS) * 2
 
 
 def having(present: Present, status: SubscriptionStatus) -> Present:
