@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from typing import Any, Final
 
 from activityctl.domain.values import ids
@@ -48,6 +47,7 @@ _TIME: Final = re.compile(
     re.ASCII,
 )
 _LEAP_SECOND: Final = "60"
+_STORED: Final = "_stored"
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,10 @@ class EventEnvelope:
         """Source and id joined by U+001F, which no attribute may contain, so it is unique."""
         return f"{self.source}\x1f{self.id}"
 
-    @cached_property
+    @property
     def event_id(self) -> ids.EventId:
         """Our id of the event, computed from source and id."""
-        return ids.event_id(self.source, self.id)
+        return self.stored[0]
 
     @property
     def digest(self) -> str:
@@ -118,13 +118,25 @@ class EventEnvelope:
             {name: item for name, item in self.document.items() if name not in left_out}
         )
 
-    @cached_property
+    @property
     def serialised(self) -> tuple[str, str]:
         """The document's canonical JSON and the digest; cheaper than computing each."""
+        return self.stored[1:]
+
+    @property
+    def stored(self) -> tuple[ids.EventId, str, str]:
+        """Our id, the document's canonical JSON and the digest; computed at the first use."""
+        kept: tuple[ids.EventId, str, str] | None = self.__dict__.get(_STORED)
+        if kept is None:  # `cached_property` takes a lock for each event
+            kept = self.__dict__[_STORED] = self._to_store()
+        return kept
+
+    def _to_store(self) -> tuple[ids.EventId, str, str]:
+        uid = ids.event_id(self.source, self.id)
         text = ids.canonical_json(self.document)
         if "time" in self.filled:
-            return text, self.digest
-        return text, hashlib.sha256(text.encode()).hexdigest()
+            return uid, text, self.digest
+        return uid, text, hashlib.sha256(text.encode()).hexdigest()
 
     def _text(self, name: str) -> str:
         text: str = self.document[name]

@@ -60,7 +60,7 @@ def _serialised(items: Iterable[CheckedEvent]) -> Iterator[CheckedEvent]:
     """
     for item in items:
         if isinstance(item, ValidEvent):
-            _ = item.envelope.serialised, item.envelope.event_id
+            _ = item.envelope.stored
         yield item
 
 

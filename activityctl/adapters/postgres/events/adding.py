@@ -50,6 +50,6 @@ def joined(texts: Iterable[str]) -> str:
 
 async def insert_events(connection: Connection, events: Sequence[EventEnvelope]) -> None:
     """Store the events that are new, in the caller's transaction; the others stay as they are."""
-    rows = {event.event_id: (event, event.event_id, *event.serialised) for event in events}
+    rows = {event.event_id: (event, *event.stored) for event in events}
     if rows:
         await connection.execute(ADD_EVENTS.encode(), event_arrays(list(rows.values())))

@@ -52,7 +52,7 @@ class PostgresEventStore:
 
         The same event twice in one call is a duplicate too.
         """
-        rows = [(event.event_id, *event.serialised) for event in events]
+        rows = [event.stored for event in events]
         first_index: dict[EventId, int] = {}
         for index, (event_id, _, _) in enumerate(rows):
             first_index.setdefault(event_id, index)
