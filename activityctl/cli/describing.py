@@ -1,9 +1,12 @@
-"""How `describe` shows a run, a subscription or a definition: as text, HTML or a picture."""
+"""How `describe` shows an object that has a page: as text, HTML or a picture."""
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Final
 from urllib.parse import quote
 
 from activityctl.cli.render.story.definition_page import definition_page
+from activityctl.cli.render.story.letter_page import letter_page
 from activityctl.cli.render.story.page import Page
 from activityctl.cli.render.story.page_html import page_html
 from activityctl.cli.render.story.page_text import print_heading, print_page, print_title
@@ -18,15 +21,20 @@ from activityctl.errors import ActivityctlError
 from activityctl.version import VERSION
 
 _MOST_LINES_IN_A_FILE = 400
+_PAGES: Final[Mapping[str, Callable[..., Page]]] = {
+    "subscription": subscription_page,
+    "definition": definition_page,
+    "deadletter": letter_page,
+}
+"""The page of each kind of object except runs."""
 
 
-def show_page(session: Session, view: View, shape: str, *, timeline: bool) -> None:
-    """Print the page of a run, a subscription or a definition as text, HTML or SVG."""
+def show_page(session: Session, view: View, shape: str, *, timeline: bool = False) -> None:
+    """Print the page of a run, a subscription, a definition or a dead letter: text, HTML or SVG."""
     if view["kind"] == "run":
         _show_run(session, view, shape, timeline=timeline)
         return
-    page_of = subscription_page if view["kind"] == "subscription" else definition_page
-    page = page_of(view, **_lines_of(shape))
+    page = _PAGES[str(view["kind"]).lower()](view, **_lines_of(shape))
     if shape == "html":
         session.out.file.write(page_html(page, "", _made(now())))
     else:

@@ -72,8 +72,11 @@ def test_a_retry_goes_on_at_the_failed_task_with_its_key(shell: Any):
         "charging",
     )
     shown = shell("dlq", "show", short).stdout
-    for text in ("503 Service Unavailable", "attempts of charge", "shop: eu", "dlq retry " + short):
+    for text in ("503 Service Unavailable", "2 attempts", "shop: eu", "dlq retry " + short):
         assert text in shown
+    assert shell("describe", "dl", short).stdout == shown
+    assert shell("describe", "dl", short, "-o", "html").stdout.startswith("<!doctype html>")
+    assert "tasks" not in shell.json("describe", "dl", short)
     view = shell.json("dlq", "show", letter["run"][:8])
     assert [len(task["history"]) for task in view["tasks"]] == [1, 2, 0]
     (shell.folder / "well").touch()

@@ -103,7 +103,8 @@ TOKENS = (
     "tokens revoke MODE-shop",
 )
 CHANGING = re.compile(
-    r"\d{4}-\d\d-\d\d[T ][\d:.]+Z|\b[0-9a-f]{64}\b|actl_\S+|\b\d+(\.\d+)?(ms|s)\b|durationMs\D+\d+"
+    r"\d{4}-\d\d-\d\d[T ][\d:.]+(Z| UTC)|\b\d\d:\d\d:\d\d\.\d{3}\b"
+    r"|\b[0-9a-f]{64}\b|actl_\S+|\b\d+(\.\d+)?(ms|s)\b|durationMs\D+\d+"
     r"|root@\w+|\blocal\b"
 )
 

@@ -27,7 +27,6 @@ from activityctl.cli.options import (
 )
 from activityctl.cli.render.columns import columns_of
 from activityctl.cli.render.help_page import CommandGroup
-from activityctl.cli.render.letter_text import print_letter
 from activityctl.cli.render.output import check_format, print_json, print_views, to_yaml
 from activityctl.cli.session import Session
 from activityctl.cli.verbs.redo import redo_of
@@ -119,7 +118,7 @@ def show(
     ],
     output: Annotated[str, output_option("text", "json", "yaml")] = "text",
 ) -> None:
-    """Show a dead letter with everything needed to understand and redo it.
+    """Show a dead letter with everything needed to understand and redo it, as `describe` does.
 
     activityctl dlq show 3f2a
 
@@ -134,7 +133,9 @@ def show(
     elif shape == "yaml":
         session.out.file.write(to_yaml(view))
     else:
-        print_letter(session.out, view)
+        from activityctl.cli.describing import show_page
+
+        show_page(session, view, shape)
 
 
 @dlq.command()

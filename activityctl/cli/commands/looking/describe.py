@@ -8,13 +8,14 @@ from activityctl.cli.options import ListedKind, output_option, required_name
 from activityctl.cli.render.output import check_format, print_json, to_yaml
 from activityctl.cli.session import Session
 from activityctl.cli.verbs.choose import verbs_of
+from activityctl.cli.verbs.redo import redo_of
 from activityctl.domain.values.json_form import API_VERSION, View
 from activityctl.errors import UsageError
 from activityctl.operations.looking.kinds import Kind, kind_and_name, singular
 from activityctl.wiring import Ports
 
 _FORMATS = ("text", "yaml", "json", "html", "svg")
-_PAGES = frozenset({"runs", "subscriptions", "definitions"})
+_PAGES = frozenset({"runs", "subscriptions", "definitions", "deadletters"})
 """The kinds that are told as a page; others are shown as YAML."""
 
 
@@ -39,7 +40,7 @@ def describe(
         output_option(*_FORMATS[:3], note="; html for a page, svg for a run", noted=_FORMATS[3:]),
     ] = "text",
 ) -> None:
-    """Show one object: a run, subscription or definition as a page, others as YAML.
+    """Show one object: a run, subscription, definition or dead letter as a page, others as YAML.
 
     activityctl describe run 3f2a
 
@@ -48,6 +49,8 @@ def describe(
     activityctl describe sub disk-report --last --timeline
 
     activityctl describe def disk-report
+
+    activityctl describe deadletter 3f2a
 
     activityctl describe run 3f2a -o html > run.html
     """
@@ -64,13 +67,16 @@ def describe(
         raise UsageError(f"{what} is for a run", hint=f"activityctl describe run ID {what}")
     if shown not in _PAGES and shape == "html":
         raise UsageError(
-            "-o html is for a run, a subscription or a definition", hint="use -o yaml or -o json"
+            "-o html is for a run, a subscription, a definition or a dead letter",
+            hint="use -o yaml or -o json",
         )
     if timeline and shape != "text":
         raise UsageError("--timeline cannot be combined with -o", hint="-o svg draws a timeline")
     reference = required_name(given)
 
     async def read(ports: Ports) -> View:
+        if shown == "deadletters" and shape in {"text", "html"}:
+            return await redo_of(ports).letter(reference)
         return await verbs_of(session, ports).describe(wanted, reference, last=last)
 
     view = {"apiVersion": API_VERSION, "kind": singular(shown), **session.with_ports(read)}
