@@ -4,6 +4,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Final
 
 from fastapi import Request
 
@@ -13,6 +14,9 @@ from activityctl.domain.access.audit import AuditEntry
 from activityctl.domain.access.caller import Caller
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ActivityctlError, UnreachableError
+
+_LONGEST_TARGET: Final = 200
+"""A path may be much longer, and whoever has any token could fill the audit with it."""
 
 
 @asynccontextmanager
@@ -48,7 +52,7 @@ async def _add(
         datetime.now(UTC),
         caller.name,
         action,
-        target,
+        target[:_LONGEST_TARGET],
         outcome,
         request.client.host if request.client else None,
         request.state.request_id,

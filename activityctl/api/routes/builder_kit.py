@@ -79,6 +79,7 @@ class _ServerKeys:
 async def _register(request: Request, caller: Known) -> Response:
     ports: Ports = request.app.state.ports
     async with recorded(request, caller, "register", "config") as details:
+        Sight(ports, caller).require_applies()
         asked = read_config(await read_object(request))
         name = config_name(asked)
         details["definition"] = name

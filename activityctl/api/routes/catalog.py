@@ -14,7 +14,7 @@ from activityctl.api.inputs import body_of, read_body
 from activityctl.api.object_tags import require_match, wanted_tag
 from activityctl.api.refusals import MethodNotAllowedError, NoSuchPathError
 from activityctl.api.repeats import GivenKey, request_key
-from activityctl.api.sight import absent
+from activityctl.api.sight import Sight, absent
 from activityctl.domain.access.caller import Caller
 from activityctl.domain.gitops.history import Origin
 from activityctl.domain.gitops.plan import Plan
@@ -170,6 +170,7 @@ async def _roll_back(
     reach = Reach(caller)
     await history(ports.catalog, MANIFEST_KINDS[kind], name, reach=reach)
     async with recorded(request, caller, "rollback", f"{singular(kind)}/{name}") as details:
+        Sight(ports, caller).require_applies()
         body = await read_body(request, RollbackBody)
         details["to"] = body.to
         asked = request_key(request, caller.name, key, repr(body.to).encode())

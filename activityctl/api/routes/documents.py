@@ -1,6 +1,7 @@
 """Documents: the stored objects as manifests, and the JSON Schema of manifests."""
 
 import asyncio
+from functools import cache
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -15,7 +16,7 @@ from activityctl.domain.events.envelope_schema import ENVELOPE_SCHEMA
 from activityctl.domain.gitops.reach import Reach
 from activityctl.domain.manifests.explain import kind_named
 from activityctl.domain.manifests.schema import document_schema
-from activityctl.domain.values.json_form import list_view
+from activityctl.domain.values.json_form import View, list_view
 from activityctl.domain.values.selection import Selection, parse_labels
 from activityctl.errors import NotFoundError
 from activityctl.operations.gitops.history import export
@@ -64,8 +65,13 @@ async def _schema(
 ) -> Response:
     if kind == "event":
         return tagged_response(request, ENVELOPE_SCHEMA)
-    only = kind_named(kind) if kind else None
-    return tagged_response(request, document_schema(wiring.known_kinds(), only))
+    return tagged_response(request, _schema_of(kind_named(kind) if kind else None))
+
+
+@cache
+def _schema_of(kind: str | None) -> View:
+    """Return the schema, which takes 70 ms to make and is the same as long as a process runs."""
+    return document_schema(wiring.known_kinds(), kind)
 
 
 @router.get("/schema", summary="Show the JSON Schema of manifests", response_class=Response)

@@ -145,6 +145,10 @@ async def _seen(sight: Sight, kind: Kind, name: str) -> str:
         return (await sight.subscription(name)).id
     if kind == "runs":
         return (await sight.run(name))[0].id
+    if kind == "tasks" and not sight.caller.reads_all:
+        return (await sight.task(name))[0].id
+    if kind == "deadletters" and not sight.caller.reads_all:
+        return (await sight.letter(name))[0].id
     if not sight.caller.reads_all or (kind == "audit" and not sight.caller.is_admin):
         raise absent(singular(kind), name)
     return name

@@ -39,8 +39,7 @@ class TokenBody(Manifest):
 async def _create(request: Request, caller: Known) -> Response:
     ports: Ports = request.app.state.ports
     body = await read_body(request, TokenBody)
-    target = f"token/{body.name[:100]}"
-    async with recorded(request, caller, "tokens create", target) as details:
+    async with recorded(request, caller, "tokens create", f"token/{body.name}") as details:
         Sight(ports, caller).require_admin(_NEED)
         scopes = [parse_scope(text) for text in body.scopes]
         details["scopes"] = [str(scope) for scope in scopes]

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,13 +12,10 @@ from activityctl.domain.gitops.plan import Wanted
 from activityctl.domain.gitops.planning import plan_changes
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import SubscriptionManifest
-from activityctl.domain.runs.admission import begin, new_run
-from activityctl.domain.runs.run import Decision, RunEnd, RunStatus, TaskInstance, TaskStatus
-from activityctl.domain.runs.run_change import RunChange, run_change
-from activityctl.domain.timing.firing import FiringRequest
+from activityctl.domain.runs.run import TaskInstance
 from activityctl.settings import Settings
 from support.api_server import Api, make_tokens
-from support.run_store import save, state_of
+from support.stored_runs import let_fail, let_wait, open_task
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FORM = {"type": "object", "required": ["verdict"], "properties": {"verdict": {"type": "string"}}}
@@ -71,29 +67,13 @@ def tokens(api_settings: Settings) -> Headers:
     return asyncio.run(prepare())
 
 
-async def _open(ports: wiring.Ports, subscription: str, key: str) -> TaskInstance:
-    """Open a run of one task; return the task."""
-    owner = await ports.catalog.find_subscription(subscription)
-    firing = FiringRequest(owner.id, "manual", f"manual/{key}", NOW)
-    await ports.outbox.add([firing], NOW)
-    facts = await ports.runs.admission_input(firing.ref)
-    assert facts is not None
-    run, decision = begin(new_run(firing.ref, facts, NOW), facts.spec, NOW)
-    await ports.runs.open("w", run_change(run, decision, NOW))
-    (task,) = (await state_of(ports, run)).tasks
-    return task
-
-
 def waiting_task(settings: Settings, key: str) -> TaskInstance:
     """Return a task that waits for a person."""
 
     async def make() -> TaskInstance:
         async with wiring.open_ports(settings, pool_size=2) as ports:
-            task = await _open(ports, "act-review", key)
-            run = await ports.run_lists.find_run(task.run_id)
-            waits = replace(task, status=TaskStatus.WAITING, started_at=NOW, input={"form": FORM})
-            await save(ports, RunChange(run, update=(waits,)))
-            return waits
+            task = await open_task(ports, "act-review", key, NOW)
+            return await let_wait(ports, task, NOW, form=FORM)
 
     return asyncio.run(make())
 
@@ -103,12 +83,7 @@ def failed_run(settings: Settings, key: str, subscription: str = "act-note") -> 
 
     async def make() -> str:
         async with wiring.open_ports(settings, pool_size=2) as ports:
-            task = await _open(ports, subscription, key)
-            run = await ports.run_lists.find_run(task.run_id)
-            end = Decision(end=RunEnd(RunStatus.FAILED, "task note failed: 503"))
-            bad = replace(task, status=TaskStatus.FAILED, error="503", ended_at=NOW)
-            await save(ports, run_change(run, end, NOW, update=(bad,)))
-            return run.id
+            return await let_fail(ports, await open_task(ports, subscription, key, NOW), NOW)
 
     return asyncio.run(make())
 

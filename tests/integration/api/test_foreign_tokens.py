@@ -1,5 +1,7 @@
 """A CI's own token at the real server: it does what a rule gives it, and nothing else."""
 
+import base64
+import hmac
 import json
 import time
 from collections.abc import Iterator
@@ -9,10 +11,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.algorithms import RSAAlgorithm
 
 from activityctl.settings import Settings
 from support.api_server import Api, running_api
-from support.issuer import AUDIENCE, ISSUER, LocalIssuer, running_issuer
+from support.issuer import AUDIENCE, ISSUER, LocalIssuer, part, running_issuer
 
 EVENT = {"specversion": "1.0", "id": "ci-1", "source": "/ci", "type": "build.done"}
 FILE = f"""
@@ -40,6 +44,20 @@ def guarded(api_settings: Settings, tmp_path: Path, issuer: LocalIssuer) -> Iter
     settings = replace(api_settings, home=tmp_path, issuers_file=str(path))
     with running_api(settings) as running:
         yield running
+
+
+def attacks(issuer: LocalIssuer, claims: dict[str, Any]) -> Iterator[str]:
+    """Yield tokens of the published attacks; more of them are tried where tokens are verified."""
+    own = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    own_key = {**json.loads(RSAAlgorithm.to_jwk(own.public_key())), "kid": "r1"}
+    for header in ({"kid": "../../keys.json"}, {"kid": "r1", "jku": "http://127.0.0.1:1/mine"}):
+        yield issuer.token(claims, key=own, headers=header)
+    yield issuer.token(claims, key=own, headers={"kid": "r1", "jwk": own_key})
+    for algorithm in ("none", "None", "HS256"):
+        body = f"{part({'alg': algorithm, 'kid': 'r1'})}.{part(claims)}"
+        public = json.dumps(issuer.keys[0]).encode()
+        made = hmac.digest(public, body.encode(), "sha256") if algorithm == "HS256" else b""
+        yield f"{body}.{base64.urlsafe_b64encode(made).rstrip(b'=').decode()}"
 
 
 def test_a_token_of_the_ci_is_worth_what_the_rules_say(
@@ -70,6 +88,7 @@ def test_a_token_of_the_ci_is_worth_what_the_rules_say(
             issuer.token({**known, "repository": "acme/shop", "exp": time.time() - 90}),
             issuer.token({**known, "repository": "acme/shop", "aud": "another"}),
             good[:-8] + "AAAAAAAA",
+            *attacks(issuer, {**known, "repository": "acme/shop"}),
             "a.b.c",
         )
     ]

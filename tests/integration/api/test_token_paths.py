@@ -60,7 +60,10 @@ def test_tokens_are_made_listed_and_revoked(api: Api, tokens: dict[str, dict[str
         assert (gone.status_code, gone.json()["status"]) == (200, "revoked")
     assert api.client.post("/v1/events", json=event, headers=structured).status_code == 401
     assert api.client.post("/v1/tokens/nobody/revoke").status_code == 404
+    long = api.client.post(f"/v1/tokens/{'x' * 5_000}/revoke", headers=tokens["seer"])
+    assert long.status_code == 403
     entries = api.client.get("/v1/audit?limit=100").json()["items"]
+    assert max(len(entry["target"] or "") for entry in entries) == 200
     mine = [entry for entry in entries if entry["action"].startswith("tokens ")]
     assert {"done", "not_allowed"} <= {entry["outcome"] for entry in mine}
     assert all(
