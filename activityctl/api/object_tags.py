@@ -18,9 +18,12 @@ from activityctl.wiring import Ports
 
 _EDITED: Final = (
     *("name", "definition", "status", "pauseReason", "params", "triggers", "account"),
-    *("labels", "annotations", "applyset", "revision", "spec", "days"),
+    *("labels", "annotations", "applyset", "revision", "spec", "days", "updatedAt"),
 )
-"""What people change of definitions, subscriptions, calendars and event sources."""
+"""What people change of definitions, subscriptions, calendars and event sources.
+
+`updatedAt` tells a credential that was changed in `params`: both are shown as `***`.
+"""
 
 
 def wanted_tag(request: Request) -> str | None:

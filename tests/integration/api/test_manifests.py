@@ -250,3 +250,32 @@ def test_one_object_is_deleted_if_it_is_as_it_was_read(api: Api):
     paths = json.dumps(api.client.get("/v1/openapi.json").json()["paths"])
     assert "/v1/manifests/apply" in paths
     assert "SavedPlan" in paths
+
+
+CREDENTIAL = """
+apiVersion: activityctl/v1
+kind: ActivityDefinition
+metadata: {name: signing-in}
+spec:
+  params: {type: object, properties: {password: {type: string}}}
+  tasks: [{name: note, command: {argv: ["true"]}}]
+---
+apiVersion: activityctl/v1
+kind: Subscription
+metadata: {name: signing-in, annotations: {activityctl/literal-secrets: allow}}
+spec: {activity: signing-in, params: {password: PASSWORD}}
+"""
+
+
+def test_a_changed_credential_that_is_not_shown_changes_the_tag(api: Api):
+    path, read = "/v1/subscriptions/signing-in", []
+    for password in ("one-1", "two-2", "two-2"):
+        yaml = {"Content-Type": "application/yaml"}
+        content = CREDENTIAL.replace("PASSWORD", password)
+        made = api.client.post("/v1/manifests/apply?wait=0", content=content, headers=yaml)
+        assert made.status_code == 200, made.text
+        read.append(api.client.get(path))
+    assert [answer.json()["params"] for answer in read] == [{"password": "***"}] * 3
+    assert len({answer.headers["etag"] for answer in read}) == 2
+    refused = api.client.delete(path, headers={"If-Match": read[0].headers["etag"]})
+    assert problem_of(refused) == (412, "precondition_failed")
