@@ -146,6 +146,13 @@ class EventArchive(Protocol):
         """Return how many events the query selects."""
         ...
 
+    async def arrival(self, query: EventQuery, place: int) -> datetime | None:
+        """Return when the event arrived that has this place among those that the query selects.
+
+        The first to arrive has the place 0. None if there are not so many.
+        """
+        ...
+
     async def page(
         self,
         query: EventQuery,

@@ -103,6 +103,9 @@ async def test_a_query_includes_its_start_and_not_its_end(ports: wiring.Ports):
     query = EventQuery(first.arrived_at, second.arrived_at)
     assert names(await ports.archive.page(query, None, 10)) == ["a"]
     assert await ports.archive.count(query) == 1
+    arrivals = [await ports.archive.arrival(ALL, place) for place in range(3)]
+    assert arrivals == [first.arrived_at, second.arrived_at, None]
+    assert await ports.archive.arrival(query, 1) is None
 
 
 @pytest.mark.parametrize(

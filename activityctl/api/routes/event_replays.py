@@ -13,6 +13,7 @@ from activityctl.api.identity import Known
 from activityctl.api.inputs import LONGEST_WAIT, body_of, read_body
 from activityctl.api.sight import Sight
 from activityctl.domain.events.query import EventQuery
+from activityctl.domain.values.json_form import format_timestamp
 from activityctl.domain.values.model import Manifest, Name
 from activityctl.domain.values.selection import Selection
 from activityctl.domain.values.time_range import parse_time_range
@@ -64,10 +65,7 @@ async def _replay(
         query = _query(body, now)
         asked = ReplayRequest(body.id, query, body.subscription, body.trigger)
         if (count := await ports.archive.count(query)) > _MOST:
-            raise RefusedError(
-                f"{count:,} events are too many for one request, which takes {_MOST:,}",
-                hint="choose a shorter time range, or fewer types and sources",
-            )
+            raise await _too_many(ports, query, count)
         details.update({"dryRun": dry_run, "replay": body.id})
         with wiring.evaluating():
             preview = await preview_replay(ports.catalog, ports.events, ports.archive, asked, now)
@@ -77,6 +75,18 @@ async def _replay(
         details["recorded"] = total
     done = {"recorded": total, "isComplete": is_complete}
     return json_response({**preview_view(preview), **done})
+
+
+async def _too_many(ports: Ports, query: EventQuery, count: int) -> RefusedError:
+    """Return the refusal, with the time up to which the events are not too many."""
+    end = await ports.archive.arrival(query, _MOST)
+    until = format_timestamp(end)
+    if end is None or until == format_timestamp(query.since):
+        hint = "choose a shorter time range, or fewer types and sources"
+    else:
+        hint = f"replay until {until} first, then since {until}, both under the same name"
+    message = f"{count:,} events are too many for one replay by HTTP, which takes {_MOST:,}"
+    return RefusedError(message, hint=hint)
 
 
 async def _routed(ports: Ports, preview: ReplayPreview, seconds: float) -> tuple[int, bool]:

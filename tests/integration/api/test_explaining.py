@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import re
 from typing import Any
 
 import httpx
 import pytest
 
 from activityctl import wiring
+from activityctl.api.routes import event_replays
 from activityctl.settings import Settings
 from support.api_server import Api, make_tokens
 
@@ -170,6 +172,25 @@ def test_archived_events_are_routed_again_once_under_one_name(api: Api, tokens: 
     entry = api.client.get("/v1/audit?limit=20").json()["items"]
     mine = [each for each in entry if each["action"] == "replay events"]
     assert {each["outcome"] for each in mine} >= {"done", "not_allowed", "usage"}
+
+
+def test_who_replays_too_many_events_is_told_where_to_cut(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(event_replays, "_MOST", 1)
+    for number in (7, 8):
+        event = lines(number).replace("told.rung", "told.cut").replace("told-", "cut-")
+        assert api.client.post("/v1/events", content=event, headers=LINES).status_code == 200
+    body = {"id": "cut", "since": "1h", "types": ["told.cut"], "subscription": "told"}
+    path = "/v1/events/replay?dryRun=true"
+    refused = api.client.post(path, json=body)
+    assert code_of(refused) == (409, "refused")
+    assert refused.json()["detail"].startswith("2 events are too many for one replay by HTTP")
+    found = re.search("until (.*) first, then since", refused.json()["hint"])
+    assert found is not None
+    for part in ({"until": found[1]}, {"since": found[1]}):
+        done = api.client.post(path, json={**body, **part})
+        assert (done.status_code, done.json()["events"]) == (200, 1), done.text
 
 
 def test_the_progress_of_a_backfill_is_that_of_its_firings(api: Api, tokens: Headers):

@@ -21,6 +21,11 @@ class MemoryEventArchive:
         """Return how many events match the query."""
         return len(self._matching(query))
 
+    async def arrival(self, query: EventQuery, place: int) -> datetime | None:
+        """Return when the event arrived that has this place in the order of arrival."""
+        found = sort_events(self._matching(query))
+        return found[place].arrived_at if place < len(found) else None
+
     async def page(
         self,
         query: EventQuery,

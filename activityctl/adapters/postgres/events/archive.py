@@ -63,6 +63,17 @@ class PostgresEventArchive:
         )
         return int(row["n"]) if row else 0
 
+    async def arrival(self, query: EventQuery, place: int) -> datetime | None:
+        """Return when the event arrived that has this place in the order of arrival."""
+        where, values = _where(query)
+        row = await self._database.fetch_one(
+            f"""SELECT e.arrived_at FROM events e WHERE {where}
+                ORDER BY e.arrived_at, e.place OFFSET %(place)s LIMIT 1""",
+            **values,
+            place=place,
+        )
+        return None if row is None else row["arrived_at"]
+
     async def page(
         self,
         query: EventQuery,
