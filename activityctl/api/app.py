@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
@@ -46,6 +46,7 @@ from activityctl.api.routes import (
     tasks,
     tokens,
 )
+from activityctl.domain.values.json_form import View
 from activityctl.errors import ActivityctlError, UsageError
 from activityctl.settings import Settings
 from activityctl.version import VERSION
@@ -91,6 +92,8 @@ class ApiOptions:
     """Requests at once after a pause."""
     proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     """The proxies that say who the client is."""
+    disk: Callable[[], View] | None = None
+    """Judges the disk of the embedded servers; None: they are elsewhere."""
 
 
 def build_app(settings: Settings, options: ApiOptions | None = None) -> FastAPI:
@@ -109,6 +112,7 @@ def build_app(settings: Settings, options: ApiOptions | None = None) -> FastAPI:
     # FastAPI keeps the document that this returns; a replaced method is its documented way.
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     app.state.settings = settings
+    app.state.disk = chosen.disk
     app.state.intake = Intake()
     app.state.changes = asyncio.Lock()
     app.state.loading = asyncio.Lock()

@@ -152,6 +152,8 @@ ENDED_RUN: Final = {
 SCHEDULES: Final = {"pending": 0, "refused": 0, "errors": [], "hasWorker": True}
 STATUS: Final = of(
     "Status",
+    disk=None,
+    lowRelayers=[],
     schedules={"active": 2, "paused": 0, "pending": 0, "error": 0, "overdue": 0},
     runs={"queued": 0, "running": 1, "succeeded": 12, "failed": 1},
     firings={"due": 0, "later": 0, "held": 0, "oldestDueAt": None, "lagSeconds": 0.0},

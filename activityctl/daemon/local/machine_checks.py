@@ -10,6 +10,7 @@ from pathlib import Path
 from activityctl.daemon.local import embedded_postgres, embedded_temporal, judgements
 from activityctl.daemon.local.check import Check
 from activityctl.daemon.local.own_files import require_own_folder
+from activityctl.domain.values.json_form import View
 from activityctl.errors import ActivityctlError
 
 
@@ -38,6 +39,12 @@ def disk_check(home: Path, *, has_servers: bool, with_sizes: bool = True) -> Che
     free = shutil.disk_usage(_existing_parent(home)).free
     logs = shutil.disk_usage(_existing_parent(home / "logs")).free
     return judgements.disk(free, logs, files, home, has_servers=has_servers)
+
+
+def disk_view(home: Path) -> View:
+    """Return the judgement of the free space in the form of JSON, for `status`."""
+    disk = disk_check(home, has_servers=True, with_sizes=False)
+    return {"state": disk.state, "found": disk.found}
 
 
 def _sizes(home: Path, *, has_servers: bool) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -69,6 +69,20 @@ async def low_senders(ledger: RelayLedger, chains: Chains) -> list[View]:
     )
     fields = ("address", "chainId", "balance")
     return [{field: view[field] for field in fields} for view in views if view["isLow"]]
+
+
+async def low_senders_within(
+    seconds: float,
+    ledger: RelayLedger,
+    open_chains: Callable[[], AbstractAsyncContextManager[Chains]],
+) -> list[View] | None:
+    """Return the same; None if the chains do not answer in time."""
+    if not await ledger.used_senders():
+        return []
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds), open_chains() as chains:
+            return await low_senders(ledger, chains)
+    return None
 
 
 def relayer_reader(

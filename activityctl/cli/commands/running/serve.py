@@ -4,6 +4,7 @@ import asyncio
 import socket
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -68,6 +69,7 @@ def serve(
     """
     from activityctl.api.app import ApiOptions
     from activityctl.api.server import serve_on
+    from activityctl.daemon.local.machine_checks import disk_view
     from activityctl.daemon.log import configure_logging
     from activityctl.daemon.protection import forget_variables, protect_memory, secret_variables
     from activityctl.daemon.signals import ending_on_sigterm
@@ -76,7 +78,13 @@ def serve(
     session: Session = context.obj
     settings = _with_options(session.settings, certificate, private_key, behind_proxy)
     own_certificate = _certificate(settings)
-    options = ApiOptions((host, *allowed_host), rate, 2 * rate, settings.trusted_proxies)
+    options = ApiOptions(
+        (host, *allowed_host),
+        rate,
+        2 * rate,
+        settings.trusted_proxies,
+        partial(disk_view, settings.home) if settings.uses_local_daemon else None,
+    )
     with ending_on_sigterm("server"):
         asyncio.run(_check(settings))
         listener = _listener(host, port)

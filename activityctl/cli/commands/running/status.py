@@ -13,9 +13,8 @@ from activityctl.cli.render.overview import print_overview
 from activityctl.cli.render.status_text import component_view, print_components, print_sync
 from activityctl.cli.session import Session
 from activityctl.cli.verbs.choose import verbs_of
-from activityctl.daemon.local.check import Check
 from activityctl.daemon.local.health_checks import check_health
-from activityctl.daemon.local.machine_checks import disk_check
+from activityctl.daemon.local.machine_checks import disk_view
 from activityctl.daemon.local.state import (
     ComponentState,
     ComponentStatus,
@@ -27,7 +26,7 @@ from activityctl.daemon.real_servers import check_servers, worker_states
 from activityctl.domain.values.json_form import API_VERSION, View, format_timestamp
 from activityctl.errors import ActivityctlError, RefusedError, UnreachableError
 from activityctl.operations.looking.overview_view import overview_view
-from activityctl.operations.looking.relayers import low_senders
+from activityctl.operations.looking.relayers import low_senders_within
 
 if TYPE_CHECKING:
     from activityctl.wiring import Ports
@@ -61,7 +60,7 @@ def status(
         components = asyncio.run(check_health(session.settings, components))
     answers = {part.name: part.state is ComponentState.RUNNING for part in components}
     overview = read_overview(session) if answers.get("postgres") else None
-    disk = disk_check(home, has_servers=True, with_sizes=False)
+    disk = disk_view(home)
     if shape == "json":
         print_json(session.out, _view(components, sync, overview, disk))
     elif components:
@@ -78,7 +77,7 @@ def status(
     if answers.get("postgres") and not all(answers.values()):
         _require_schema(session)
     is_synced = sync is None or sync.error is None
-    if not all(answers.values()) or not is_synced or disk.found.startswith("full"):
+    if not all(answers.values()) or not is_synced or _is_full(disk):
         raise typer.Exit(1)
 
 
@@ -87,12 +86,12 @@ def _print(
     components: Sequence[ComponentStatus],
     sync: SyncStatus | None,
     overview: View | None,
-    disk: Check,
+    disk: View | None,
 ) -> None:
     print_components(session.out, components)
     print_sync(session.out, sync)
-    if disk.state != "ok":
-        session.out.print(f"disk: {disk.found}; run activityctl doctor", soft_wrap=True)
+    if disk is not None and disk["state"] != "ok":
+        session.out.print(f"disk: {disk['found']}; run activityctl doctor", soft_wrap=True)
     if overview is not None:
         print_overview(session.out, overview)
 
@@ -128,11 +127,17 @@ def _show_api(session: Session, shape: str) -> None:
         return view, [server, *worker_states(await ports.workers.alive())]
 
     view, components = session.with_ports(read)
+    disk = view.get("disk")
     if shape == "json":
-        print_json(session.out, _view(components, None, view))
+        print_json(session.out, _view(components, None, view, disk))
     else:
-        print_components(session.out, components)
-        print_overview(session.out, view)
+        _print(session, components, None, view, disk)
+    if _is_full(disk):
+        raise typer.Exit(1)
+
+
+def _is_full(disk: View | None) -> bool:
+    return disk is not None and str(disk["found"]).startswith("full")
 
 
 def _require_schema(session: Session) -> None:
@@ -152,14 +157,14 @@ def _view(
     components: Sequence[ComponentStatus],
     sync: SyncStatus | None,
     overview: View | None,
-    disk: Check | None = None,
+    disk: View | None = None,
 ) -> View:
     return {
         "apiVersion": API_VERSION,
         "kind": "Status",
         "components": [component_view(part) for part in components],
         "sync": None if sync is None else _sync_view(sync),
-        "disk": None if disk is None else {"state": disk.state, "found": disk.found},
+        "disk": disk,
         "lowRelayers": None,
         **(overview_view(None) if overview is None else overview),
     }
@@ -195,11 +200,9 @@ async def _low_relayers(session: Session, ports: "Ports") -> list[View] | None:
     """Return the relayers that can hardly pay; None if their chains do not answer in time."""
     from activityctl import wiring
 
-    if not await ports.relays.used_senders():
-        return []
     settings = session.settings
-    async with wiring.open_chains(settings, wiring.open_secrets(settings)) as chains:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_SECONDS):
-                return await low_senders(ports.relays, chains)
-    return None
+    return await low_senders_within(
+        _SECONDS,
+        ports.relays,
+        lambda: wiring.open_chains(settings, wiring.open_secrets(settings)),
+    )
