@@ -235,6 +235,7 @@ def test_the_status_says_what_needs_attention(api: Api, api_settings: Settings, 
     run = failed_run(api_settings, "status", "act-other")
     shown = api.client.get("/v1/status", headers=tokens["actreader"]).json()
     assert (shown["kind"], shown["workerLoops"]) == ("Status", [])
+    assert (shown["disk"], shown["lowRelayers"]) == (None, []), "the servers are elsewhere"
     assert shown["deadLetters"]["bySubscription"]["act-other"] == 1
     refused = api.client.get("/v1/status", headers=tokens["actoperator"])
     assert (refused.status_code, refused.json()["code"]) == (403, "not_allowed")
