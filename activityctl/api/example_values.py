@@ -152,6 +152,7 @@ ENDED_RUN: Final = {
 SCHEDULES: Final = {"pending": 0, "refused": 0, "errors": [], "hasWorker": True}
 STATUS: Final = of(
     "Status",
+    version="0.1.0",
     disk=None,
     lowRelayers=[],
     schedules={"active": 2, "paused": 0, "pending": 0, "error": 0, "overdue": 0},

@@ -151,6 +151,7 @@ def test_commands_do_the_same_by_http(shell: Any):
     assert ours.returncode == 0
     assert '"name": "server"' in ours.stdout
     view, local = json.loads(ours.stdout), shell.json("status")
+    assert view["components"][0]["version"] == shell.json("version")["version"]
     assert view["disk"]["state"] == local["disk"]["state"]
     assert view["lowRelayers"] == local["lowRelayers"]
     nobody = shell("--server", "http://127.0.0.1:1", "get", "runs", code=7)

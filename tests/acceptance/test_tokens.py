@@ -43,6 +43,7 @@ def test_a_token_does_what_its_scopes_say_until_it_is_revoked(shell: Any):
     assert listed["door-shop"]["lastUsedFrom"] == "127.0.0.1"
     shown = shell("tokens", "list").stdout
     assert "door-shop" in shown
+    assert shown.splitlines()[0].split() == ["NAME", "STATUS", "EXPIRES", "LAST", "USE", "SCOPES"]
     secret = text.rpartition("_")[2]
     assert secret not in shown + json.dumps(listed)
 

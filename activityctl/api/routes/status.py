@@ -15,6 +15,7 @@ from activityctl.errors import ActivityctlError, NotAllowedError, UnreachableErr
 from activityctl.operations.looking.overview import overview
 from activityctl.operations.looking.overview_view import overview_view
 from activityctl.operations.looking.relayers import low_senders_within
+from activityctl.version import VERSION
 from activityctl.wiring import Ports
 
 router = APIRouter(tags=["health"])
@@ -43,7 +44,7 @@ async def _status(request: Request, caller: Known) -> Response:
     except TimeoutError:
         raise UnreachableError(f"Postgres did not answer within {_SECONDS:g} seconds") from None
     view = {"disk": await _disk(request), "lowRelayers": await _low_relayers(request)}
-    head = {"apiVersion": API_VERSION, "kind": "Status"}
+    head = {"apiVersion": API_VERSION, "kind": "Status", "version": VERSION}
     return json_response({**head, **view, **overview_view(found)})
 
 

@@ -138,6 +138,23 @@ def _at_work(view: View) -> str:
     return str(view["atWork"]) if most is None else f"{view['atWork']} of {most:,}"
 
 
+_CHANGES: Final = frozenset({"created", "configured", "deleted"})
+
+
+def _audited(view: View) -> str | None:
+    """Return what was changed; without a target, the changes of an apply, or how many events."""
+    if view["target"]:
+        return str(view["target"])
+    details = view["details"]
+    told = [f"set {details['applyset']}"] if details.get("applyset") else []
+    for name, value in details.items():
+        if name in _CHANGES:
+            told.append(f"{name} {value}")
+        elif value and type(value) is int:
+            told.append(f"{value:,} {name}")
+    return "; ".join(told) or None
+
+
 _COLUMNS: Final[Mapping[Kind, Sequence[Column]]] = {
     "definitions": (
         _field("name"),
@@ -247,7 +264,7 @@ _COLUMNS: Final[Mapping[Kind, Sequence[Column]]] = {
         ("WHEN", lambda view: age(view["at"])),
         _field("actor"),
         _field("action"),
-        _field("target"),
+        ("TARGET", _audited),
         _field("outcome"),
         ("FROM", lambda view: view["address"]),
     ),

@@ -71,6 +71,8 @@ _LABELS: Final[Mapping[str, Callable[[View], str]]] = {
 """The name of an object of these kinds; objects of other kinds are named by their id."""
 _LEAST_WIDTH: Final = 8
 """No column is made narrower than this to fit a terminal."""
+_SHORT: Final = 16
+"""A last column of this width is not folded where another column has to be cut anyway."""
 _TYPED: Final = frozenset({"ID", "NAME", "SUBSCRIPTION"})
 """The columns of what a person gives to the next command."""
 _MOST_LINES: Final = 2
@@ -304,6 +306,8 @@ def _terminal_widths(
     limits: list[int | None] = [None] * len(natural)
     if excess <= 0 or len(natural) == 1:
         return limits
+    if natural[-1] <= _SHORT:
+        excess = _table_width(natural) - width
     fitting = [
         index
         for index in range(len(natural) - 1)

@@ -185,13 +185,18 @@ def ask(
             left_out.append(not_a_server_error)
         if response.status_code == 207:  # each event of a batch has its outcome
             left_out.append(negative_data_rejection)
-        if case.query and "?" not in str(response.request.url):  # an empty list is not sent
+        if any(value in ([], {}) for value in case.query.values()):  # it is not sent
             left_out.append(negative_data_rejection)
-        case.validate_response(response, checks=checks, excluded_checks=left_out)
+        try:
+            case.validate_response(response, checks=checks, excluded_checks=left_out)
+        except BaseException as error:
+            error.add_note(f"{response.status_code} for {response.request.url}")
+            raise
 
     asked()
 
 
 def told(error: BaseException) -> str:
     inner = getattr(error, "exceptions", None) or [error]
-    return "\n".join(str(one)[:1500] for one in inner)
+    notes = getattr(error, "__notes__", [])
+    return "\n".join([*(str(one)[:1500] for one in inner), *notes])

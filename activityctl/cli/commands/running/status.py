@@ -120,9 +120,12 @@ def _show_api(session: Session, shape: str) -> None:
     """Show the HTTP API that the settings name, its workers, and the overview that it gives."""
 
     async def read(ports: "Ports") -> tuple[View, list[ComponentStatus]]:
-        view = await verbs_of(session, ports).status()
+        view = dict(await verbs_of(session, ports).status())
         server = ComponentStatus(
-            name="server", state=ComponentState.RUNNING, address=session.settings.server
+            name="server",
+            state=ComponentState.RUNNING,
+            version=view.pop("version", None),
+            address=session.settings.server,
         )
         return view, [server, *worker_states(await ports.workers.alive())]
 

@@ -98,9 +98,9 @@ def list_tokens(context: typer.Context, output: TextOrJson = "text") -> None:
     columns = (
         ("NAME", lambda view: view["name"]),
         ("STATUS", lambda view: view["status"]),
-        ("SCOPES", lambda view: " ".join(view["scopes"])),
         ("EXPIRES", lambda view: view["expiresAt"] and age(view["expiresAt"])),
         ("LAST USE", _last_use),
+        ("SCOPES", lambda view: " ".join(view["scopes"])),
     )
     print_table(session.out, views, columns, empty="No tokens found.")
 

@@ -66,7 +66,21 @@ def _sections(view: View, most_lines: int) -> Iterator[Section]:
         if task["status"] == "failed":
             name = label_of(task)
             yield from value_section(f"input of {name}", task["input"], most_lines)
-            yield from value_section(f"output of {name}", task["output"], most_lines)
+            output = _without_last_breaks(task["output"])
+            yield from value_section(f"output of {name}", output, most_lines)
+
+
+def _without_last_breaks(value: Any) -> Any:
+    """Return the value as it is shown: the output of a program ends with its last line."""
+    match value:
+        case str():
+            return value.rstrip("\n")
+        case dict():
+            return {key: _without_last_breaks(each) for key, each in value.items()}
+        case list():
+            return [_without_last_breaks(each) for each in value]
+        case _:
+            return value
 
 
 def _action(action: View) -> Line:

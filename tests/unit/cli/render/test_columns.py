@@ -171,3 +171,29 @@ def test_texts_of_several_lines_stay_on_one_line_as_they_are():
     output = dict(columns_of("tasks", wide=True))["OUTPUT"]
     view = {"output": {"stdout": "a\nb\n", "exitCode": 1, "stderr": "é"}}
     assert output(view) == r'{stdout: "a\nb\n", exitCode: 1, stderr: é}'
+
+
+def audit(**more: Any) -> dict[str, Any]:
+    known = {"at": "2026-01-01T12:00:00.000Z", "actor": "token/shop", "action": "emit"}
+    rest = {"target": None, "outcome": "done", "address": "127.0.0.1", "details": {}}
+    return {**known, **rest, **more}
+
+
+def test_an_audit_entry_without_a_target_tells_what_was_changed():
+    emitted = audit(details={"accepted": 1_200, "duplicate": 0, "invalid": 3, "dryRun": True})
+    assert cells("audit", emitted)["TARGET"] == "1,200 accepted; 3 invalid"
+    changed = {"applyset": "shop", "created": "definition/a", "repeat": True}
+    assert cells("audit", audit(details=changed))["TARGET"] == "set shop; created definition/a"
+    assert cells("audit", audit(target="run/1", details={"x": 1}))["TARGET"] == "run/1"
+    assert cells("audit", audit())["TARGET"] is None
+
+
+def test_a_short_last_column_is_not_folded_where_another_is_cut_anyway():
+    views = [audit(target="token/the-nightly-deployment-of-all-the-payments", action="revoke")]
+    out = io.StringIO()
+    console = Console(file=out, width=80, force_terminal=True, no_color=True, legacy_windows=False)
+    print_table(console, views, columns_of("audit", wide=False), empty="")
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()).splitlines()
+    assert len(lines) == 2
+    assert lines[1].rstrip().endswith("127.0.0.1")
+    assert max(map(len, lines)) <= 80

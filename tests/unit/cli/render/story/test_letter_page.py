@@ -73,6 +73,7 @@ CHARGE = task(
     "failed",
     attempts=2,
     error=HOSTILE,
+    output={"stderr": "no money\n"},
     code="http_503",
     history=[attempt(1, "no route"), attempt(2, HOSTILE)],
 )
@@ -126,6 +127,7 @@ def test_an_open_letter_tells_its_cause_once_its_attempts_and_the_next_commands(
         "event order.created from /shop",
         "shop: eu",
         "url: https://charge.example",
+        "stderr: no money\n",
         "activityctl dlq retry 3cd0a69a  runs it again",
         "activityctl dlq retry 3cd0a69a --new-revision  ",
         "activityctl dlq discard 3cd0a69a --reason TEXT  ",
