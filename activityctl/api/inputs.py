@@ -7,6 +7,7 @@ from fastapi import Request
 from pydantic import ValidationError
 
 from activityctl import wiring
+from activityctl.api.refusals import UnsupportedMediaTypeError
 from activityctl.domain.values.model import Manifest
 from activityctl.errors import InvalidInputError, UsageError
 
@@ -19,8 +20,11 @@ LONGEST_WAIT: Final = 60
 async def read_object(request: Request) -> dict[str, Any]:
     """Return the JSON object of the body; an absent body is an empty one.
 
-    InvalidInputError for JSON that is not valid, and for another value.
+    InvalidInputError for JSON that is not valid, and for another value;
+    UnsupportedMediaTypeError for a body that is compressed.
     """
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise UnsupportedMediaTypeError("the body is compressed", hint="send it as it is")
     async with request.app.state.intake.body(request) as body:
         value = (
             wiring.parse_json(body.decode("utf-8", "surrogateescape"), _NAME, example="{}")

@@ -86,6 +86,7 @@ def test_what_logs_cannot_do_is_said(told):
         (("--run", "3f2a"), 2, "activityctl logs run/3f2a"),
         (("telling-one", "--level", "loud"), 2, "debug, info, warning, error"),
         (("telling-one", "--grep", "("), 2, "not a regular expression"),
+        (("telling-one", "--grep", r"(a)\1"), 2, "with a back reference, such as"),
         (("nobody",), 4, 'subscription or run "nobody"'),
         (("-l", "tells=no"), 4, "activityctl get subscriptions"),
     ):

@@ -12,6 +12,7 @@ from activityctl.errors import UsageError
 Level = Literal["debug", "info", "warning", "error"]
 _CURSOR: Final = re.compile(r"(\d{1,18})-(\d{1,18})", re.ASCII)
 _LAST_ID: Final = 10**18 - 1
+_BACK_REFERENCE: Final = re.compile(r"(?<!\\)(?:\\\\)*\\[1-9]")
 LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 """From the least to the most serious."""
 
@@ -85,12 +86,23 @@ class LogFilter:
     level: Level = "debug"
     """The least serious level."""
     text: str | None = None
-    """A regular expression that is found in the message, as `grep -E` does."""
+    """A regular expression that is found in the message, as `grep -E` does.
+
+    UsageError for one with a back reference: Postgres could look for it for hours.
+    """
     task: str | None = None
     """A task, with all items of its forEach and all that is in it; or one item, `notify[2]`."""
     since: datetime | None = None
     until: datetime | None = None
     """Only entries that were written before this time."""
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for a regular expression that may take too long."""
+        if self.text is not None and _BACK_REFERENCE.search(self.text):
+            raise UsageError(
+                r"a regular expression with a back reference, such as \1, is not allowed",
+                hint="it can take for ever; write what it stands for in its place",
+            )
 
     @property
     def levels(self) -> tuple[Level, ...]:

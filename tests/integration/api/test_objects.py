@@ -135,6 +135,7 @@ def test_lists_and_objects_are_those_of_the_command_line(call: Caller):
         ("subscriptions/pay-eu/logs?after=x", 400, "usage"),
         ("subscriptions/pay-eu/logs?level=loud", 400, "usage"),
         ("subscriptions/pay-eu/logs?grep=(", 400, "usage"),
+        ("subscriptions/pay-eu/logs?grep=(.%2B)x%5C1", 400, "usage"),
         ("subscriptions/pay-eu/next?trigger=nothing", 404, "not_found"),
         ("subscriptions/%00", 404, "not_found"),
         ("runs/%F0%9F%92%A9%ED%A0%80", 404, "not_found"),

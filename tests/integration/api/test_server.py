@@ -94,6 +94,13 @@ def test_unknown_paths_and_methods_are_problems(api: Api):
     assert "/v1/events" in schema["paths"]
 
 
+def test_compressed_bodies_are_refused(api: Api):
+    sent = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+    for path in ("events", "manifests/plan", "subscriptions/pause", "tokens"):
+        answer = api.client.post(f"/v1/{path}", content=b"{}", headers=sent)
+        assert is_problem(answer, 415, "unsupported_media_type"), path
+
+
 def test_a_request_id_is_kept_if_it_is_harmless(api: Api):
     assert api.client.get("/healthz", headers={"X-Request-Id": "job-7"}).headers[
         "x-request-id"

@@ -84,7 +84,9 @@ def logs(
     grep: Annotated[
         str | None,
         typer.Option(
-            help="Only entries whose message has this regular expression.", metavar="PATTERN"
+            help="Only entries whose message has this regular expression; it has no back "
+            "references.",
+            metavar="PATTERN",
         ),
     ] = None,
     task: Annotated[
