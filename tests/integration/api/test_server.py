@@ -4,6 +4,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -365,10 +366,13 @@ def test_the_server_recovers_by_itself_when_postgres_comes_back(
             event = {**EVENT, "id": "before"}
             assert api.client.post("/v1/events", json=event).status_code == 200
             link.cut()
-            away = api.client.post("/v1/events", json={**EVENT, "id": "meanwhile"})
+            with ThreadPoolExecutor() as pool:  # each waits some seconds for Postgres
+                sent = {**EVENT, "id": "meanwhile"}
+                posted = pool.submit(api.client.post, "/v1/events", json=sent)
+                ready = pool.submit(api.client.get, "/readyz").result()
+                away = posted.result()
             assert is_problem(away, 503, "unreachable")
             assert int(away.headers["retry-after"]) >= 1
-            ready = api.client.get("/readyz")
             assert ready.status_code == 503
             assert ready.json()["checks"]["postgres"] != "ok"
             link.heal()
