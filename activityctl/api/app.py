@@ -20,6 +20,7 @@ from activityctl.api.inputs import check_query
 from activityctl.api.log_streams.labelled import LabelledLogs
 from activityctl.api.log_streams.streams import Streams
 from activityctl.api.openapi import describe_api
+from activityctl.api.own_words import use_own_words
 from activityctl.api.problems import problem_response
 from activityctl.api.rates import Rates
 from activityctl.api.reference import HEADERS, reference_page
@@ -162,6 +163,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 async def _on_error(request: Request, error: Exception) -> Response:
     """Answer an error of an operation; the gate answers those that are none of ours."""
     assert isinstance(error, ActivityctlError)  # noqa: S101  # it is registered for these
+    use_own_words(error, request.headers.get("user-agent", ""))
     return problem_response(error, request.state.request_id)
 
 
