@@ -19,15 +19,22 @@ _LONGEST_TARGET: Final = 200
 """A path may be much longer, and whoever has any token could fill the audit with it."""
 
 
+class Details(dict[str, JsonValue]):
+    """What an entry says beside who, what and when."""
+
+    are_kept = False
+    """Whether the write has kept its entry itself, so that no other one is added."""
+
+
 @asynccontextmanager
 async def recorded(
     request: Request, caller: Caller, action: str, target: str = ""
-) -> AsyncIterator[dict[str, JsonValue]]:
+) -> AsyncIterator[Details]:
     """Keep an entry about the block, also when it is refused; yield its details.
 
     What an outage or a limit of the server refuses leaves no entry: nothing was changed.
     """
-    details: dict[str, JsonValue] = {}
+    details = Details()
     try:
         yield details
     except (HttpRefusedError, UnreachableError):
@@ -35,19 +42,20 @@ async def recorded(
     except ActivityctlError as error:
         await _add(request, caller, action, (target, error.code), details)
         raise
-    await _add(request, caller, action, (target, "done"), details)
+    if not details.are_kept:
+        await _add(request, caller, action, (target, "done"), details)
 
 
-async def _add(
+def entry_of(
     request: Request,
     caller: Caller,
     action: str,
     what: tuple[str, str],
     details: Mapping[str, JsonValue],
-) -> None:
-    ports: wiring.Ports = request.app.state.ports
+) -> AuditEntry:
+    """Return the entry; `what` is the target and the outcome."""
     target, outcome = what
-    entry = AuditEntry(
+    return AuditEntry(
         str(uuid.uuid4()),
         datetime.now(UTC),
         caller.name,
@@ -58,4 +66,14 @@ async def _add(
         request.state.request_id,
         details,
     )
-    await ports.audit.add([entry])
+
+
+async def _add(
+    request: Request,
+    caller: Caller,
+    action: str,
+    what: tuple[str, str],
+    details: Mapping[str, JsonValue],
+) -> None:
+    ports: wiring.Ports = request.app.state.ports
+    await ports.audit.add([entry_of(request, caller, action, what, details)])

@@ -1,11 +1,12 @@
 """Ports for events: storing them, routing them, reading them again and removing them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from activityctl.domain.access.audit import AuditEntry
 from activityctl.domain.events.envelope import EventEnvelope
 from activityctl.domain.events.gathering import Gathering, GatheringKey
 from activityctl.domain.events.query import EventQuery
@@ -92,14 +93,21 @@ class Routing(Protocol):
         ...
 
 
+Note = Callable[[Sequence[EmitOutcome]], AuditEntry]
+"""Returns what the audit says of a call that had these outcomes."""
+
+
 class EventStore(Protocol):
     """The archive of events, and the routing of new events."""
 
-    async def add(self, events: Sequence[EventEnvelope]) -> list[EmitOutcome]:
+    async def add(
+        self, events: Sequence[EventEnvelope], note: Note | None = None
+    ) -> list[EmitOutcome]:
         """Store the events durably and wake the router.
 
         Returns one outcome for each event, in order. An event that comes twice in one call is a
-        duplicate too.
+        duplicate too. With `note`, its entry is kept in the same transaction: the events are never
+        there without it.
         """
         ...
 

@@ -51,8 +51,8 @@ class MemoryTokens:
 class MemoryAuditTrail:
     """Implements the AuditTrail port."""
 
-    def __init__(self) -> None:
-        self._entries: list[AuditEntry] = []
+    def __init__(self, entries: list[AuditEntry] | None = None) -> None:
+        self._entries = [] if entries is None else entries
 
     async def add(self, entries: Sequence[AuditEntry]) -> None:
         """Keep the entries."""

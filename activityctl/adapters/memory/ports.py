@@ -136,6 +136,6 @@ def memory_ports(state: MemoryState | None = None) -> MemoryPorts:
         MemoryChainStore(shared),
         MemorySpendLedger(),
         MemoryTokens(),
-        MemoryAuditTrail(),
+        MemoryAuditTrail(shared.audit),
         MemorySourceLedger(shared),
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from activityctl.domain.access.audit import AuditEntry
 from activityctl.domain.chain.reading import Reading, TriggerKey, Watch
 from activityctl.domain.events.gathering import Gathering, GatheringKey
 from activityctl.domain.events.stored_event import ArrivedEvent, Verdict
@@ -292,6 +293,7 @@ class MemoryState:
     chains_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     reconciler_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     auditor_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    audit: list[AuditEntry] = field(default_factory=list)
     router_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     run_locks: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     listeners: dict[str, list[asyncio.Queue[str]]] = field(

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from activityctl.adapters.postgres.audit_rows import insert_audit_entry
 from activityctl.adapters.postgres.database import (
     Database,
     prefix_pattern,
     to_jsonb,
-    to_storable_text,
 )
 from activityctl.adapters.postgres.pages import after, place_of
 from activityctl.domain.access.audit import AuditEntry
@@ -37,11 +37,6 @@ _USE: Final = f"""
         FROM found f WHERE t.id = f.id
           AND (f.last_used_at IS NULL OR f.last_used_at < now() - interval '1 minute'))
     SELECT {_COLUMNS} FROM found"""
-_AUDIT: Final = """
-    INSERT INTO audit_entries
-        (id, at, actor, action, target, outcome, address, request_id, details)
-    VALUES (%(id)s, %(at)s, %(actor)s, %(action)s, %(target)s, %(outcome)s, %(address)s,
-        %(request_id)s, %(details)s)"""
 _ENTRIES: Final = """
     SELECT id, at, actor, action, target, outcome, address, request_id, details
     FROM audit_entries
@@ -106,18 +101,8 @@ class PostgresAuditTrail:
     async def add(self, entries: Sequence[AuditEntry]) -> None:
         """Keep the entries."""
         for entry in entries:
-            await self._database.fetch(
-                _AUDIT,
-                id=entry.id,
-                at=entry.at,
-                actor=to_storable_text(entry.actor),
-                action=entry.action,
-                target=to_storable_text(entry.target),
-                outcome=entry.outcome,
-                address=entry.address,
-                request_id=entry.request_id,
-                details=to_jsonb(dict(entry.details)),
-            )
+            async with self._database.connection() as connection:
+                await insert_audit_entry(connection, entry)
 
     async def entries(self, selection: Selection) -> list[AuditEntry]:
         """Return the entries since the selection's time, newest first."""

@@ -210,7 +210,7 @@ class Database:
 
         Reads of a single connection that are asked for together share one round trip.
         """
-        bound = {name: _bindable(value) for name, value in values.items()}
+        bound = {name: bindable(value) for name, value in values.items()}
         if self._shared is not None and query.lstrip()[:7].upper() == "SELECT ":
             with translate_errors():
                 return await self._shared.fetch(query.encode(), bound)
@@ -239,7 +239,7 @@ async def _closed_if_stuck(connection: Connection) -> AsyncIterator[None]:
             await connection.close()
 
 
-def _bindable(value: Any) -> Any:
+def bindable(value: Any) -> Any:
     """Return the value as Postgres can take it: a word of a user may be no valid UTF-8."""
     match value:
         case str():

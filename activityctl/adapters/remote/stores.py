@@ -31,7 +31,7 @@ from activityctl.domain.values.json_form import View, format_timestamp
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import NotAllowedError, NotFoundError, RefusedError, UsageError
-from activityctl.ports import GivenAnswer
+from activityctl.ports import GivenAnswer, Note
 
 MOST: Final = 1_000
 """So many objects has a list of the API at most."""
@@ -275,7 +275,11 @@ class RemoteEvents(_Store):
         super().__init__(api)
         self._verdicts: dict[str, list[Verdict]] = {}
 
-    async def add(self, events: Sequence[EventEnvelope]) -> list[EmitOutcome]:
+    async def add(
+        self,
+        events: Sequence[EventEnvelope],
+        note: Note | None = None,  # noqa: ARG002  # the server keeps its audit itself
+    ) -> list[EmitOutcome]:
         """Store the events, and return the outcome of each, in order.
 
         A time that was added here is left out: the server adds it, and so it does not count when

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
@@ -10,19 +10,20 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from activityctl import wiring
 from activityctl.api.answers import json_response
-from activityctl.api.auditing import recorded
+from activityctl.api.auditing import entry_of, recorded
 from activityctl.api.bodies import Intake
 from activityctl.api.event_input import BATCH, LINES, STRUCTURED, EventInput
 from activityctl.api.identity import Known
 from activityctl.api.problems import problem_of, respond
 from activityctl.api.routes.explaining import judged_events
+from activityctl.domain.access.audit import AuditEntry
 from activityctl.domain.access.caller import Caller
 from activityctl.domain.events.emit_result import Emitted
 from activityctl.domain.events.envelope import fill_nothing
 from activityctl.domain.events.input import InvalidEvent
 from activityctl.domain.events.json_form import emitted_view
 from activityctl.domain.events.stored_event import EmitOutcome
-from activityctl.domain.values.json_form import list_view, problem_view
+from activityctl.domain.values.json_form import View, list_view, problem_view
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ActivityctlError, ConflictError, InvalidEventError, NotAllowedError
 from activityctl.operations.events.emit import CheckedEvent, checked_events, emit
@@ -85,6 +86,11 @@ async def _stored(
     ports: wiring.Ports = request.app.state.ports
     intake: Intake = request.app.state.intake
     results: list[Emitted] = []
+    noted: Counter[EmitOutcome] = Counter()
+
+    def note(outcomes: Sequence[EmitOutcome]) -> AuditEntry:
+        return entry_of(request, caller, "emit", ("", "done"), _summary(Counter(outcomes)))
+
     async with recorded(request, caller, "emit") as details:
         if not caller.may_emit_something:
             raise NotAllowedError("this token may not store events", hint=_NEEDS)
@@ -92,16 +98,23 @@ async def _stored(
             offers = checked_events(given.events(body), complete)
             allowed = _allowed(caller, offers, is_batch=given.is_batch)
             is_slow = len(body) > _PARSED_AT_ONCE
-            async for batch in emit(ports.events, allowed, is_slow=is_slow):
+            async for batch in emit(ports.events, allowed, is_slow=is_slow, note=note):
                 results += batch
+                outcomes = Counter(result.outcome for result in batch)
+                if outcomes.keys() != {EmitOutcome.INVALID}:
+                    noted += outcomes
         counts = Counter(result.outcome for result in results)
-        summary = {outcome.value: counts[outcome] for outcome in EmitOutcome}
-        details.update(summary)
+        details.update(_summary(counts - noted))  # of batches without any valid event
+        details.are_kept = bool(noted) and counts == noted
     if not given.is_batch and results and results[0].problem is not None:
         return _refusal(results[0], request.state.request_id)
     is_whole = not counts[EmitOutcome.INVALID] and not counts[EmitOutcome.CONFLICT]
-    view = {**list_view(map(emitted_view, results)), "summary": summary}
+    view = {**list_view(map(emitted_view, results)), "summary": _summary(counts)}
     return json_response(view, 200 if is_whole else 207)
+
+
+def _summary(counts: Counter[EmitOutcome]) -> View:
+    return {outcome.value: counts[outcome] for outcome in EmitOutcome}
 
 
 @router.post(

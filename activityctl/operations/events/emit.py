@@ -6,11 +6,12 @@ from contextlib import aclosing
 from activityctl.domain.events.emit_result import Emitted, ValidEvent, invalid_result, stored_result
 from activityctl.domain.events.envelope import envelope_of
 from activityctl.domain.events.input import InvalidEvent, ParsedEvent
+from activityctl.domain.events.stored_event import EmitOutcome
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.plurals import count_noun
 from activityctl.errors import InvalidEventError, UnreachableError
 from activityctl.operations.events.batching import in_batches, in_slices
-from activityctl.ports import EventStore
+from activityctl.ports import EventStore, Note
 
 Fill = Callable[[JsonValue], tuple[JsonValue, tuple[str, ...]]]
 """Adds the attributes that a sender may leave out; returns the event and the added names."""
@@ -32,21 +33,26 @@ def checked_events(
 
 
 async def emit(
-    store: EventStore, items: Iterable[CheckedEvent], *, is_slow: bool = True
+    store: EventStore,
+    items: Iterable[CheckedEvent],
+    *,
+    is_slow: bool = True,
+    note: Note | None = None,
 ) -> AsyncGenerator[list[Emitted], None]:
     """Store the events in their order, and yield their results once these are committed.
 
     Memory does not grow with the length of the input. A repeat is harmless: an event that is
     already stored counts as a duplicate. Items of a slow input, such as a file or a pipe, are read
     by a thread. When Postgres becomes unreachable, the UnreachableError
-    says how many events are stored.
+    says how many events are stored. The entry that `note` returns for the outcomes of a batch is
+    kept with its events; a batch without any valid event is not noted.
     """
     stored = 0
     reading = in_batches(_serialised(items), bytes_of) if is_slow else in_slices(items, bytes_of)
     async with aclosing(reading) as batches:
         async for batch in batches:
             try:
-                results = await _store(store, batch)
+                results = await _store(store, batch, note)
             except UnreachableError as error:
                 raise _with_progress(error, stored, batch[0]) from error
             stored += sum(result.id is not None for result in results)
@@ -64,9 +70,13 @@ def _serialised(items: Iterable[CheckedEvent]) -> Iterator[CheckedEvent]:
         yield item
 
 
-async def _store(store: EventStore, batch: Sequence[CheckedEvent]) -> list[Emitted]:
+async def _store(
+    store: EventStore, batch: Sequence[CheckedEvent], note: Note | None
+) -> list[Emitted]:
     events = [item.envelope for item in batch if isinstance(item, ValidEvent)]
-    outcomes = iter(await store.add(events) if events else ())
+    invalid = [EmitOutcome.INVALID] * (len(batch) - len(events))
+    noted = None if note is None else lambda found: note([*found, *invalid])
+    outcomes = iter(await store.add(events, noted) if events else ())
     return [
         stored_result(item, next(outcomes))
         if isinstance(item, ValidEvent)

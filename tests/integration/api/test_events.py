@@ -1,6 +1,7 @@
 """Events by HTTP: each content mode of CloudEvents, and what each event became."""
 
 import json
+import uuid
 from typing import Any
 
 import httpx
@@ -43,6 +44,33 @@ def test_one_event_is_stored_once_and_a_conflict_is_told(api: Api, api_settings:
     assert other.status_code == 409
     assert other.json()["code"] == "conflict"
     assert stored(api_settings, "s-1")["data"] == {"amount": 12}
+
+
+def audited(api: Api, request_id: str) -> list[dict[str, int]]:
+    """Return what the audit says of each transaction of a request."""
+    items = api.client.get("/v1/audit").json()["items"]
+    return [item["details"] for item in items if item["requestId"] == request_id]
+
+
+def test_an_event_and_its_audit_are_stored_together_or_not_at_all(
+    api: Api, api_settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    one = uuid.uuid4()
+    with monkeypatch.context() as patched:
+        patched.setattr("activityctl.api.auditing.uuid.uuid4", lambda: one)
+        assert post(api, event("k-1"), STRUCTURED, **{"X-Request-Id": "k-first"}).is_success
+        batch = [event("k-1"), event("k-2")]
+        assert post(api, batch, BATCH).status_code == 500  # the id of the entry is taken
+        assert post(api, event("k-5"), STRUCTURED).status_code == 500
+    assert stored(api_settings, "k-2") is None
+    assert stored(api_settings, "k-5") is None
+    nothing = {"accepted": 0, "duplicate": 0, "conflict": 0, "invalid": 0}
+    assert audited(api, "k-first") == [{**nothing, "accepted": 1}]
+    batch = [*batch, event("k-1", data=1), {"id": "k-3"}]
+    assert post(api, batch, BATCH, **{"X-Request-Id": "k-batch"}).status_code == 207
+    assert audited(api, "k-batch") == [dict.fromkeys(nothing, 1)]
+    assert post(api, [{"id": "k-4"}], BATCH, **{"X-Request-Id": "k-bad"}).status_code == 207
+    assert audited(api, "k-bad") == [{**nothing, "invalid": 1}]
 
 
 @pytest.mark.parametrize(

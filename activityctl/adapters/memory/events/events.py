@@ -16,7 +16,7 @@ from activityctl.domain.routing.listeners import faults_of
 from activityctl.domain.values import ids
 from activityctl.domain.values.ids import EventId
 from activityctl.domain.values.selection import Selection
-from activityctl.ports import Routing, Work
+from activityctl.ports import Note, Routing, Work
 
 
 class MemoryEventStore:
@@ -25,11 +25,19 @@ class MemoryEventStore:
     def __init__(self, state: MemoryState) -> None:
         self._state = state
 
-    async def add(self, events: Sequence[EventEnvelope]) -> list[EmitOutcome]:
+    async def add(
+        self, events: Sequence[EventEnvelope], note: Note | None = None
+    ) -> list[EmitOutcome]:
         """Store the events and wake the router; return one outcome for each, in order.
 
         The same event twice in one call is a duplicate too.
         """
+        outcomes = self._add(events)
+        if note is not None:
+            self._state.audit.append(note(outcomes))
+        return outcomes
+
+    def _add(self, events: Sequence[EventEnvelope]) -> list[EmitOutcome]:
         rows = self._state.events
         now = self._state.clock()
         new: set[EventId] = set()

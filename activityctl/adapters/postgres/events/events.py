@@ -4,7 +4,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
-from activityctl.adapters.postgres.database import Database, prefix_pattern, to_storable_text
+from activityctl.adapters.postgres.audit_rows import ADD_ENTRY, entry_values, insert_audit_entry
+from activityctl.adapters.postgres.database import (
+    Connection,
+    Database,
+    prefix_pattern,
+    to_storable_text,
+)
 from activityctl.adapters.postgres.events import gatherings
 from activityctl.adapters.postgres.events.adding import (
     ADD_EVENTS,
@@ -21,6 +27,7 @@ from activityctl.adapters.postgres.events.rows import (
     verdict_of,
 )
 from activityctl.adapters.postgres.pages import after, place_of
+from activityctl.domain.access.audit import AuditEntry
 from activityctl.domain.events.emit_result import outcomes_of
 from activityctl.domain.events.envelope import EventEnvelope
 from activityctl.domain.events.query import resolve_event
@@ -35,8 +42,13 @@ from activityctl.domain.routing.listeners import faults_of
 from activityctl.domain.values.ids import EventId
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import CANDIDATES_TOLD
-from activityctl.ports import Routing
+from activityctl.ports import Note, Routing
 
+_ADD_NEW: Final = f"""
+    WITH added AS MATERIALIZED ({ADD_EVENTS}),
+    noted AS ({ADD_ENTRY} FROM added WHERE coalesce(cardinality(known), 0) = 0)
+    SELECT known FROM added"""
+"""Adds one event, and the entry of the audit if the event is new."""
 _OTHER: Final = ""
 """Stands for the digest of an event that is stored with another content than any that is given."""
 
@@ -47,51 +59,32 @@ class PostgresEventStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, events: Sequence[EventEnvelope]) -> list[EmitOutcome]:
+    async def add(
+        self, events: Sequence[EventEnvelope], note: Note | None = None
+    ) -> list[EmitOutcome]:
         """Store the events and wake the router; return one outcome for each, in order.
 
-        The same event twice in one call is a duplicate too.
+        The same event twice in one call is a duplicate too. The entry of `note` is kept in the same
+        transaction.
         """
-        rows = [event.stored for event in events]
-        first_index: dict[EventId, int] = {}
-        for index, (event_id, _, _) in enumerate(rows):
-            first_index.setdefault(event_id, index)
-        known = await self._insert(
-            [(events[index], *rows[index]) for index in first_index.values()]
-        )
-        given = [(event_id, digest) for event_id, _, digest in rows]
-        digests = {event_id: rows[index][2] for event_id, index in first_index.items()}
-        digests.update(dict.fromkeys(map(EventId, known), _OTHER))
-        digests.update(await self._same_digests(known, given))
-        return outcomes_of(given, first_index.keys() - set(known), digests)
+        if note is None:  # a statement that is a transaction by itself
+            async with self._database.connection() as connection:
+                return await _add(connection, events)
+        if len(events) == 1 and await self._add_new(events[0], note([EmitOutcome.ACCEPTED])):
+            return [EmitOutcome.ACCEPTED]
+        async with self._database.transaction() as connection:
+            outcomes = await _add(connection, events)
+            async with connection.committing():
+                await insert_audit_entry(connection, note(outcomes))
+        return outcomes
 
-    async def _insert(self, rows: Sequence[tuple[EventEnvelope, EventId, str, str]]) -> list[str]:
-        """Insert events of different ids in one statement; return the ids that existed before."""
-        if not rows:
-            return []
-        values = event_arrays(rows)
+    async def _add_new(self, event: EventEnvelope, entry: AuditEntry) -> bool:
+        """Store an event with its entry in one round trip; return False if it is not new."""
+        values = {**event_arrays([(event, *event.stored)]), **entry_values(entry)}
         async with self._database.connection() as connection:
-            cursor = await connection.execute(ADD_EVENTS.encode(), values)
+            cursor = await connection.execute(_ADD_NEW.encode(), values)
             found = await cursor.fetchone()
-        return found["known"] or [] if found else []
-
-    async def _same_digests(
-        self, known: Sequence[str], given: Sequence[tuple[EventId, str]]
-    ) -> Mapping[EventId, str]:
-        """Return the digests of those known events that are stored with a digest given here.
-
-        This is a separate statement, so that it sees what other transactions have added.
-        """
-        if not known:
-            return {}
-        stored = frozenset(known)
-        wanted = [(event_id, digest) for event_id, digest in given if event_id in stored]
-        rows = await self._database.fetch(
-            SAME_EVENTS,
-            ids=joined(event_id for event_id, _ in wanted),
-            digests=joined(digest for _, digest in wanted),
-        )
-        return {EventId(row["id"]): row["digest"] for row in rows}
+        return bool(found and not found["known"])
 
     def routing(self, limit: int) -> AbstractAsyncContextManager[Routing | None]:
         """Hold the router's lock and the oldest unrouted events; None when the lock is taken."""
@@ -176,6 +169,51 @@ class PostgresEventStore:
             ids=list(event_ids),
         )
         return [verdict_of(row) for row in rows]
+
+
+async def _add(connection: Connection, events: Sequence[EventEnvelope]) -> list[EmitOutcome]:
+    rows = [event.stored for event in events]
+    first_index: dict[EventId, int] = {}
+    for index, (event_id, _, _) in enumerate(rows):
+        first_index.setdefault(event_id, index)
+    known = await _insert(
+        connection, [(events[index], *rows[index]) for index in first_index.values()]
+    )
+    given = [(event_id, digest) for event_id, _, digest in rows]
+    digests = {event_id: rows[index][2] for event_id, index in first_index.items()}
+    digests.update(dict.fromkeys(map(EventId, known), _OTHER))
+    digests.update(await _same_digests(connection, known, given))
+    return outcomes_of(given, first_index.keys() - set(known), digests)
+
+
+async def _insert(
+    connection: Connection, rows: Sequence[tuple[EventEnvelope, EventId, str, str]]
+) -> list[str]:
+    """Insert events of different ids in one statement; return the ids that existed before."""
+    if not rows:
+        return []
+    cursor = await connection.execute(ADD_EVENTS.encode(), event_arrays(rows))
+    found = await cursor.fetchone()
+    return found["known"] or [] if found else []
+
+
+async def _same_digests(
+    connection: Connection, known: Sequence[str], given: Sequence[tuple[EventId, str]]
+) -> Mapping[EventId, str]:
+    """Return the digests of those known events that are stored with a digest given here.
+
+    This is a separate statement, so that it sees what other transactions have added.
+    """
+    if not known:
+        return {}
+    stored = frozenset(known)
+    wanted = [(event_id, digest) for event_id, digest in given if event_id in stored]
+    values = {
+        "ids": joined(event_id for event_id, _ in wanted),
+        "digests": joined(digest for _, digest in wanted),
+    }
+    cursor = await connection.execute(SAME_EVENTS.encode(), values)
+    return {EventId(row["id"]): row["digest"] for row in await cursor.fetchall()}
 
 
 def _waits(statuses: Sequence[str]) -> bool | None:

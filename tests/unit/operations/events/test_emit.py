@@ -18,6 +18,7 @@ from activityctl.domain.events.stored_event import EmitOutcome
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import UnreachableError
 from activityctl.operations.events.emit import CheckedEvent, checked_events, emit
+from activityctl.ports import Note
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -43,11 +44,13 @@ class FailingStore(MemoryEventStore):
         super().__init__(MemoryState())
         self.calls = calls
 
-    async def add(self, events: Sequence[EventEnvelope]) -> list[EmitOutcome]:
+    async def add(
+        self, events: Sequence[EventEnvelope], note: Note | None = None
+    ) -> list[EmitOutcome]:
         if not self.calls:
             raise UnreachableError("Postgres does not answer: gone", hint="activityctl doctor")
         self.calls -= 1
-        return await super().add(events)
+        return await super().add(events, note)
 
 
 async def test_each_result_has_number_outcome_and_added_attributes():
