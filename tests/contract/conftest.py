@@ -1,15 +1,18 @@
 """One suite for each port; every test runs against memory and against Postgres."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+import pytest_asyncio
 
 from activityctl import wiring
 from activityctl.adapters.memory.ports import MemoryPorts, memory_ports
+from activityctl.adapters.postgres.database import Database
 from activityctl.domain.gitops.history import UNKNOWN_ORIGIN
 from activityctl.domain.gitops.plan import Plan, Wanted
 from activityctl.domain.gitops.planning import plan_changes
@@ -20,20 +23,28 @@ from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
 from activityctl.operations.gitops.history import delete
-from activityctl.settings import Secret, Settings
+from support.emptying import Emptier
 from support.logins import EVERY_ROLE, url_as
 
+_FOLDER = Path(__file__).parent
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+CONNECTIONS = 6
 _SPEC = {
     "triggers": [{"name": "daily", "cron": {"schedule": "0 8 * * *"}}],
     "tasks": [{"name": "note", "command": {"argv": ["true"]}}],
 }
-_EMPTY = """
-DO $$ DECLARE name text; BEGIN
-    FOR name IN SELECT tablename FROM pg_tables
-        WHERE schemaname = 'public' AND tablename NOT IN ('alembic_version', 'gate_locks')
-    LOOP EXECUTE format('DELETE FROM %I', name); END LOOP;
-END $$"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests of this folder on one event loop, so that connections live on."""
+    for item in items:
+        if item.path.is_relative_to(_FOLDER) and item.get_closest_marker("asyncio"):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session", autouse=True)
+async def begun_loop() -> None:
+    """Begin the loop before a test counts the open files."""
 
 
 @pytest.fixture
@@ -54,33 +65,42 @@ def contract_database_url(servers: dict[str, str]) -> str:
 
 
 @pytest.fixture(scope="session")
-def emptier(contract_database_url: str) -> Iterator[psycopg.Connection[Any]]:
-    """Open one connection for the session; opening takes longer than emptying the database."""
-    with psycopg.connect(contract_database_url, autocommit=True) as connection:
-        connection.execute("SET session_replication_role = replica")  # no foreign key checks
-        yield connection
+def emptier(contract_database_url: str) -> Iterator[Emptier]:
+    """Return what empties the suite's database."""
+    with closing(Emptier(contract_database_url)) as emptier:
+        yield emptier
 
 
 @pytest.fixture
-def empty_database_url(contract_database_url: str, emptier: psycopg.Connection[Any]) -> str:
-    """Empty the suite's database; its sequences and transaction ids are not reset."""
-    emptier.execute(_EMPTY)
+def empty_database_url(contract_database_url: str, emptier: Emptier) -> str:
+    """Empty the suite's database."""
+    emptier.empty()
     return contract_database_url
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def connected(contract_database_url: str) -> AsyncIterator[Database]:
+    """Keep the connections for the session: to open them takes longer than most of its tests.
+
+    They are not the owner's: what the stores do must be among the rights of the roles. All are
+    opened now, since some tests count open files.
+    """
+    url = url_as(contract_database_url, EVERY_ROLE)
+    database = await Database.connect(url, pool_size=CONNECTIONS)
+    async with AsyncExitStack() as stack:
+        for _ in range(CONNECTIONS):
+            await stack.enter_async_context(database.connection())
+    yield database
+    await database.close()
+
+
 @pytest.fixture(params=["memory", "postgres"])
-async def ports(
-    request: pytest.FixtureRequest, tmp_path: Path
-) -> AsyncIterator[wiring.Ports | MemoryPorts]:
+def ports(request: pytest.FixtureRequest) -> wiring.Ports | MemoryPorts:
     """Return all ports, without data: first in memory, then in Postgres."""
     if request.param == "memory":
-        yield memory_ports()
-        return
-    # Not the owner: what the stores do must be among the rights of the roles.
-    database_url = url_as(request.getfixturevalue("empty_database_url"), EVERY_ROLE)
-    settings = Settings(home=tmp_path, database_url=Secret(database_url))
-    async with wiring.open_ports(settings, pool_size=6) as opened:
-        yield opened
+        return memory_ports()
+    request.getfixturevalue("empty_database_url")
+    return wiring.Ports(request.getfixturevalue("connected"))
 
 
 @pytest.fixture
@@ -148,7 +168,7 @@ def remove(ports: wiring.Ports) -> Callable[..., Awaitable[Plan]]:
     return carry_out
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def mine(
     ports: wiring.Ports,
     apply: Callable[..., Awaitable[Plan]],

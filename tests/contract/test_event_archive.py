@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from activityctl import wiring
 from activityctl.domain.events.envelope import envelope_of
@@ -56,7 +57,7 @@ def names(events: list[ArrivedEvent]) -> list[str]:
     return [event.document["id"] for event in events]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def owner(
     ports: wiring.Ports,
     apply: Callable[..., Awaitable[Plan]],

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 
-import pytest
+import pytest_asyncio
 
 from activityctl import wiring
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
@@ -20,7 +20,7 @@ MakeRun = Callable[..., Awaitable[Run]]
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def now(ports: wiring.Ports):
     """The facts of firings are told by the clock of the store."""
     return (await ports.workers.server_time()).replace(microsecond=0)

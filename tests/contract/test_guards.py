@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import pytest_asyncio
 
 from activityctl import wiring
 from activityctl.domain.runs.run import Run, RunStatus
@@ -30,7 +31,7 @@ OPEN_FOR = timedelta(seconds=2)
 """Long enough that a slow machine does not let it pass unseen."""
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def bench(ports: wiring.Ports, make_run: MakeRun) -> Bench:
     return Bench(ports, await make_run("k"))
 

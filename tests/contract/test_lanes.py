@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
 
-import pytest
+import pytest_asyncio
 
 from activityctl import wiring
 from activityctl.domain.manifests.subscription import Subscription
@@ -59,7 +59,7 @@ class Lane:
         return await self.ports.lanes.end(LaneEnd(done, entry, self.head.id, worker, takes_over))
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def lanes(ports: wiring.Ports, make_run: MakeRun, now: datetime) -> list[Lane]:
     """A run with a forEach of five instances in two lanes."""
     run = await make_run("k")

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
-import pytest
+import pytest_asyncio
 
 from activityctl import wiring
 from activityctl.daemon.worker.late_runs import LateRunWatch
@@ -20,7 +20,7 @@ MINUTE = timedelta(minutes=1)
 MakeRun = Callable[..., Awaitable[Run]]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def mine(
     ports: wiring.Ports,
     apply: Callable[..., Awaitable[Plan]],

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from activityctl import wiring
 from activityctl.domain.manifests.subscription import Subscription
@@ -30,7 +31,7 @@ MakeRun = Callable[..., Awaitable[Run]]
 BY_ANN = LetterRequest("ann", "the server is back")
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def failed(ports: wiring.Ports, make_run: MakeRun, now: datetime) -> Run:
     """Return a run whose second task failed, with its dead letter."""
     return await fail(ports, await make_run("k", tasks=2, payload={"a": 1}), now)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from activityctl import wiring
 from activityctl.domain.access.audit import AuditEntry
@@ -32,7 +33,7 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 FILLED: tuple[Kind, ...] = ("definitions", "subscriptions", "revisions", "schedules")
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def views(
     ports: wiring.Ports, apply: Apply, define: Define, subscribe: Subscribe
 ) -> ObjectViews:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from activityctl import wiring
 from activityctl.daemon.worker.router import Router
@@ -23,7 +24,7 @@ from support.gathering import emit, event
 MakeRun = Callable[..., Awaitable[Run]]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def three(make_run: MakeRun, now: datetime) -> list[Run]:
     """Return three runs, oldest first, opened in another order."""
     minute = timedelta(minutes=1)

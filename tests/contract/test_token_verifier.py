@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from jwt.algorithms import OKPAlgorithm, RSAAlgorithm
@@ -39,7 +40,7 @@ def issuers(issuer: LocalIssuer, **fields: Any) -> Issuers:
     return Issuers.model_validate({"issuers": [{**each, "rules": RULES, **fields}]})
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def verifier(issuer: LocalIssuer) -> AsyncIterator[JwtVerifier]:
     async with httpx.AsyncClient(trust_env=False) as client:
         yield JwtVerifier(issuers(issuer), client)

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
-import pytest
+import pytest_asyncio
 
 from activityctl import wiring
 from activityctl.domain.chain.hook_outcome import SKIPPED, HookOutcome, OutcomeKind
@@ -50,7 +50,7 @@ class Triggers:
         return [entry for entry in entries if entry.message == "trigger"]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def triggers(ports: wiring.Ports, make_run: MakeRun, now: datetime) -> Triggers:
     run = await make_run("k", tasks=5, kind="webhook")
     return Triggers(ports, run, now + timedelta(minutes=1))

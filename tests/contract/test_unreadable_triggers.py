@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from activityctl import wiring
 from activityctl.adapters.memory.ports import MemoryPorts
@@ -40,7 +41,7 @@ def waits_for(body: Any) -> dict[str, Any]:
     return {"triggers": [{"name": "paid", "event": body}], "params": {"type": "object"}}
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def both(apply: Apply, define: Define, subscribe: Subscribe) -> None:
     """Apply the subscription `whole`, and `broken` with a trigger of a newer version."""
     good, bad = define("good", **waits_for({"type": "*"})), define("bad", **waits_for(BROKEN))
@@ -157,7 +158,7 @@ async def test_an_unreadable_definition_stops_only_its_own_subscriptions(
     if isinstance(ports, MemoryPorts):
         _make_unreadable(ports, change)
     else:
-        database = request.getfixturevalue("emptier")
+        database = request.getfixturevalue("emptier").connection
         text = '{"shape": 7}' if change == "shape" else '{"params": 7}'
         database.execute(
             "UPDATE revisions SET spec = spec || %s::jsonb WHERE definition = 'bad'", (text,)

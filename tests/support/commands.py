@@ -101,9 +101,9 @@ def nothing_left_behind() -> Iterator[None]:
     """Check that no process runs on, and that each new thread and open file ends soon."""
     descriptors = open_descriptors()
     threads = set(threading.enumerate())  # those of the tests before may just be ending
-    children = set(psutil.Process().children(recursive=True))  # the session's servers
+    children = set(psutil.Process().children())  # the session's servers, which start others
     yield
-    assert set(psutil.Process().children(recursive=True)) <= children
+    assert set(psutil.Process().children()) <= children
     deadline = time.monotonic() + 60
     while (left := set(threading.enumerate()) - threads) or open_descriptors() > descriptors:
         assert time.monotonic() < deadline, left or "files are open"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import pytest
+import pytest_asyncio
 
 from activityctl import wiring
 from activityctl.domain.chain.chain_log import ChainLog
@@ -25,7 +25,7 @@ def a_log(block: int) -> ChainLog:
     return ChainLog(ADDRESS, (WORD,), "0x", block, f"0x{block:064x}", WORD, 0, 3)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def begun(ports: wiring.Ports, apply, define, subscribe) -> Reading:
     """Apply a chain trigger, and begin it at block 100; return its lane."""
     triggers = [{"name": "t", "chain": CHAIN}, {"name": "daily", "cron": {"schedule": "@daily"}}]

@@ -4,12 +4,12 @@ import asyncio
 import contextlib
 from typing import Any
 
-import pytest
+import pytest_asyncio
 
 from support.http_server import Answer, Server
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def serve():
     async with contextlib.AsyncExitStack() as stack:
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from activityctl import wiring
 from activityctl.domain.chain.hook_outcome import HookError
@@ -38,7 +39,7 @@ MakeRun = Callable[..., Awaitable[Run]]
 SAMPLES = Path(__file__).parents[2] / "sample_strategies"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def mine(ports: wiring.Ports, apply, define, subscribe) -> Subscription:
     account = {"chainId": 8453, "subAccountAddress": ACCOUNT}
     await apply(define("digest"), subscribe("mine", account=account))

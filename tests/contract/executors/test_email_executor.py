@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import pytest_asyncio
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from activityctl.domain.values.secret_hosts import connection_host
@@ -148,7 +149,7 @@ class Bench:
         return caught.value
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def bench(certificate: Path) -> AsyncIterator[Bench]:
     async with contextlib.AsyncExitStack() as stack:
         yield Bench(certificate, stack)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from activityctl import wiring
 from activityctl.domain.runs.run import Run
@@ -62,7 +63,7 @@ class Bench:
         return caught.value
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def bench(
     ports: wiring.Ports, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Bench]:

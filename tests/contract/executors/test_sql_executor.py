@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import pytest_asyncio
 from pydantic import ValidationError
 
 from activityctl.adapters.sql.client import DatabaseClient
@@ -59,7 +60,7 @@ def url(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> st
     return database_url.replace("postgresql://", request.param)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def table(url: str) -> str:
     await run(url, statement="CREATE TABLE users_orders (id integer PRIMARY KEY, note text)")
     return url

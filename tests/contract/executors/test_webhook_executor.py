@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from keyring.backends import fail
 
 from activityctl import wiring
@@ -57,7 +58,7 @@ def node(service: NodeExecutor) -> NodeExecutor:
     return service
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KeyStores:
     monkeypatch.setattr("keyring.get_keyring", fail.Keyring)
     made = KeyStores(tmp_path / "home")
@@ -65,7 +66,7 @@ async def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KeyStores:
     return made
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def mine(ports: wiring.Ports, apply, define, subscribe) -> Subscription:
     account = {"chainId": 8453, "subAccountAddress": ACCOUNT, "metadata": {"target": WETH}}
     await apply(define("digest"), subscribe("mine", account=account))

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import pytest
+import pytest_asyncio
 
 from activityctl import wiring
 from activityctl.domain.events.envelope import envelope_of
@@ -21,7 +21,7 @@ MakeGated = Callable[..., Awaitable[Any]]
 Come = Callable[..., Awaitable[GateResult]]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def come(ports: wiring.Ports) -> Come:
     """Return a function that routes an event to a trigger of that priority and asks the gate."""
 

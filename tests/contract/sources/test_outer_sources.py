@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from activityctl.errors import TaskError
 from activityctl.executors.env import EnvSource
@@ -20,7 +21,7 @@ from support.http_server import LOOPBACK, Server, answering, answering_json
 Look = Callable[..., Awaitable[Any]]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def server() -> AsyncIterator[Server]:
     made = Server(answering())
     listener = await asyncio.start_server(made.talk, "127.0.0.1", 0)
@@ -32,7 +33,7 @@ async def server() -> AsyncIterator[Server]:
     await asyncio.gather(*made.talks, return_exceptions=True)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def http() -> AsyncIterator[HttpSource]:
     client = HttpClient(allow_http=True, allowed_networks=LOOPBACK)
     yield HttpSource(client)

@@ -1,21 +1,22 @@
 """Fixtures of the Timetable suite: ports with one subscription and a clock that tests set."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+import pytest_asyncio
 from psycopg import sql
 from temporalio.testing import ActivityEnvironment
 
 from activityctl import wiring
 from activityctl.adapters.memory.ports import MemoryPorts, memory_ports
 from activityctl.adapters.memory.state import MemoryState
+from activityctl.adapters.postgres.database import Database
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.gitops.plan import Plan, Wanted
 from activityctl.domain.gitops.planning import plan_changes
@@ -29,8 +30,8 @@ from activityctl.domain.values import ids
 from activityctl.domain.values.log import Cursor, LogEntry, LogFilter
 from activityctl.domain.values.selection import Selection
 from activityctl.ports import ListedSchedule
-from activityctl.settings import Secret, Settings
 from activityctl.steps.ring import RingStep
+from support.emptying import Emptier
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 TRIGGER = "often"
@@ -239,34 +240,45 @@ def clocked_database_url(servers: dict[str, str]) -> str:
     return f"{server}/clocked"
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def clocked_database(clocked_database_url: str) -> AsyncIterator[Database]:
+    """Keep the connections for the session, as those of the other contracts."""
+    database = await Database.connect(clocked_database_url, pool_size=6)
+    yield database
+    await database.close()
+
+
+@pytest.fixture(scope="session")
+def clocked_emptier(clocked_database_url: str) -> Iterator[Emptier]:
+    """Return what empties the database of the suite."""
+    with closing(Emptier(clocked_database_url)) as emptier:
+        yield emptier
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def clock_connection(
+    clocked_database_url: str,
+) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    """Yield the connection that sets the clock."""
+    async with await psycopg.AsyncConnection.connect(
+        clocked_database_url, autocommit=True
+    ) as connection:
+        yield connection
+
+
 @pytest.fixture(params=["memory", "postgres"])
-async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
-    """Yield an empty ledger at noon, once in memory and once in Postgres."""
-    async with AsyncExitStack() as stack:
-        if request.param == "memory":
-            state = MemoryState()
-            made = Ledger(memory_ports(state), MemoryClock(state))
-        else:
-            url = request.getfixturevalue("clocked_database_url")
-            connection = await stack.enter_async_context(
-                await psycopg.AsyncConnection.connect(url, autocommit=True)
-            )
-            await _empty(connection)
-            settings = Settings(home=tmp_path, database_url=Secret(url))
-            opened = await stack.enter_async_context(wiring.open_ports(settings, pool_size=6))
-            made = Ledger(opened, PostgresClock(connection))
-        await made.at(NOON)
-        yield made
+def empty_ledger(request: pytest.FixtureRequest) -> Ledger:
+    """Return a ledger without data, whose clock is not set: in memory, then in Postgres."""
+    if request.param == "memory":
+        state = MemoryState()
+        return Ledger(memory_ports(state), MemoryClock(state))
+    request.getfixturevalue("clocked_emptier").empty()
+    opened = wiring.Ports(request.getfixturevalue("clocked_database"))
+    return Ledger(opened, PostgresClock(request.getfixturevalue("clock_connection")))
 
 
-async def _empty(connection: psycopg.AsyncConnection[Any]) -> None:
-    """Delete all rows, with foreign keys switched off."""
-    cursor = await connection.execute(
-        """SELECT tablename FROM pg_tables
-           WHERE schemaname = 'public' AND tablename <> 'alembic_version'"""
-    )
-    names = [name for (name,) in await cursor.fetchall()]
-    async with connection.transaction():
-        await connection.execute("SET LOCAL session_replication_role = replica")
-        for name in names:
-            await connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(name)))
+@pytest_asyncio.fixture(loop_scope="session")
+async def ledger(empty_ledger: Ledger) -> Ledger:
+    """Return an empty ledger at noon."""
+    await empty_ledger.at(NOON)
+    return empty_ledger

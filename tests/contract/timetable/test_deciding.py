@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from activityctl.domain.timing.due_times import jitter_of
 from activityctl.ports import WORK_CHANNEL
@@ -15,7 +16,7 @@ HOURLY = {"every": "1h"}
 ALL = {"policy": "fire_all", "window": "1d"}
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def hourly(ledger: Any) -> Any:
     """Return a ledger with an hourly trigger, one minute before one o'clock."""
     await ledger.apply(body=HOURLY)

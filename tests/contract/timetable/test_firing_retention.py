@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
+import pytest_asyncio
 
 from activityctl.domain.runs.admission import new_run
 from activityctl.domain.runs.run import RunStatus
@@ -40,7 +40,7 @@ async def run(ledger: Any, key: str, *, has_ended: bool = True) -> OpenResult:
     return opening
 
 
-@pytest.fixture(autouse=True)
+@pytest_asyncio.fixture(autouse=True, loop_scope="session")
 async def applied(ledger: Any) -> None:
     await ledger.apply()
 

@@ -91,7 +91,7 @@ async def next_event(ledger: Any) -> datetime | None:
     return min(times, default=None)
 
 
-@pytest.mark.parametrize(("ledger", "night", "trigger"), CASES, indirect=["ledger"])
+@pytest.mark.parametrize(("empty_ledger", "night", "trigger"), CASES, indirect=["empty_ledger"])
 async def test_next_shows_what_fires(ledger: Any, night: str, trigger: str) -> None:
     zone, first, last = shown_range(night)
     await ledger.at(first)
@@ -124,7 +124,7 @@ async def test_next_shows_what_fires(ledger: Any, night: str, trigger: str) -> N
     await ledger.check_nothing_twice()
 
 
-@pytest.mark.parametrize("ledger", ["memory"], indirect=True)
+@pytest.mark.parametrize("empty_ledger", ["memory"], indirect=True)
 async def test_intervals_ignore_clock_changes(ledger: Any) -> None:
     _, first, last = shown_range("Berlin in spring")
     await ledger.at(first)
@@ -140,7 +140,7 @@ async def test_intervals_ignore_clock_changes(ledger: Any) -> None:
     ]
 
 
-@pytest.mark.parametrize("ledger", ["memory"], indirect=True)
+@pytest.mark.parametrize("empty_ledger", ["memory"], indirect=True)
 @pytest.mark.parametrize("minutes", [7, 130])
 async def test_times_that_are_decided_late_are_those_that_next_showed(
     ledger: Any, minutes: int

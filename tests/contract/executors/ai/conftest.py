@@ -3,6 +3,7 @@
 from importlib import import_module
 
 import pytest
+import pytest_asyncio
 
 from activityctl.domain.values.destination import DestinationPolicy
 from activityctl.executors.ai import AiExecutor
@@ -17,7 +18,7 @@ def _loaded_clients():
         import_module(module)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def executor():
     made = AiExecutor(GuardedTransport(DestinationPolicy(True, LOOPBACK, frozenset())))
     yield made

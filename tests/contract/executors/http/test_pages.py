@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import pytest_asyncio
 
 from activityctl.executors.http import HttpExecutor
 from support.http_server import Serve, Server, a_call, answering_json, failing, run
@@ -34,7 +35,7 @@ class Book:
         self.server.answer = answer
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def book(serve: Serve) -> Book:
     return Book(await serve(answering_json("[]")))
 
