@@ -23,6 +23,7 @@ from activityctl.daemon.local.supervisor import stop_daemon
 from activityctl.settings import Secret, Settings
 from support import forked, prepared_home
 from support.anvil import Anvil, AnvilMissingError, is_required, running_anvil
+from support.examples import ALONE, BESIDE_OTHERS
 from support.leftovers import end_workflows
 from support.logins import CHEAP_PASSWORDS, create_logins
 from support.memory_folder import free_memory, use_memory
@@ -39,19 +40,20 @@ def pytest_configure(config: pytest.Config) -> None:
     """Compile the package once, even if Python writes no bytecode: a thousand commands load it.
 
     With `-n`, hypothesis takes the same examples in each run, so that a run fails for what was
-    changed; without, it looks further. Look for no garbage while tests are collected: there is
-    none, and looking takes a quarter of the time.
+    changed, and half as many; without, it looks further. Look for no garbage while tests are
+    collected: there is none, and looking takes a quarter of the time.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as the shell starts what gets an `&`
         signal.signal(signal.SIGINT, signal.default_int_handler)
     is_beside_others = hasattr(config, "workerinput")  # a worker of `-n`
     hypothesis.settings.register_profile(
-        "ours",
+        BESIDE_OTHERS if is_beside_others else ALONE,
         deadline=None,
         derandomize=is_beside_others,
+        max_examples=50 if is_beside_others else 100,
         suppress_health_check=[hypothesis.HealthCheck.too_slow],
     )
-    hypothesis.settings.load_profile("ours")
+    hypothesis.settings.load_profile(BESIDE_OTHERS if is_beside_others else ALONE)
     if is_beside_others:
         forked.share(config.workerinput["fork_server"])
     else:

@@ -131,7 +131,7 @@ class CrashDrill(PortsDrill):
                 return runs
             open_runs = Counter(run["status"] for run in runs)
             assert time.monotonic() < deadline, f"after {PATIENCE} s: {open_runs}"
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.5)
 
     async def open_workflows(self) -> int:
         client = await wiring.connect_temporal(load_settings({"home": self.home}, {}))
@@ -201,6 +201,6 @@ async def test_kill_9_loses_no_run_and_repeats_no_task(drill: CrashDrill, scenar
     assert await drill.fetch("SELECT * FROM dead_letters") == []
     async with asyncio.timeout(60):
         while await drill.open_workflows():
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.5)
     await asyncio.to_thread(stop_daemon, drill.home)
     assert drill.processes() == []

@@ -109,7 +109,7 @@ class LostTemporalDrill(PortsDrill):
                 return runs
             statuses = Counter((run["trigger"], run["status"]) for run in runs)
             assert time.monotonic() < deadline, f"after {PATIENCE} s: {statuses}"
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.5)
 
 
 def now() -> datetime:

@@ -75,7 +75,7 @@ class StopDrill(PortsDrill):
                 (run,) = await ports.run_lists.runs_of([run_id]) or [None]
                 if run is not None and run.status in statuses:
                     return run
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.1)
 
     async def log(self, run_id: str) -> list[str]:
         rows: list[Row] = await self.fetch(

@@ -30,6 +30,7 @@ from activityctl.domain.timing.cron import parse_cron
 from activityctl.domain.timing.due_times import nominal_times
 from activityctl.domain.timing.trigger import trigger_of
 from activityctl.domain.values import ids
+from support.examples import examples
 
 SERVER_LIMIT = 1_000
 """The server lists at most this many matching times."""
@@ -148,7 +149,7 @@ def _changes(zone: str, start: datetime, end: datetime) -> list[datetime]:
 
 
 @settings(
-    max_examples=150,
+    max_examples=examples(150),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -105,6 +105,8 @@ class Drill:
     def __init__(self, home: Path, chance: random.Random) -> None:
         self.home = home
         self.chance = chance
+        self._kept: psycopg.AsyncConnection[Row] | None = None
+        self._turn = asyncio.Lock()
 
     def up(self) -> None:
         if not (self.home / "postgres").exists():
@@ -119,6 +121,8 @@ class Drill:
         try:
             yield
         finally:
+            if self._kept is not None:
+                self._kept.pgconn.finish()
             stop_daemon(self.home)
             for process in self.processes():
                 with suppress(psutil.NoSuchProcess):
@@ -190,9 +194,15 @@ class PortsDrill(Drill):
         }
 
     async def fetch(self, query: str) -> list[Row]:
-        connection = await psycopg.AsyncConnection.connect(self.database_url, row_factory=dict_row)
-        async with connection:
-            return list(await (await connection.execute(query.encode())).fetchall())
+        """Return the rows; a drill asks often, so one connection is kept while it lives."""
+        async with self._turn:
+            if self._kept is not None and not self._kept.closed:
+                with suppress(psycopg.OperationalError):  # the server has ended it meanwhile
+                    return list(await (await self._kept.execute(query.encode())).fetchall())
+            self._kept = await psycopg.AsyncConnection.connect(
+                self.database_url, autocommit=True, row_factory=dict_row
+            )
+            return list(await (await self._kept.execute(query.encode())).fetchall())
 
     async def retry_while_down(
         self, ask: Callable[[], Awaitable[_Answer]], seconds: float = 90

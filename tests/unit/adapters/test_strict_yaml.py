@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from activityctl.adapters.manifests import strict_yaml
 from activityctl.adapters.manifests.strict_yaml import YamlDocument, parse_documents, path_text
+from support.examples import examples
 
 MANIFEST = """\
 apiVersion: activityctl/v1
@@ -94,7 +95,7 @@ HOSTILE = st.binary() | st.text("[]{}&*!|>%@`\"'#,?:-~<=\\u\n\t aey01.x\0é\u202
 
 
 @given(HOSTILE)
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_any_bytes_give_documents_or_problems(text: bytes) -> None:
     documents, problems = parse_documents(text, "f.yaml")
     for document in documents:

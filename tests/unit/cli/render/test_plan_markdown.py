@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from activityctl.cli.render.plan_markdown import LONGEST_COMMENT, markdown
 from activityctl.cli.render.plan_text import summary_line
+from support.examples import examples
 
 LIMIT = 65_536
 COMMAND = "activityctl plan -f definitions --applyset main --prune"
@@ -89,7 +90,7 @@ def test_a_change_that_is_longer_than_a_comment_is_cut():
     assert "Shortened: long values are cut." in text
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(
     st.integers(0, 1_500), st.integers(1, 5), st.integers(0, 150), st.integers(0, 900), st.text()
 )

@@ -13,6 +13,7 @@ from rich.console import Console
 from activityctl.cli.render.plan_markdown import markdown
 from activityctl.cli.render.plan_text import plan_lines, print_plan, summary_line
 from activityctl.domain.manifests.document import differences, field_view
+from support.examples import examples
 
 texts = st.text(max_size=12) | st.sampled_from(
     ["```", "\n```\n", "`a`", "\x1b[31mred", "\u202eevil", "\r\n", "\x00", "a.b", "[bold]x[/bold]"]
@@ -211,7 +212,7 @@ def test_markdown_without_changes_has_no_diff():
     assert "```" not in text
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(values, values)
 def test_no_value_ends_the_code_block(old: Any, new: Any):
     shown = view(change("created", "new"), configured(old, new))
@@ -223,7 +224,7 @@ def test_no_value_ends_the_code_block(old: Any, new: Any):
     assert all(line[:1] in "+-! " for line in body.split("\n"))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(values, values)
 def test_a_terminal_gets_no_control_characters_and_no_markup_of_values(old: Any, new: Any):
     file = io.StringIO()

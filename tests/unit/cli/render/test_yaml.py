@@ -11,6 +11,7 @@ from activityctl.cli.render.output import to_yaml
 from activityctl.domain.manifests.definition import revision_id_of
 from activityctl.domain.manifests.document import definition_document, subscription_document
 from activityctl.domain.values.model import canonical
+from support.examples import examples
 from support.exporting import (
     NUMBERS,
     WORDS,
@@ -46,14 +47,14 @@ def test_a_text_comes_back_as_value_and_as_key(text: str):
         assert (document.value, problems) == (value, [])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(values)
 def test_any_value_comes_back(value: Any):
     (document,), problems = parse_documents(to_yaml({"key": value}).encode(), "x.yaml")
     assert (document.value, problems) == ({"key": value}, [])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(texts, min_size=1, max_size=4, unique=True), st.lists(values, max_size=3))
 def test_an_exported_object_has_the_same_content(several: list[str], inner: list[Any]):
     given_definition = model_of(definition_with(several, inner))

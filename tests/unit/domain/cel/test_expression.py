@@ -17,6 +17,7 @@ from activityctl.domain.cel.expression import (
     evaluate_condition,
 )
 from activityctl.errors import ExpressionBudgetError, ExpressionError
+from support.examples import examples
 
 NOW = datetime(2026, 5, 1, 12, 0, 0, 250_000, tzinfo=UTC)
 
@@ -369,7 +370,7 @@ print("survived")
     assert (done.returncode, done.stdout) == (0, "survived\n"), done.stderr[-2000:]
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     st.text(st.sampled_from(list("event.a[]{}()+-*/%<>=!&|?:'\"\\\n`1x, 😀\0\ud800")), max_size=30)
 )

@@ -30,6 +30,7 @@ from activityctl.domain.manifests.subscription import (
 )
 from activityctl.domain.values import ids
 from support import manifests
+from support.examples import examples
 from support.manifests import subscription
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -145,7 +146,7 @@ def worlds(draw: st.DrawFn) -> tuple[list[Any], Present]:
     return draw(manifest_lists), replace(present, subscriptions=subs)
 
 
-fast = settings(max_examples=60, deadline=None)
+fast = settings(max_examples=examples(60), deadline=None)
 
 
 @fast

@@ -22,6 +22,7 @@ from activityctl.domain.manifests.subscription import (
     SubscriptionStatus,
 )
 from activityctl.domain.values import ids
+from support.examples import examples
 from support.manifests import HOURLY, NIGHTLY, definition, subscription
 
 NOW = datetime(2026, 5, 1, 12, 10, tzinfo=UTC)  # a Friday
@@ -210,7 +211,7 @@ def test_a_rare_trigger_shows_three_firings_years_ahead():
     assert [moment.year for moment in found.after] == [2028, 2032, 2036]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(
     st.lists(st.sampled_from([HOURLY, NIGHTLY]), unique_by=str),
     st.lists(st.sampled_from([HOURLY, NIGHTLY]), unique_by=str),

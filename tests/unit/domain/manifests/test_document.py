@@ -22,8 +22,9 @@ from activityctl.domain.manifests.document import (
 )
 from activityctl.domain.manifests.metadata import Metadata
 from activityctl.domain.manifests.subscription import SubscriptionSpec
+from support.examples import examples
 
-fast = settings(max_examples=150, deadline=None)
+fast = settings(max_examples=examples(150), deadline=None)
 
 # Few words, so that two documents often have equal keys; some could make two paths look equal.
 words = st.sampled_from(["a", "b", "name", "a.b", "", ".", "a[a]", "[a]", 'a"]', "a (order)", "é"])

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from activityctl.domain.manifests.param_defaults import fill_defaults
 from activityctl.domain.manifests.params import check_params, check_params_here, check_schema
 from activityctl.domain.values.finding import Finding
+from support.examples import examples
 
 Path = tuple[str | int, ...]
 
@@ -183,7 +184,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(schemas, st.dictionaries(names, values, max_size=3))
 def test_filling_in_defaults_twice_changes_nothing(schema: Any, params: dict[str, Any]):
     filled = fill_defaults(schema, params)

@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator
 from activityctl.domain.manifests.params import is_plainly_valid
 from activityctl.domain.manifests.schema import DIALECT, DOCUMENT_KINDS, Schema, document_schema
 from activityctl.domain.values.duration import DURATION_PATTERN, parse_duration
+from support.examples import examples
 from support.schema import (
     FULL,
     KINDS,
@@ -240,7 +241,7 @@ OTHER_VALUES: list[Any] = [[], ["a"], [{}], [200], {}, {"name": "x"}, {"a": "b"}
 VALUES = st.sampled_from([*PLAIN_VALUES, *OTHER_VALUES, "${ state.x }", "$${ x }"])
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.sampled_from(leaves(FULL)), VALUES)
 def test_the_schema_refuses_nothing_that_the_loader_accepts(path: str, value: Any):
     document = changed(FULL, path, value)

@@ -6,10 +6,11 @@ from hypothesis import strategies as st
 
 from activityctl.domain.cel import bound_event, program
 from activityctl.domain.routing.index import EventIndex, FilterFailed, Matched
+from support.examples import examples
 from support.index_samples import BODIES, EVENTS, FILTERS, PARAMS, event, listener, match_each
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.lists(st.tuples(BODIES, PARAMS), max_size=15),
     st.lists(st.tuples(FILTERS, PARAMS), min_size=10, max_size=40),

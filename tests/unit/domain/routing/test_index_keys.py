@@ -7,10 +7,11 @@ from activityctl.domain.routing import matching
 from activityctl.domain.routing.index import EventIndex
 from activityctl.domain.routing.index_pattern import required_text
 from activityctl.domain.routing.index_substrings import Substrings
+from support.examples import examples
 from support.index_samples import EVENTS, FILTERS, PARAMS, event, listener, match_each
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     st.lists(FILTERS, min_size=1, max_size=3),
     st.lists(PARAMS, min_size=8, max_size=20),

@@ -11,6 +11,7 @@ from activityctl.domain.events.parts import FilterPart, matches_glob, pattern_pa
 from activityctl.domain.events.trigger import EventTrigger
 from activityctl.domain.routing.matching import match
 from activityctl.errors import ExpressionError
+from support.examples import examples
 
 EVENT: dict[str, Any] = {
     "specversion": "1.0",
@@ -144,7 +145,7 @@ SHORT = st.fixed_dictionaries(
 ).filter(bool)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(SHORT, events())
 def test_a_short_form_gives_the_same_as_its_cel(body, event):
     for part in pattern_parts(trigger(**body)):
@@ -156,7 +157,7 @@ def test_a_short_form_gives_the_same_as_its_cel(body, event):
         assert part.holds(event) is value, part.text
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(TEXTS, TEXTS)
 def test_a_star_matches_any_characters(text, pattern):
     expression = ".*".join(re.escape(piece) for piece in pattern.split("*"))
@@ -188,7 +189,7 @@ FORMULAS = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(FORMULAS)
 def test_a_filter_split_at_and_gives_the_same_as_the_whole(source):
     event = {**EVENT, "yes": True, "no": False, "text": "a)"}

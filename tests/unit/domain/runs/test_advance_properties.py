@@ -26,6 +26,7 @@ from activityctl.domain.runs.run import (
 from activityctl.domain.runs.run_change import RunChange, change_task, run_change, with_tasks
 from activityctl.domain.runs.stopping import Stop, stop
 from activityctl.domain.values import ids
+from support.examples import examples
 from support.runs import begun_run_of
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -135,7 +136,7 @@ def runs(draw: st.DrawFn, *, stopped: bool = False) -> SimulatedRun:
 
 
 any_run = st.booleans().flatmap(lambda stopped: runs(stopped=stopped))
-fast = settings(max_examples=70, deadline=None)
+fast = settings(max_examples=examples(70), deadline=None)
 
 
 def group(state: RunState, name: str) -> list[TaskInstance]:

@@ -16,6 +16,7 @@ from activityctl.domain.runs.concurrency import (
     decide_queue,
 )
 from activityctl.domain.values import ids
+from support.examples import examples
 from support.gates import HOUR, NOW, SECOND, run, spec
 
 
@@ -126,7 +127,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(
     st.sampled_from([policy.value for policy in OverlapPolicy]),
     st.integers(1, 3),
@@ -152,7 +153,7 @@ def test_limits_and_order_hold_and_each_run_is_decided_once(policy, limit, throt
     assert simulation.decisions.keys() == simulation.numbers.keys()
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(st.integers(1, 3), st.lists(st.integers(-1, 5), max_size=40))
 def test_replace_leaves_the_newest_runs_in_any_order_of_events(limit, events):
     simulation = Simulation(spec("replace", limit=limit))

@@ -23,10 +23,11 @@ from activityctl.domain.runs.run import (
 )
 from activityctl.domain.runs.run_change import change_task, run_change, with_tasks
 from activityctl.domain.runs.stopping import Stop, stop
+from support.examples import examples
 from support.runs import begun_run_of
 
 BEGAN = datetime(2026, 5, 1, 12, tzinfo=UTC)
-fast = settings(max_examples=60, deadline=None)
+fast = settings(max_examples=examples(60), deadline=None)
 Names = Iterator[int]
 
 

@@ -12,6 +12,7 @@ from activityctl.domain.timing.cron import CalendarSpec, compile_calendar, parse
 from activityctl.domain.timing.due_times import nominal_times
 from activityctl.domain.timing.trigger import CronTrigger
 from activityctl.domain.timing.wall_time import LAST_YEAR
+from support.examples import examples
 
 START = datetime(2026, 11, 21, 9, 53, 26, tzinfo=UTC)
 
@@ -244,7 +245,7 @@ _EXPRESSIONS = st.tuples(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(_EXPRESSIONS, st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1)))  # noqa: DTZ001 below
 def test_a_week_has_the_times_of_a_matcher_of_every_minute(
     fields: tuple[tuple[str, set[int]], ...], start: datetime

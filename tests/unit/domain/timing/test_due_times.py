@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from activityctl.domain.timing.due_times import due_times, nominal_times
 from activityctl.domain.timing.trigger import Trigger, trigger_of
+from support.examples import examples
 
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Cairo"]
 SCHEDULES = ["30 2 * * *", "0,15 0-3 * * *", "*/20 1-3 * * 0,1", "5 2 1-9 3,4,10 *", "0 12 * * *"]
@@ -19,7 +20,7 @@ def cron(schedule: str, gap: str, **body: Any) -> Trigger:
     return trigger_of("cron", {"schedule": schedule, "dst": {"gap": gap}, **body})
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=examples(80))
 @given(
     zone=st.sampled_from(ZONES),
     schedule=st.sampled_from(SCHEDULES),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from activityctl.domain.timing.due_times import jitter_of, nominal_times
 from activityctl.domain.timing.trigger import CronTrigger
+from support.examples import examples
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
@@ -101,7 +102,7 @@ def _by_every_minute(case: Case, days: int) -> list[datetime]:
     return sorted(time for time in due if case.after < time <= case.after + days * DAY)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(cases())
 def test_due_times_are_the_minutes_at_which_the_wall_clock_matches(case: Case):
     end = case.after + 3 * DAY
@@ -168,7 +169,7 @@ def test_startat_and_endat_limit_the_due_times(case: Case, start: int, length: i
     assert list(nominal_times(trigger, case.after)) == [time for time in whole if time >= start_at]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(SCHEDULES, st.datetimes(datetime(2000, 1, 1), datetime(2060, 1, 1)))  # noqa: DTZ001 below
 def test_in_utc_the_times_are_those_of_croniter(fields: tuple[str, ...], start: datetime):
     # None of FIELDS is a range of one value, which croniter reads as the whole field.

@@ -26,6 +26,7 @@ from activityctl.domain.timing.misfires import (
 )
 from activityctl.domain.timing.trigger import Trigger, trigger_of
 from activityctl.domain.values.moment import DaySpan
+from support.examples import examples
 
 OWNER = ("5a2c", "often")
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -271,7 +272,7 @@ def test_a_time_that_does_not_exist_is_decided_once_in_any_number_of_parts(at_on
     assert [time.outcome for time in parts].count(DueOutcome.SKIPPED) == 2
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(
     seconds=st.integers(1, 90),
     outage_seconds=st.integers(0, 1_500),

@@ -20,6 +20,7 @@ from activityctl.domain.timing.preview import (
 )
 from activityctl.domain.timing.trigger import Trigger, trigger_of
 from activityctl.domain.values.moment import DaySpan
+from support.examples import examples
 
 OWNER = "3b1c3c1e-0000-4000-8000-000000000000"
 
@@ -250,7 +251,7 @@ def triggers(draw: st.DrawFn) -> Trigger:
     return cron(schedule, timezone=draw(zones), dst=dst, **clocked)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     trigger=triggers(),
     start=st.sampled_from(["2026-03-28T00:00", "2026-10-24T00:00", "2026-04-04T00:00"]),

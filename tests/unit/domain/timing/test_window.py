@@ -16,6 +16,7 @@ from activityctl.domain.timing.window import (
     never_starts_reason,
 )
 from activityctl.domain.values.moment import DaySpan, parse_days
+from support.examples import examples
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 HOLIDAYS = {"holidays": (parse_days("2026-12-24/2026-12-26"), parse_days("2027-01-01"))}
@@ -267,7 +268,7 @@ def fits(trigger: Bounded, moment: datetime, zone: str, excluded: list[DaySpan])
     return False
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(cases())
 def test_a_waiting_firing_starts_at_the_first_minute_that_fits(
     case: tuple[Bounded, datetime, str, dict[str, tuple[DaySpan, ...]]],

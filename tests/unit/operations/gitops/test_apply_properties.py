@@ -19,9 +19,10 @@ from activityctl.operations.gitops.apply import Applied, apply_saved
 from activityctl.operations.gitops.history import delete
 from activityctl.operations.gitops.plan import wanted_of
 from support.applying import ACTIVE, DELETED, NOW, PAUSED, World, definition, world
+from support.examples import examples
 from support.manifests import HOURLY, NIGHTLY, Manifest, manifest_set, subscription
 
-fast = settings(max_examples=40, deadline=None)
+fast = settings(max_examples=examples(40), deadline=None)
 
 
 NAMES = ("d0", "d1", "d2")

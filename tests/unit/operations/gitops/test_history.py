@@ -22,6 +22,7 @@ from activityctl.errors import ConflictError, InvalidManifestsError, NotFoundErr
 from activityctl.operations.gitops.apply import apply
 from activityctl.operations.gitops.history import delete, export, history, roll_back
 from support import manifests
+from support.examples import examples
 from support.manifests import ANY_PARAMS, HOURLY, Manifest, manifest_set, subscription
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -115,7 +116,7 @@ subscriptions = st.builds(
     params=st.sampled_from([{}, {"a": 1}, {"a": True}, {"a": []}, {"a": 1.0}, {"a.b": None}]),
     paused=st.sampled_from([None, True, False]),
 )
-fast = settings(max_examples=50, deadline=None)
+fast = settings(max_examples=examples(50), deadline=None)
 
 
 @fast

@@ -23,6 +23,7 @@ from activityctl.operations.gitops.apply import apply_saved
 from activityctl.operations.gitops.history import delete
 from activityctl.operations.gitops.plan import Planned, plan_of_files
 from activityctl.operations.gitops.saved_plan import restore, save
+from support.examples import examples
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 Manifest = ActivityDefinition | SubscriptionManifest
@@ -113,7 +114,7 @@ def exactly(want: Wanted) -> Any:
     return canonical_json([documents, want.applyset, want.prune])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.lists(definitions | subscriptions, max_size=4),
     st.sampled_from([None, "shop"]),
