@@ -44,6 +44,10 @@ logging.getLogger("psycopg").addHandler(logging.NullHandler())
 _RECONNECT_SECONDS: Final = 4.0
 """The pool's pauses between its tries to connect stay short, so that work goes on soon."""
 
+_PREPARE_AT_ONCE: Final = 0
+"""A daemon sends the same statements again and again: Postgres reads each once for a connection,
+not five times."""
+
 Connection = WatchedConnection
 
 
@@ -132,7 +136,7 @@ class Database:
             connection_class=WatchedConnection,
             min_size=1,
             max_size=pool_size,
-            kwargs=_connection_options(),
+            kwargs={**_connection_options(), "prepare_threshold": _PREPARE_AT_ONCE},
             open=False,
             timeout=CONNECT_SECONDS,
             reconnect_timeout=_RECONNECT_SECONDS,

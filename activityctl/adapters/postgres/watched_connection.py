@@ -58,6 +58,8 @@ KEEPALIVE_OPTIONS: Final[dict[str, Any]] = {
     "tcp_user_timeout": 10_000,
 }
 """Parameters of libpq with which the client notices a dead connection within some seconds."""
+_MOST_PREPARED: Final = 300
+"""Statements that a connection of a daemon keeps prepared; it has no more different ones."""
 SOCKET_OPTIONS: Final[dict[str, Any]] = {
     **KEEPALIVE_OPTIONS,
     "application_name": "activityctl",
@@ -92,6 +94,7 @@ class WatchedConnection(psycopg.AsyncConnection[DictRow]):
         """Connect, and remember how, so that the server can be asked on a new connection."""
         connection = await cls._connect(conninfo, options)
         connection.conninfo = conninfo
+        connection.prepared_max = _MOST_PREPARED
         connection.socket_options = {
             name: value for name, value in options.items() if name in SOCKET_OPTIONS
         }
