@@ -1,10 +1,10 @@
 """The SQL of the gates on the runs' rows; `gates` takes the locks around it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from activityctl.adapters.postgres.database import Connection, to_storable_text
+from activityctl.adapters.postgres.database import Connection, Database, to_storable_text
 from activityctl.adapters.postgres.locks import take_gates
 from activityctl.adapters.postgres.logbook import insert_log_entries
 from activityctl.adapters.postgres.rows import RUN_COLUMNS, run_of
@@ -56,6 +56,7 @@ _SELECT_HELD: Final = f"""
     WHERE own.id = ANY(%(ids)s) AND own.created_at > clock_timestamp() - %(patience)s
         AND EXISTS (SELECT FROM ({_EARLIER_FIRINGS}) e WHERE {_IS_BEING_ADMITTED})"""
 
+_SELECT_CLOCK: Final = "SELECT clock_timestamp() AS now"
 _SELECT_RUN: Final = f"""
     SELECT {RUN_COLUMNS}, r.workflow_id, r.let_in_at FROM runs r
     JOIN subscriptions s ON s.id = r.subscription_id WHERE r.id = %(id)s"""
@@ -119,7 +120,7 @@ SELECT_QUEUE_HEADS: Final = f"""
         ({_NEXT_PAIR} ORDER BY 1, 2 LIMIT 1) UNION ALL
         SELECT other.* FROM pairs p CROSS JOIN LATERAL (
             {_NEXT_PAIR} AND ({_PAIR}) > (p.concurrency, p.throttle) ORDER BY 1, 2 LIMIT 1) other)
-    SELECT h.id, h.concurrency_key, h.throttle_key, h.revision_id,
+    SELECT h.id, h.concurrency_key, h.throttle_key, h.revision_id, h.created_at,
         h.replay_of IS NOT NULL AS is_retry
     FROM pairs p CROSS JOIN LATERAL (
         SELECT r.* FROM runs r WHERE r.subscription_id = %(subscription)s AND {IS_QUEUED}
@@ -150,7 +151,7 @@ _UPDATE_LET_IN: Final = f"""
 
 async def read_clock(connection: Connection) -> datetime:
     """Return the time by the clock of Postgres, which all gates use."""
-    cursor = await connection.execute("SELECT clock_timestamp() AS now")
+    cursor = await connection.execute(_SELECT_CLOCK.encode())
     row: Any = await cursor.fetchone()
     now: datetime = row["now"]
     return now
@@ -260,31 +261,43 @@ async def end_queued(connection: Connection, ends: Mapping[RunId, RunEnd], now: 
     await insert_log_entries(connection, [entry for change in changes for entry in change.entries])
 
 
-async def read_queued_of_deleted(connection: Connection, subscription: str) -> list[RunId]:
-    """Return the queued runs of the subscription if it is deleted; else none."""
-    cursor = await connection.execute(
-        _SELECT_QUEUED_OF_DELETED.encode(), {"subscription": subscription}
-    )
-    return [RunId(row["id"]) for row in await cursor.fetchall()]
+async def lock_queue(
+    connection: Connection, subscription: str, lock: int, limit: int
+) -> tuple[list[RunId], list[dict[str, Any]]]:
+    """Take the lock; return the queued runs if the subscription is deleted, and the heads.
 
-
-async def read_queue_heads(
-    connection: Connection, subscription: str, limit: int
-) -> list[dict[str, Any]]:
-    """Return the first queued runs for each pair of keys of a subscription, in queue order."""
+    Those are the first queued runs for each pair of keys, in queue order.
+    """
     values = {"subscription": subscription, "limit": limit}
-    cursor = await connection.execute(SELECT_QUEUE_HEADS.encode(), values)
-    return await cursor.fetchall()
+    async with connection.pipeline():
+        await take_gates(connection, [(lock, False)])
+        deleted = await connection.execute(_SELECT_QUEUED_OF_DELETED.encode(), values)
+        heads = await connection.execute(SELECT_QUEUE_HEADS.encode(), values)
+    return [RunId(row["id"]) for row in await deleted.fetchall()], await heads.fetchall()
 
 
-async def read_slots(
-    connection: Connection, subscription: str, queue: Iterable[QueuedRun]
-) -> dict[str, list[RunId]]:
-    """Return the runs at work, oldest first, by the concurrency keys of the queue."""
+async def read_places(
+    connection: Connection, subscription: str, queue: Sequence[QueuedRun]
+) -> tuple[dict[str, list[RunId]], dict[str, list[datetime]], datetime]:
+    """Return the runs at work and the newest starts by the keys of the queue, and the time.
+
+    Runs are listed oldest first, and so are starts.
+    """
     keys = {queued.concurrency_key for queued in queue if queued.concurrency_key is not None}
     values = {"subscription": subscription, "keys": sorted(keys)}
-    cursor = await connection.execute(SELECT_SLOTS.encode(), values)
-    return {row["key"]: row["ids"] for row in await cursor.fetchall()}
+    wanted = [
+        (subscription, queued.throttle_key, queued.spec.throttle.limit)
+        for queued in queue
+        if queued.throttle_key is not None and queued.spec.throttle is not None
+    ]
+    async with connection.pipeline():
+        slots = await connection.execute(SELECT_SLOTS.encode(), values)
+        starts = await connection.execute(_SELECT_STARTS.encode(), _starts_wanted(wanted))
+        clock = await connection.execute(_SELECT_CLOCK.encode())
+    taken = {row["key"]: row["ids"] for row in await slots.fetchall()}
+    started = {row["key"]: row["started"][::-1] for row in await starts.fetchall()}
+    (row,) = await clock.fetchall()
+    return taken, started, row["now"]
 
 
 async def read_starts(
@@ -294,17 +307,20 @@ async def read_starts(
 
     Each item of `wanted` is a subscription, a throttle key and the number of start times needed.
     """
+    cursor = await connection.execute(_SELECT_STARTS.encode(), _starts_wanted(wanted))
+    rows = await cursor.fetchall()
+    return {(row["subscription"], row["key"]): row["started"][::-1] for row in rows}
+
+
+def _starts_wanted(wanted: Iterable[tuple[str, str, int]]) -> dict[str, list[Any]]:
     limits: dict[tuple[str, str], int] = {}
     for subscription, key, limit in wanted:
         limits[subscription, key] = max(limit, limits.get((subscription, key), 0))
-    values = {
+    return {
         "subscriptions": [subscription for subscription, _ in limits],
         "keys": [key for _, key in limits],
         "most": list(limits.values()),
     }
-    cursor = await connection.execute(_SELECT_STARTS.encode(), values)
-    rows = await cursor.fetchall()
-    return {(row["subscription"], row["key"]): row["started"][::-1] for row in rows}
 
 
 async def read_held(
@@ -319,30 +335,31 @@ async def read_held(
 async def let_in_runs(
     connection: Connection, chosen: list[RunId], now: datetime
 ) -> dict[str, FiringRef]:
-    """Let in these runs; return those that were still queued, in the same order."""
+    """Let in these runs and commit; return those that were still queued, in the same order."""
     cursor = await connection.execute(_UPDATE_LET_IN.encode(), {"ids": chosen, "now": now})
     rows = {row["id"]: row for row in await cursor.fetchall()}
     found = [rows[run] for run in chosen if run in rows]
     entries = [
         let_in_log_entry(row["subscription_id"], row["id"], row["created_at"], now) for row in found
     ]
-    await insert_log_entries(connection, entries)
+    async with connection.committing():
+        await insert_log_entries(connection, entries)
     return {row["id"]: firing_ref(row) for row in found}
 
 
 async def read_not_begun(
-    connection: Connection, again_after: timedelta, known: Iterable[str], limit: int
-) -> list[FiringRef]:
-    """Return other runs that were let in `again_after` ago and have not begun, oldest first."""
-    cursor = await connection.execute(
+    database: Database, again_after: timedelta, limit: int
+) -> dict[str, FiringRef]:
+    """Return runs by id that were let in `again_after` ago and have not begun, oldest first."""
+    rows = await database.fetch(
         """SELECT * FROM runs r WHERE r.ended_at IS NULL AND r.status = 'queued'
                AND r.started_at IS NULL
                AND r.let_in_at <= clock_timestamp() - %(again_after)s
-               AND NOT r.id = ANY(%(known)s)
            ORDER BY r.let_in_at, r.id LIMIT %(limit)s""",
-        {"again_after": again_after, "known": list(known), "limit": limit},
+        again_after=again_after,
+        limit=limit,
     )
-    return [firing_ref(row) for row in await cursor.fetchall()]
+    return {row["id"]: firing_ref(row) for row in rows}
 
 
 def firing_ref(row: Mapping[str, Any]) -> FiringRef:

@@ -7,15 +7,14 @@ the same time, and no run enters while the queue is processed.
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from psycopg.errors import UniqueViolation
 
 from activityctl.adapters.postgres.database import Connection, Database
-from activityctl.adapters.postgres.locks import take_gates
 from activityctl.adapters.postgres.rows import spec_of
 from activityctl.adapters.postgres.runs import gate_rows, skip_turns
 from activityctl.adapters.postgres.signals import wake_workers
@@ -37,7 +36,7 @@ from activityctl.domain.runs.run import Run, RunEnd, RunStatus
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values import ids
 from activityctl.errors import ExpressionError, InternalError
-from activityctl.ports import BEGINS_WITHIN, HELD_PAUSE, Work
+from activityctl.ports import ADMITTED_WITHIN, BEGINS_WITHIN, HELD_PAUSE, Work
 
 _MAX_CACHED_SPECS: Final = 1_000
 _ENTER_ATTEMPTS: Final = 3
@@ -104,14 +103,14 @@ class PostgresGates:
         """
         found: dict[str, FiringRef] = {}
         self._holds = False
-        for row in await self._database.fetch(SELECT_QUEUES):
+        queues, not_begun = await asyncio.gather(
+            self._database.fetch(SELECT_QUEUES),
+            gate_rows.read_not_begun(self._database, again_after, limit),
+        )
+        for row in queues:
             if len(found) < limit:
                 found |= await self._process_queue(row["id"], limit - len(found))
-        async with self._database.connection() as connection:
-            not_begun = await gate_rows.read_not_begun(
-                connection, again_after, found, limit - len(found)
-            )
-        return [*found.values(), *not_begun]
+        return list((found | not_begun).values())[:limit]
 
     async def take_skip_turn(self, subscription_id: ids.SubscriptionId) -> bool:
         """Return whether a skipped run may run its onSkip tasks now; then the turn is used up."""
@@ -143,22 +142,23 @@ class PostgresGates:
         """Process the queue of one subscription; return the runs that were let in, by id."""
         async with self._database.transaction() as connection:
             lock = _lock_number("gates", subscription)
-            await take_gates(connection, [(lock, False)])
-            orphan_ids = await gate_rows.read_queued_of_deleted(connection, subscription)
+            orphan_ids, heads = await gate_rows.lock_queue(connection, subscription, lock, limit)
             if orphan_ids:
                 end = RunEnd(RunStatus.CANCELLED, DELETED)
                 now = await gate_rows.read_clock(connection)
                 await gate_rows.end_queued(connection, dict.fromkeys(orphan_ids, end), now)
                 return {}
-            queue = await self._read_queue(connection, subscription, limit)
-            let_in, holds = await _let_in_from_queue(connection, subscription, queue, limit)
+            queue = await self._queue_of(connection, heads)
+            created = {ids.RunId(row["id"]): row["created_at"] for row in heads}
+            let_in, holds = await _let_in_from_queue(
+                connection, subscription, queue, created, limit
+            )
             self._holds = self._holds or holds
             return let_in
 
-    async def _read_queue(
-        self, connection: Connection, subscription: str, limit: int
+    async def _queue_of(
+        self, connection: Connection, rows: Sequence[Mapping[str, Any]]
     ) -> list[QueuedRun]:
-        rows = await gate_rows.read_queue_heads(connection, subscription, limit)
         specs = await self._read_specs(connection, {row["revision_id"] for row in rows})
         return [
             QueuedRun(
@@ -233,23 +233,20 @@ async def _enter(
 
 
 async def _let_in_from_queue(
-    connection: Connection, subscription: str, queue: list[QueuedRun], limit: int
+    connection: Connection,
+    subscription: str,
+    queue: list[QueuedRun],
+    created: Mapping[ids.RunId, datetime],
+    limit: int,
 ) -> tuple[dict[str, FiringRef], bool]:
     """Let in the runs whose turn has come; return them, and whether one was held back."""
-    slots = await gate_rows.read_slots(connection, subscription, queue)
-    wanted = [
-        (subscription, queued.throttle_key, queued.spec.throttle.limit)
-        for queued in queue
-        if queued.throttle_key is not None and queued.spec.throttle is not None
-    ]
-    starts = await gate_rows.read_starts(connection, wanted)
-    now = await gate_rows.read_clock(connection)
-    started = {key: moments for (_, key), moments in starts.items()}
+    slots, started, now = await gate_rows.read_places(connection, subscription, queue)
     decided = decide_queue(queue, slots, started, now, limit)
     skipping = await _skip_queued(connection, subscription, queue, decided, now)
     chosen = [run for run, entry in decided if entry.outcome == "let_in"]
     strict = {queued.id for queued in queue if is_strict(queued.spec)}.intersection(chosen)
-    held = await gate_rows.read_held(connection, subscription, strict) if strict else set()
+    young = {run for run in strict if created[run] > now - ADMITTED_WITHIN}
+    held = await gate_rows.read_held(connection, subscription, young) if young else set()
     chosen = without_held(chosen, held, strict)
     let_in = await gate_rows.let_in_runs(connection, chosen, now) if chosen else {}
     return let_in | skipping, bool(held)
