@@ -1,6 +1,6 @@
 """Ports for runs and their tasks: changing them from steps, and listing them for people."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -84,11 +84,17 @@ class RunStore(Protocol):
         ...
 
     async def open(
-        self, workflow_id: str, change: RunChange, version: str | None = None
+        self,
+        workflow_id: str,
+        change: RunChange,
+        version: str | None = None,
+        *,
+        after: Awaitable[None] | None = None,
     ) -> OpenResult:
         """Insert the run with its first task instances, or begin a run that was let in.
 
-        With a version of the subscription, only if it still has that.
+        With a version of the subscription, only if it still has that. Nobody sees it before
+        `after` is done; if that raises, nothing is written, and that is raised.
         """
         ...
 

@@ -1,13 +1,15 @@
 """Ports for nominal times: deciding the due ones, and running past ones later (backfill)."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
+from activityctl.domain.runs.admission import ClaimedFacts
 from activityctl.domain.runs.backfill import Backfill, BackfillProgress, PastTimes
 from activityctl.domain.timing.firing import FiringCause, FiringRef, Ringing
+from activityctl.domain.values.ids import RunId
 
 WAKE_AFTER: Final = timedelta(seconds=2)
 """How late an alarm may be before it counts as overdue.
@@ -62,6 +64,8 @@ class RingResult:
     """What is due after this moment is not decided, unless with earlier times."""
     firings: Sequence[FiringRef]
     """The firings that the workflow of the caller runs itself."""
+    facts: Mapping[RunId, ClaimedFacts] = field(default_factory=dict)
+    """What their admissions need, by run id, of those that have little data."""
 
 
 class Timetable(Protocol):

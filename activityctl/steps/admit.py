@@ -50,6 +50,7 @@ from activityctl.steps.admission_entries import skipping_entry, started_entry
 from activityctl.steps.asking import HELD
 from activityctl.steps.attempts import RunningAttempts, write_safely
 from activityctl.steps.deciding import Deciding
+from activityctl.steps.early_admissions import EarlyAdmissions, workflow_is_there
 from activityctl.steps.give_up import GiveUp
 from activityctl.steps.guarded_lookups import GuardedLookups
 from activityctl.steps.held_secrets import NO_SECRETS
@@ -57,6 +58,7 @@ from activityctl.steps.orders import orders_of, with_waits
 from activityctl.steps.read_ahead import ReadAhead
 from activityctl.steps.record import RecordStep
 from activityctl.steps.resolve import ContextLookup
+from activityctl.steps.strangers import is_of_this_workflow, refuse_stranger
 from activityctl.steps.tracing import Tracing
 from activityctl.workflows.calls import Orders
 
@@ -106,6 +108,7 @@ class AdmitStep:
         self._give_up = GiveUp(runs, RecordStep(runs, clock, self._decide), clock)
         self._tries = Tries()
         self.read_ahead = ReadAhead()
+        self.early = EarlyAdmissions(self._admit_or_give_up, self.read_ahead.suffices)
         self._admitting = 0
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._has_capacity = asyncio.Event()
@@ -120,7 +123,7 @@ class AdmitStep:
         """Open the run of each firing, or find it open; return one answer for each, in order."""
         self._count(len(firings))
         try:
-            return [await self._admit_or_give_up(firing) for firing in firings]
+            return [await self._admit_asked(firing) for firing in firings]
         finally:
             self._count(-len(firings))
 
@@ -140,7 +143,11 @@ class AdmitStep:
 
     async def _admit_in_turn(self, firing: FiringRef) -> Orders:
         async with asyncio.timeout(_TOGETHER), self._turns:
-            return await self._admit_or_give_up(firing)
+            return await self._admit_asked(firing)
+
+    async def _admit_asked(self, firing: FiringRef) -> Orders:
+        """Admit a firing whose workflow asks, unless that is done or on its way."""
+        return await self.early.answer(firing) or await self._admit_or_give_up(firing)
 
     def _count(self, more: int) -> None:
         self._admitting += more
@@ -170,8 +177,9 @@ class AdmitStep:
         return await self._admit_or_give_up(firing, looks_up=True)
 
     async def close(self) -> None:
-        """End the lookups that are still at work."""
+        """End the lookups that are still at work, and admissions that nobody waits for."""
         await self._lookups.close()
+        await self.early.close()
 
     async def _is_wanted(self, run_id: str) -> bool:
         """Return whether the run still waits for its context."""
@@ -198,8 +206,8 @@ class AdmitStep:
         return orders
 
     async def _admit(self, firing: FiringRef, *, looks_up: bool) -> Orders:
-        if not _is_of_this_workflow(firing):
-            return _refuse_stranger(firing)
+        if not is_of_this_workflow(firing):
+            return refuse_stranger(firing)
         facts = None if looks_up else self.read_ahead.take(firing)
         must_ask = firing.is_by_clock and not looks_up and facts is None
         if must_ask and not await self._timetable.process_due(firing):
@@ -213,7 +221,7 @@ class AdmitStep:
             )
         recorded_as = recorded_state(firing, facts.record)
         if facts.record is None or recorded_as is RecordedState.UNKNOWN:
-            return _refuse_stranger(firing)
+            return refuse_stranger(firing)
         if recorded_as is RecordedState.OVER:
             status = facts.record.run_status
             ended_as = status.value if status in ENDED_RUNS else None
@@ -271,6 +279,8 @@ class AdmitStep:
         spec = state.spec
         run = replace(state.run, started_at=state.run.started_at or now, reason=LOOKING_UP)
         started = started_entry(run, f"; {LOOKING_UP}")
+        if (after := workflow_is_there()) is not None:
+            await after
         if await self._runs.begin_lookup(firing.workflow_id, run, started) is OpenResult.TAKEN:
             return Orders(firing.run_id, is_over=True)
         return Orders(
@@ -341,7 +351,8 @@ class AdmitStep:
         elif run.status is RunStatus.RUNNING and not was_looked_up:
             entries = (started_entry(run),)
         change = run_change(run, decision, now, entries=entries)
-        match await self._runs.open(firing.workflow_id, change, version):
+        after = workflow_is_there()
+        match await self._runs.open(firing.workflow_id, change, version, after=after):
             case OpenResult.OPENED:
                 orders = with_waits(
                     orders_of(change.run, state.spec, decision), state.tasks, decision, now
@@ -380,20 +391,6 @@ def _is_final(error: BaseException) -> bool:
 
 async def _do_nothing() -> None:
     """Say nothing of a lookup that Temporal took for lost and that this process goes on with."""
-
-
-def _is_of_this_workflow(firing: FiringRef) -> bool:
-    """Return whether the firing names the workflow that asks; True outside of a workflow."""
-    return not activity.in_activity() or activity.info().workflow_id == firing.workflow_id
-
-
-def _refuse_stranger(firing: FiringRef) -> Orders:
-    _LOG.warning(
-        "a workflow asks for a run that Postgres did not decide, and gets none; somebody else "
-        "reaches Temporal and started it",
-        extra={"run": firing.run_id},
-    )
-    return Orders(firing.run_id, is_over=True)
 
 
 def _with_deadline(orders: Orders, spec: DefinitionSpec) -> Orders:

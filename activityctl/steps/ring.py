@@ -1,14 +1,17 @@
 """The step `ring`: decides what is due of all triggers that share an alarm."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from temporalio import activity
 
+from activityctl.domain.runs.admission import AdmissionInput
 from activityctl.domain.runs.workflow_batches import BATCH, may_share
 from activityctl.domain.timing.firing import FiringRef, Ringing
+from activityctl.domain.values.ids import RunId
 from activityctl.ports import RunStore, ServedSchedule, Timetable
+from activityctl.steps.read_ahead import read_inputs
 from activityctl.workflows.calls import Rung
 
 _SECONDS_PER_CALL: Final = 5.0
@@ -29,6 +32,10 @@ class RingStep:
         self._monotonic = monotonic
         self.has_attributes: Callable[[], bool] = lambda: False
         """Whether Temporal has the search attributes of runs."""
+        self.read_ahead: Callable[[Mapping[RunId, AdmissionInput]], None] = lambda _: None
+        """Gets what was read for the admissions."""
+        self.admit_early: Callable[[Sequence[FiringRef]], object] = lambda _: None
+        """Gets the firings that the workflow admits next."""
 
     @activity.defn(name="ring")
     async def ring(self, ringing: Ringing) -> Rung:
@@ -42,11 +49,13 @@ class RingStep:
             result = await self._timetable.ring(ringing, carries, workflow_id, due_until)
             due_until = result.until
             firings += result.firings
+            self.read_ahead(await read_inputs(self._runs, result.firings, result.facts))
             is_complete = result.is_complete
         started = {(firing.subscription_id, firing.trigger) for firing in firings}
         missing = [each for each in carries if (each.subscription_id, each.trigger) not in started]
         if is_complete and missing:
             firings += await self._timetable.claim(ringing, missing, workflow_id)
+        self.admit_early(firings)
         return Rung(is_complete, firings, has_attributes=self.has_attributes())
 
     async def _carried(self, ringing: Ringing) -> Sequence[ServedSchedule]:

@@ -3,12 +3,15 @@
 from dataclasses import replace
 from datetime import datetime
 
+import pytest
+
 from activityctl import wiring
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.runs.admission import AdmissionInput, new_run
 from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.timing.firing import FiringRequest
+from activityctl.errors import UnreachableError
 from activityctl.ports import OpenResult
 
 
@@ -64,3 +67,27 @@ async def test_a_run_opens_if_its_subscription_has_not_changed_since(
         assert result is (OpenResult.CHANGED if change else OpenResult.OPENED)
         state = await ports.runs.load(begun.id)
         assert (state is None) is change
+
+
+async def test_nobody_sees_a_run_before_what_its_opening_waits_for(
+    ports: wiring.Ports, mine: Subscription, now: datetime
+):
+    firing = FiringRequest(mine.id, "manual", "manual/k", now)
+    await ports.outbox.add([firing], now)
+    facts = await ports.runs.admission_input(firing.ref)
+    assert facts is not None
+    run = replace(new_run(firing.ref, facts, now), status=RunStatus.RUNNING, started_at=now)
+
+    async def fail() -> None:
+        assert await ports.runs.load(run.id) is None
+        raise UnreachableError("Temporal is away")
+
+    async def succeed() -> None:
+        assert await ports.runs.load(run.id) is None
+
+    with pytest.raises(UnreachableError, match="Temporal is away"):
+        await ports.runs.open("w", RunChange(run), after=fail())
+    assert await ports.runs.load(run.id) is None
+    assert await ports.runs.open("w", RunChange(run), after=succeed()) is OpenResult.OPENED
+    assert await ports.runs.load(run.id) is not None
+    assert await ports.runs.open("w", RunChange(run)) is OpenResult.OURS

@@ -96,11 +96,12 @@ class BackgroundLoops:
             admit.wait_for_capacity,
             is_stuck=self.stuck_runs.is_stuck,
         )
-        dispatcher.read_ahead = admit.read_ahead.keep
+        dispatcher.read_ahead, dispatcher.starting = admit.read_ahead.keep, admit.early.starting
         router = Router(ports.events, self._wake[Work.FIRING].set, evaluator)
         children = ChildRuns(ports.waits, ports.catalog, ports.outbox, ports.runs, clock)
         waits = WaitKeeper(ports.waits, starter, children, is_stuck=self.stuck_runs.is_stuck)
         releaser = QueueReleaser(ports.gates, ports.backfills, starter, give_up)
+        releaser.starting = admit.early.starting
         scanner = OverdueScanner(ports.timetable, starter)
         teller = NoticeTeller(ports.notices, ports.events, ports.outbox, clock)
         retention = Retention(

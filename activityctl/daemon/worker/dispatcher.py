@@ -18,7 +18,9 @@ from activityctl.domain.values.back_off import BackOff
 from activityctl.domain.values.failure_kind import is_outage
 from activityctl.errors import ActivityctlError, RefusedError, UnreachableError
 from activityctl.ports import Claim, Outbox, PostponedFiring, RunStarter, RunStore
+from activityctl.steps.early_admissions import only_start
 from activityctl.steps.give_up import GiveUp
+from activityctl.steps.read_ahead import read_inputs
 from activityctl.steps.record import RecordStep
 from activityctl.workflows.calls import StopOrder
 from activityctl.workflows.carrier import CANCELLED
@@ -55,6 +57,10 @@ class Dispatcher:
         """
         self.read_ahead: Callable[[Mapping[ids.RunId, AdmissionInput]], None] = lambda _: None
         """Gets what the claims have read for the admissions."""
+        self.starting: Callable[[Sequence[FiringRef], Awaitable[None]], Awaitable[None]] = (
+            only_start
+        )
+        """Waits for the start of a workflow, and may do something about its firings meanwhile."""
         self._is_stuck = is_stuck
         self._outbox = outbox
         self._runs = runs
@@ -99,20 +105,8 @@ class Dispatcher:
                 return total
 
     async def _hand_over(self, claim: Claim) -> None:
-        """Give this worker what was read for the admissions, with the specs, which it knows.
-
-        A retry needs the run that it retries too, so its admission reads that by itself.
-        """
-        retries = {each.run_id for each in claim.firings if ids.replayed_run(each.firing_key)}
-        triggers = {each.run_id: each.trigger for each in claim.firings}
-        specs = await self._runs.specs_of({facts.revision.id for facts in claim.facts.values()})
-        self.read_ahead(
-            {
-                run: facts.admission_input(specs[facts.revision.id].for_trigger(triggers[run]))
-                for run, facts in claim.facts.items()
-                if facts.revision.id in specs and run not in retries
-            }
-        )
+        """Give this worker what was read for the admissions, with the specs, which it knows."""
+        self.read_ahead(await read_inputs(self._runs, claim.firings, claim.facts))
 
     async def _settle(self, claim: Claim, done: "_Results") -> bool:
         """Write what became of the firings; return whether Temporal does not answer at all.
@@ -168,7 +162,7 @@ class Dispatcher:
         """Start the workflow of the group; if it is refused, start each firing by itself."""
         async with self._turns:
             try:
-                await self._starter.start(*group)
+                await self.starting(group, self._starter.start(*group))
             except RefusedError as error:
                 if len(group) == 1:
                     return _Results(refused=[(group[0], error.message)])

@@ -1,11 +1,13 @@
 """The queue releaser: lets queued runs in and releases backfill firings when slots are free."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.errors import RefusedError
 from activityctl.ports import Backfills, Gates, RunStarter
+from activityctl.steps.early_admissions import only_start
 from activityctl.steps.give_up import GiveUp
 
 _AT_ONCE: Final = 100
@@ -22,6 +24,10 @@ class QueueReleaser:
     def __init__(
         self, gates: Gates, backfills: Backfills, starter: RunStarter, give_up: GiveUp
     ) -> None:
+        self.starting: Callable[[Sequence[FiringRef], Awaitable[None]], Awaitable[None]] = (
+            only_start
+        )
+        """Waits for the start of a workflow, and may do something about its firings meanwhile."""
         self._give_up = give_up
         self._gates = gates
         self._backfills = backfills
@@ -48,6 +54,6 @@ class QueueReleaser:
 
     async def _start(self, firing: FiringRef) -> None:
         try:
-            await self._starter.start(firing)
+            await self.starting([firing], self._starter.start(firing))
         except RefusedError as error:
             await self._give_up.give_up(firing, error.message)

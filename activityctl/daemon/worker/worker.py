@@ -152,7 +152,7 @@ async def _work(
         loops.look_at_search_attributes(attributes.look)
         settle = SettleStep(ports.runs, recorder, clock, decide)
         activities: list[Callable[..., Any]] = [
-            _ring_step(ports, attributes).ring,
+            _ring_step(ports, attributes, admit).ring,
             admit.admit,
             admit.admit_many,
             execute.execute,
@@ -221,9 +221,10 @@ def _together(
     )
 
 
-def _ring_step(ports: wiring.Ports, attributes: SearchAttributes) -> RingStep:
+def _ring_step(ports: wiring.Ports, attributes: SearchAttributes, admit: AdmitStep) -> RingStep:
     step = RingStep(ports.timetable, ports.runs)
     step.has_attributes = lambda: attributes.are_used
+    step.read_ahead, step.admit_early = admit.read_ahead.keep, admit.early.begin
     return step
 
 

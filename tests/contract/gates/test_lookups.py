@@ -4,9 +4,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from activityctl.domain.runs.run import RunEnd, RunStatus
 from activityctl.domain.runs.run_change import RunChange, log_entry
 from activityctl.domain.runs.stopping import Stop, stop
+from activityctl.errors import UnreachableError
 from activityctl.ports import OpenResult
 
 from .conftest import GatedSubscription
@@ -68,3 +71,19 @@ async def test_a_run_can_time_out_while_its_context_is_looked_up(gated: Gated) -
             RunChange(replace(locked.state.run, status=RunStatus.TIMED_OUT, ended_at=owner.now))
         )
     assert await looks_up(owner, "a") is OpenResult.TAKEN
+
+
+async def test_nobody_sees_that_a_run_begins_before_what_its_begin_waits_for(gated: Gated) -> None:
+    owner = await gated()
+    await owner.arrives("a")
+    run, workflow_id = await owner.run("a"), owner.firing("a").workflow_id
+    begun = RunChange(replace(run, status=RunStatus.RUNNING, started_at=owner.now))
+
+    async def fail() -> None:
+        assert (await owner.run("a")).status is RunStatus.QUEUED
+        raise UnreachableError("Temporal is away")
+
+    with pytest.raises(UnreachableError, match="Temporal is away"):
+        await owner.ports.runs.open(workflow_id, begun, after=fail())
+    assert (await owner.run("a")).status is RunStatus.QUEUED
+    await owner.begins("a")

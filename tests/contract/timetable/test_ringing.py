@@ -1,6 +1,7 @@
 """The Timetable port: an alarm decides what is due of all triggers that share it."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ from temporalio.testing import ActivityEnvironment
 from activityctl.domain.gitops.manifest_set import ManifestSet
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import SubscriptionManifest, SubscriptionStatus
+from activityctl.domain.runs.admission import AdmissionInput
 from activityctl.domain.timing.firing import FiringRef, Ringing
 from activityctl.domain.values import ids
 from activityctl.domain.values.selection import Selection
@@ -67,6 +69,24 @@ async def test_a_few_are_carried_by_the_alarm_and_a_repeat_gives_the_same_answer
     assert owners(again.firings) == owners(first.firings)
     for firing in again.firings:
         assert await ledger.ports.timetable.process_due(firing)
+
+
+async def test_a_ring_reads_what_the_admissions_of_its_firings_need(ledger: Any) -> None:
+    await apply(ledger, 2)
+    await ledger.at(NOON + HOUR)
+    kept: dict[ids.RunId, AdmissionInput] = {}
+    early: list[FiringRef] = []
+    step = RingStep(ledger.ports.timetable, ledger.ports.runs)
+    step.read_ahead, step.admit_early = kept.update, early.extend
+    rung = await ActivityEnvironment().run(step.ring, RINGING)
+    assert early == rung.firings
+    assert set(kept) in (set(), {firing.run_id for firing in early})  # the memory twin reads none
+    for firing in early:
+        read = await ledger.ports.runs.admission_input(firing)
+        if found := kept.get(firing.run_id):
+            assert found.version is not None
+            revision = replace(read.revision, spec={})
+            assert found == replace(read, revision=revision, version=found.version)
 
 
 @pytest.mark.parametrize(

@@ -342,6 +342,12 @@ class MemoryGates:
         )
 
 
+def may_begin(row: RunRow, workflow_id: str) -> bool:
+    """Return whether the run was let in and waits for that workflow to begin it."""
+    is_let_in = row.run.status is RunStatus.QUEUED and row.let_in_at is not None
+    return is_let_in and row.workflow_id == workflow_id
+
+
 def begun_run(state: MemoryState, change: RunChange, run: Run, before: Run) -> Run:
     """Return the run that begins; without its keys if it holds no slot any more.
 

@@ -3,13 +3,13 @@
 `lists.py` reads the lists that the commands show.
 """
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 
 from activityctl.adapters.memory.runs.attempts import begin_attempt, begun, end_attempt, outcome_of
-from activityctl.adapters.memory.runs.gates import begun_run
+from activityctl.adapters.memory.runs.gates import begun_run, may_begin
 from activityctl.adapters.memory.runs.locked_run import MemoryLockedRun
 from activityctl.adapters.memory.runs.notices import tell_abandoned, write_notices
 from activityctl.adapters.memory.runs.replays import read_replayed
@@ -105,10 +105,14 @@ class MemoryRunStore:
         workflow_id: str,
         change: RunChange,
         version: str | None = None,  # noqa: ARG002  # nothing is read early here
+        *,
+        after: Awaitable[None] | None = None,
     ) -> OpenResult:
         """Insert the run with its first task instances, or begin a run that was let in."""
+        if after is not None:
+            await after
         row = self._state.runs.get(change.run.id)
-        if row is not None and not _may_begin(row, workflow_id):
+        if row is not None and not may_begin(row, workflow_id):
             is_ours = row.workflow_id == workflow_id and row.run.ended_at is None
             return OpenResult.OURS if is_ours else OpenResult.TAKEN
         run = _stored_run(change.run)
@@ -124,7 +128,7 @@ class MemoryRunStore:
     async def begin_lookup(self, workflow_id: str, run: Run, entry: LogEntry) -> OpenResult:
         """Record that the context of a queued run that was let in is looked up from now on."""
         row = self._state.runs.get(run.id)
-        if row is None or not _may_begin(row, workflow_id) or row.run.started_at is not None:
+        if row is None or not may_begin(row, workflow_id) or row.run.started_at is not None:
             is_ours = row is not None and row.workflow_id == workflow_id and not row.run.has_ended
             return OpenResult.OURS if is_ours else OpenResult.TAKEN
         looked_up = replace(row.run, started_at=run.started_at, reason=stored_text(run.reason))
@@ -370,12 +374,6 @@ class MemoryRunStore:
             outcome = outcome_of(task.status)
             end_attempt(self._state, task.id, outcome, task.ended_at, task.error, task.code)
         self._state.tasks[task.id] = replace(row, task=ended)
-
-
-def _may_begin(row: RunRow, workflow_id: str) -> bool:
-    """Return whether the run was let in and waits for that workflow to begin it."""
-    is_let_in = row.run.status is RunStatus.QUEUED and row.let_in_at is not None
-    return is_let_in and row.workflow_id == workflow_id
 
 
 def _stored_run(run: Run) -> Run:

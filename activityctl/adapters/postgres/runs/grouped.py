@@ -1,12 +1,12 @@
 """Openings of runs, begins and ends of attempts: those that come together are one transaction."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from activityctl.adapters.postgres.database import Database, to_storable_text
+from activityctl.adapters.postgres.database import Connection, Database, to_storable_text
 from activityctl.adapters.postgres.group_commits import Asked, GroupCommits
 from activityctl.adapters.postgres.rows import task_of
 from activityctl.adapters.postgres.runs.attempts import BEGIN_ATTEMPTS
@@ -68,11 +68,14 @@ class GroupedWrites:
         run_id = known.state.run.id
         return bool(await self._ends.write(Asked(run_id, run_id, (known, change))))
 
-    async def open(self, opening: Opening) -> None:
-        """Insert the run.
+    async def open(self, opening: Opening, after: Awaitable[None] | None = None) -> None:
+        """Insert the run; with `after`, by itself, and commit when that is done.
 
         Raises UniqueViolation if it exists, and UnstorableError if the subscription has changed.
         """
+        if after is not None:
+            await self._open_after(opening, after)
+            return
         run_id = opening.change.run.id
         await self._openings.write(Asked(run_id, run_id, opening))
 
@@ -119,11 +122,26 @@ class GroupedWrites:
             if opening.version is not None
         }
         async with self._database.one_trip() as connection:
-            await require_subscriptions(connection, sorted(versions))
-            for opening in ordered:
-                await connection.execute(INSERT_RUN, opening.values)
-            await write_all_opened(connection, [opening.change for opening in ordered])
+            await _write_openings(connection, ordered, sorted(versions))
         return [True] * len(openings)
+
+    async def _open_after(self, opening: Opening, after: Awaitable[None]) -> None:
+        owner, version = opening.change.run.subscription_id, opening.version
+        async with self._database.held_transaction() as connection:
+            async with connection.pipeline():
+                versions = [] if version is None else [(owner, version)]
+                await _write_openings(connection, [opening], versions)
+            await after
+
+
+async def _write_openings(
+    connection: Connection, openings: Sequence[Opening], versions: Sequence[tuple[str, str]]
+) -> None:
+    """Insert the runs, if the subscriptions still have these versions."""
+    await require_subscriptions(connection, versions)
+    for opening in openings:
+        await connection.execute(INSERT_RUN, opening.values)
+    await write_all_opened(connection, [opening.change for opening in openings])
 
 
 def _place(change: RunChange) -> tuple[str, str]:

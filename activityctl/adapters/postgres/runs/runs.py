@@ -3,7 +3,7 @@
 `lists.py` reads the lists that the commands show.
 """
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
@@ -155,30 +155,39 @@ class PostgresRunStore:
         return next((spec.for_trigger(row["trigger"]) for spec in found.values()), None)
 
     async def open(
-        self, workflow_id: str, change: RunChange, version: str | None = None
+        self,
+        workflow_id: str,
+        change: RunChange,
+        version: str | None = None,
+        *,
+        after: Awaitable[None] | None = None,
     ) -> OpenResult:
         """Insert the run with its first task instances, or begin a run that was let in."""
         values = run_values(change.run, workflow_id)
         if change.run.has_entered_gates:
-            return await self._begin_let_in(values, change)
+            return await self._begin_let_in(values, change, after)
         try:
-            await self._grouped.open(Opening(values, change, version))
+            await self._grouped.open(Opening(values, change, version), after)
         except UniqueViolation:  # the run exists
-            return await self._begin_let_in(values, change)
+            return await self._begin_let_in(values, change, after)
         except UnstorableError:
             if version is None:
                 raise
             return OpenResult.CHANGED  # or the data cannot be stored, which the next try tells
         return OpenResult.OPENED
 
-    async def _begin_let_in(self, values: Mapping[str, Any], change: RunChange) -> OpenResult:
-        async with self._database.transaction() as connection:
+    async def _begin_let_in(
+        self, values: Mapping[str, Any], change: RunChange, after: Awaitable[None] | None = None
+    ) -> OpenResult:
+        async with self._database.held_transaction() as connection:
             cursor = await connection.execute(_BEGIN_LET_IN, values)
             if not cursor.rowcount:
                 return await self._opened_before(connection, change.run.id, values["workflow_id"])
             if change.leaves_gates:
                 await connection.execute(LEAVE_GATES, values)
                 await wake_workers(connection, Work.QUEUE)
+            if after is not None:
+                await after
             async with connection.committing():
                 await write_opened(connection, change)
         return OpenResult.OPENED

@@ -1,10 +1,11 @@
 """The outbox in Postgres: keeps firings until the dispatcher has started them."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from psycopg import AsyncCursor
 from psycopg.types.json import Jsonb
 
 from activityctl.adapters.postgres.database import Connection, Database, to_storable_text
@@ -79,6 +80,11 @@ _FACTS: Final = f"""
         AND pg_column_size(c.payload) + pg_column_size(c.params) + pg_column_size(s.state)
             + (SELECT coalesce(sum(pg_column_size(e.document)), 0) FROM events e
                WHERE e.id = ANY(c.event_ids)) < {_MOST_BYTES}"""
+_SELECT_FACTS: Final = f"""
+    SELECT c.subscription_id, c.trigger, c.firing_key, c.due_at, c.payload, c.priority,
+        c.revision_id, c.params AS firing_params, admission.*
+    FROM firings c JOIN LATERAL ({_FACTS}) AS admission ON true
+    WHERE c.id = ANY(%(ids)s) AND c.fires_at > clock_timestamp() - %(sure)s"""
 
 _WAKE_NEXT_IN_ORDER: Final = f"""
     SELECT {notify_sql(Work.FIRING)} FROM firings f
@@ -178,6 +184,28 @@ async def _to_be_judged(
     now = max(row["now"] for _, row in claimed)
     starting = await surely_start(connection, late, (now, now + _KEPT_FOR))
     return {firing.run_id for firing, _ in late} - starting
+
+
+async def select_facts(
+    connection: Connection, firings: Sequence[FiringRef]
+) -> AsyncCursor[dict[str, Any]]:
+    """Select what the admissions of these firings need; `facts_of` reads the rows.
+
+    Firings that may be missed, while this is kept, are left out: their admissions judge them.
+    """
+    values = {
+        "ids": [_id_of(firing) for firing in firings],
+        "sure": MISFIRE_GRACE - _KEPT_FOR,
+    }
+    return await connection.execute(_SELECT_FACTS.encode(), values)
+
+
+def facts_of(rows: Iterable[Mapping[str, Any]]) -> dict[ids.RunId, ClaimedFacts]:
+    """Return what is in the rows, by run id."""
+    return {
+        ids.run_id(row["subscription_id"], row["trigger"], row["firing_key"]): _facts(row)
+        for row in rows
+    }
 
 
 def _facts(row: Mapping[str, Any]) -> ClaimedFacts:

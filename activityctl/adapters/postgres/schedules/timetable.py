@@ -11,6 +11,7 @@ from activityctl.adapters.postgres.schedules.due_schedules import (
     process_due_schedules,
 )
 from activityctl.adapters.postgres.schedules.late_starts import mark_missed_if_late
+from activityctl.adapters.postgres.schedules.outbox import facts_of, select_facts
 from activityctl.domain.timing.firing import FiringCause, FiringRef, Ringing
 from activityctl.domain.timing.misfires import MISFIRE_GRACE, decide_until
 from activityctl.domain.values import ids
@@ -76,6 +77,13 @@ class PostgresTimetable:
             decided, is_complete = await process_due_of_alarm(
                 connection, ringing.alarm_id, until, _AT_ONCE, caller
             )
+            started = [
+                each
+                for each in carries
+                if (key := ids.schedule_id(each.subscription_id, each.trigger)) in decided
+                and decided[key].starts_now(ringing.due)
+            ]
+            firings = [each.firing(ringing, workflow_id) for each in started]
             async with connection.committing():
                 if ringing.cause is not FiringCause.WAKE_UP:
                     await connection.execute(_RANG, alarm)
@@ -83,14 +91,8 @@ class PostgresTimetable:
                     await connection.execute(_COUNT_WAKE_UP, alarm)
                 if not is_complete:
                     await connection.execute(_IS_RINGING, {**alarm, "lasting": _RINGS_FOR})
-        started = [
-            each
-            for each in carries
-            if (key := ids.schedule_id(each.subscription_id, each.trigger)) in decided
-            and decided[key].starts_now(ringing.due)
-        ]
-        firings = [each.firing(ringing, workflow_id) for each in started]
-        return RingResult(is_complete, until, firings)
+                facts = await select_facts(connection, firings)
+        return RingResult(is_complete, until, firings, facts_of(await facts.fetchall()))
 
     async def claim(
         self, ringing: Ringing, carries: Collection[ServedSchedule], workflow_id: str

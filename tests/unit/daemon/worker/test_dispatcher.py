@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -101,6 +102,20 @@ async def test_a_burst_shares_workflows_and_each_firing_is_started_once(bench: B
     assert len(bench.workflows) < 20
     assert all(ids.is_batch(workflow) for workflow in bench.workflows)
     assert await bench.dispatcher.start_due() == 0
+
+
+async def test_what_is_done_meanwhile_knows_the_firings_of_each_start(bench: Bench) -> None:
+    await bench.request(2)
+    known: list[FiringRef] = []
+
+    async def starting(firings: Sequence[FiringRef], start: Awaitable[None]) -> None:
+        known.extend(firings)
+        await start
+
+    bench.dispatcher.starting = starting
+    await bench.dispatcher.start_due()
+    assert known == bench.starter.started
+    assert len(known) == 2
 
 
 async def test_a_burst_that_temporal_does_not_accept_stays_in_the_outbox(bench: Bench) -> None:
