@@ -29,8 +29,8 @@ from support.logins import url_as
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NEWEST = package_versions()[1]
-FAR = 10**15
-"""A number of a transaction that a young server has not reached."""
+FAR = 10**13
+"""More transactions than a young server has had."""
 _NUMBERS = itertools.count()
 
 
@@ -51,7 +51,7 @@ def fill(url: str, text: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(
             "INSERT INTO log_entries (subscription_id, run_id, message, level, created_at, "
-            "metadata, transaction) SELECT 's', NULL, %s || n, 'info', now(), '{}', %s + n "
+            "metadata, transaction) SELECT 's', NULL, %s || n, 'info', now(), '{}', %s * (n / 2) "
             "FROM generate_series(1, 200) n",
             (f"{text}é\\\t", FAR),
         )
@@ -104,6 +104,9 @@ def test_everything_comes_back_and_no_password_is_among_the_arguments(
             "WHERE transaction >= (pg_snapshot_xmin(pg_current_snapshot())::text)::bigint"
         ).fetchall()
         assert future == (0,)
+        # And begins at 0.
+        (first,) = connection.execute("SELECT min(transaction) FROM log_entries").fetchall()
+        assert first == (0,)
         callable_by_all = connection.execute(
             "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace "
             "AND (proacl IS NULL OR proacl::text ~ '[{,]=X')"

@@ -43,12 +43,13 @@ DO $restore$ DECLARE found record; BEGIN
 END $restore$;
 """
 # The order of log lines is that of the transactions of one server. On another server, whose
-# numbers are lower, the restored lines would be taken for the future.
+# numbers are lower, the restored lines would be taken for the future. A log begins at 0: lines that
+# would come before get this number, and keep their order by their ids.
 _LOG_ORDER: LiteralString = """
 DO $restore$ DECLARE highest bigint; ours bigint := (pg_current_xact_id()::text)::bigint; BEGIN
     SELECT max(transaction) INTO highest FROM {log_entries};
     IF highest >= ours THEN
-        UPDATE {log_entries} SET transaction = transaction - (highest - ours + 1);
+        UPDATE {log_entries} SET transaction = greatest(transaction - (highest - ours + 1), 0);
     END IF;
 END $restore$;
 """
