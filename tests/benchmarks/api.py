@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,18 @@ def post(
     return cpu(pid) - before, taken
 
 
+def post_beside(url: str, token: str, pid: int, bodies: list[bytes], kind: str) -> float:
+    """Return the seconds until two clients, which send at the same time, have all answers."""
+    began = time.perf_counter()
+    with ThreadPoolExecutor(2) as senders:
+        halves = [
+            senders.submit(post, url, token, pid, bodies[first::2], kind) for first in range(2)
+        ]
+        for half in halves:
+            half.result()
+    return time.perf_counter() - began
+
+
 def share(values: list[float], part: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * part))] * 1_000
 
@@ -128,6 +141,10 @@ def measure(home: Path, batches: int, singles: int, starts: int) -> None:
         json.dumps([event(f"{label}-{number}-{one}") for one in range(BATCH)]).encode()
         for number in range(batches)
     ]
+    others = [
+        json.dumps([event(f"{label}-other-{number}-{one}") for one in range(BATCH)]).encode()
+        for number in range(batches)
+    ]
     few = [json.dumps(event(f"{label}-one-{number}")).encode() for number in range(singles)]
     print(f"serve ready: {statistics.median(s for _, _, s in own):.2f} s, CPU {ready[0][1]:.2f} s")
     for name, bodies, kind, size in (
@@ -145,6 +162,10 @@ def measure(home: Path, batches: int, singles: int, starts: int) -> None:
             f"request p50 {share(taken, 0.5):.1f} ms, p99 {share(taken, 0.99):.1f} ms, "
             f"bare p50 {share(least, 0.5):.1f} ms, p99 {share(least, 0.99):.1f} ms"
         )
+    taken_beside = post_beside(
+        url, token, process.pid, others, "application/cloudevents-batch+json"
+    )
+    print(f"batches of two clients: {batches * BATCH / taken_beside:,.0f} a second")
     process.terminate()
     process.wait()
     bare.terminate()
