@@ -243,7 +243,7 @@ async def drift_and_heal(ci: Ci, name: str) -> None:
     assert not await is_healed()
     ci.run("plan")
     assert "No changes" in (ci.folder / "plan.md").read_text()  # the wanted state has not changed
-    await until(is_healed, 300)  # the audit looks each minute, but not while there is more to do
+    await until(is_healed, 300)  # the audit of the worker looks about each minute
     warnings = ci.shell("logs", name).stdout
     assert "often" in warnings
     assert "warning" in warnings
