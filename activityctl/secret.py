@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, Literal, cast
 from urllib.parse import quote, unquote
 
 from activityctl.errors import InvalidInputError, NotAllowedError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 Store = Literal["keyring", "env", "file"]
 
@@ -28,7 +29,7 @@ VARIABLE: Final = "ACTIVITYCTL_SECRET_"
 """The beginning of the variables that give secrets for tasks."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Secret:
     """A text that is printed as `***`."""
 
@@ -41,7 +42,7 @@ class Secret:
         return "Secret(***)"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class SecretReference:
     """Where a secret is stored. It may be sent only to the address from the same source."""
 

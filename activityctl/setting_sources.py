@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from activityctl.config_file import PROFILE_KEYS
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.secret import Secret, SecretReference, masked_url
 from activityctl.setting_values import UNSET, Sourced, boolean, networks, span_text
 from activityctl.settings import (
@@ -18,7 +19,7 @@ from activityctl.settings import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class SettingSource:
     """One setting with its value, without passwords, and its source."""
 

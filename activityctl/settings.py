@@ -8,13 +8,14 @@ import contextlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from activityctl.config_file import PROFILE_KEYS, config_path, profile_in, read_config
 from activityctl.errors import InvalidInputError, UnreachableError, UsageError, reason_of
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.secret import (
     Secret,
     SecretReference,
@@ -74,7 +75,7 @@ INHERITED: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Settings:
     """All settings, resolved from their sources in the order of precedence."""
 

@@ -6,8 +6,9 @@ it as `module:Class`. See the guide: `activityctl guide tasks-code-and-python`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol
+
+from activityctl.frozen_dataclass import frozen_dataclass
 
 JsonValue = Any
 """None, bool, int, float, str, list, or dict with str keys."""
@@ -27,7 +28,7 @@ class StrategyError(Exception):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Executable:
     """Return it to have this call made for the account of the subscription.
 

@@ -8,7 +8,6 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ import psutil
 from pydantic import ValidationError
 
 from activityctl.errors import UnreachableError, reason_of
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.process_identity import ProcessIdentity, find_process
 from activityctl.settings import daemon_document
 
@@ -27,7 +27,7 @@ _STORED: Final = frozenset({"supervisor", "postgres", "api"})
 """Their ports are all in `ports` of daemon.json. Linux lets nobody but root look at them."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _Reading:
     ports: frozenset[int]
     document: Mapping[str, Any]

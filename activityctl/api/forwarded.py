@@ -5,11 +5,11 @@ Both the older headers `X-Forwarded-For`, `-Proto` and `-Host` and `Forwarded` (
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 from activityctl.api.refusals import BadRequestError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 Headers = Iterable[tuple[bytes, bytes]]
 _SCHEMES: Final = frozenset({"http", "https"})
@@ -17,7 +17,7 @@ _PAIR: Final = re.compile(r'\s*([A-Za-z]+)=("(?:[^"\\]|\\.)*"|[^\s"=;,]*)\s*')
 _WITH_PORT: Final = re.compile(r"\[(?P<six>[0-9A-Fa-f:.]+)\](:\w+)?|(?P<four>[0-9.]+)(:\w+)?")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Client:
     """What the proxies say about the client's request; None where they say nothing."""
 

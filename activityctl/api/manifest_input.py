@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import Query, Request
@@ -17,6 +17,7 @@ from activityctl.domain.access.caller import Caller
 from activityctl.domain.gitops.history import Origin
 from activityctl.domain.values.model import Manifest
 from activityctl.errors import InvalidInputError, UsageError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.gitops.saved_plan import SavedPlan, restore
 from activityctl.ports import ManifestSource
 
@@ -66,7 +67,7 @@ class ManifestFiles(Manifest):
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Sent:
     """The manifests of a request."""
 

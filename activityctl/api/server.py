@@ -2,7 +2,6 @@
 
 import resource
 import socket
-from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from activityctl.api.connection import (
 from activityctl.api.places import Places
 from activityctl.api.refusals import HEADER_BYTES
 from activityctl.api.renewing import LOOK_SECONDS, kept_new
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.settings import Settings
 from activityctl.wiring import ServerCertificate
 
@@ -30,7 +30,7 @@ _MOST_CONNECTIONS: Final = 4_096
 _BACKLOG: Final = 2_048
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Limits:
     """What the connections of a server may take."""
 

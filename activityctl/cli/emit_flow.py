@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
 from typing import Final
 
 from activityctl import wiring
@@ -17,6 +16,7 @@ from activityctl.domain.events.emit_result import Emitted
 from activityctl.domain.events.envelope import fill_nothing
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import UsageError, WaitTimeoutError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.events.await_events import await_events
 from activityctl.operations.events.emit import CheckedEvent, checked_events, emit
 from activityctl.wiring import Ports
@@ -24,7 +24,7 @@ from activityctl.wiring import Ports
 _MOST_SUBSCRIPTIONS: Final = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Input:
     """The events to store, and how far the input has been read."""
 

@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from activityctl import wiring
@@ -11,9 +10,10 @@ from activityctl.domain.events.envelope import SPEC_VERSION, fill
 from activityctl.domain.events.input import InvalidEvent, ParsedEvent, made_event
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import UsageError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class EventOptions:
     """The options that make an event; None if an option is not given."""
 

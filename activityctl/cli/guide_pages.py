@@ -3,10 +3,10 @@
 import difflib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 
 from activityctl.errors import NotFoundError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _LINK = re.compile(r"\[([^\]]+)\]\(([^)\s]+)\)")
 _CONTENTS = "contents"
@@ -14,7 +14,7 @@ _ROW = re.compile(r"\| \[[^\]]+\]\((?P<topic>[a-z0-9-]+)\.md\) \| (?P<purpose>.+
 _PAGE_LINK = re.compile(r"(?P<topic>[a-z0-9-]+)\.md(?:#.*)?")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Page:
     """One page; its file starts with `# Title` and a sentence that says what it is for."""
 
@@ -25,7 +25,7 @@ class Page:
     """Markdown, as it lies in the package."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Hit:
     """A line of a page in which a search found a word."""
 
@@ -35,7 +35,7 @@ class Hit:
     line: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Entry:
     """A row of the contents: a page and what it is for."""
 

@@ -1,7 +1,6 @@
 """How `get` prints a list: once, sorted and in the columns that are asked for, or as it changes."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
 from activityctl.cli.render.columns import columns_of, how_to_complete, waiting_columns
 from activityctl.cli.render.output import (
@@ -18,12 +17,13 @@ from activityctl.cli.session import Session
 from activityctl.cli.streams import output_has_failed
 from activityctl.domain.values.json_form import View
 from activityctl.errors import UnreachableError, UsageError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.looking.get import Page
 from activityctl.operations.looking.kinds import Kind, singular
 from activityctl.operations.looking.watch import watch
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Listing:
     """What is listed, and how."""
 

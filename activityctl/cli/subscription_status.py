@@ -1,7 +1,6 @@
 """Change the status of subscriptions and report it, for `pause` and `resume`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import typer
 
@@ -22,12 +21,13 @@ from activityctl.domain.manifests.subscription import (
 from activityctl.domain.values.choice import Choice
 from activityctl.domain.values.json_form import View
 from activityctl.errors import UsageError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.looking.choose import choose_subscriptions
 from activityctl.operations.runs.many import UNCHANGED, Outcome
 from activityctl.wiring import Ports
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class StatusChange:
     """What `pause` or `resume` was told to do."""
 

@@ -1,7 +1,6 @@
 """Wait for the runs of a command on many objects, with a line that counts them on a terminal."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from activityctl.cli.session import Session
 from activityctl.cli.told_waits import told_wait
@@ -10,12 +9,13 @@ from activityctl.domain.runs.run import Run
 from activityctl.domain.values.ids import RunId
 from activityctl.domain.values.plurals import count_noun
 from activityctl.errors import WaitTimeoutError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.runs.letters import wait_for_runs
 from activityctl.operations.runs.wait import obstacle_of
 from activityctl.wiring import Ports
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Waited:
     """The runs that ended, and the error if not all did in time."""
 

@@ -8,7 +8,6 @@ import time
 from base64 import b64decode
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -23,6 +22,7 @@ from activityctl.domain.values.secret_hosts import connection_host
 from activityctl.domain.values.untrusted import printable
 from activityctl.errors import DestinationForbiddenError, TaskError, reason_of
 from activityctl.executors.email_body import Attachment, EmailBody, read_address
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import ExecutorOutcome, JsonValue, TaskCall
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _SHOWN: Final = 300
 _HOW: Final = "write smtps://USER:PASSWORD@HOST, or smtp://USER:PASSWORD@HOST for STARTTLS"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _Server:
     """An SMTP server, read from the URL of a connection."""
 

@@ -4,7 +4,6 @@ Its signature is bound to the plugin's nonce, which is read from the chain. A co
 whether a signature is its own (EIP-1271). With `autosign` we sign for the executor.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from activityctl.domain.chain.hexadecimal import data, hex_bytes
@@ -13,6 +12,7 @@ from activityctl.domain.chain.policy import Refusal
 from activityctl.domain.runs.signing import SigningRefusedError
 from activityctl.errors import ActivityctlError, NotFoundError, TaskError, UnreachableError
 from activityctl.executors.relayed_body import RelayedBody
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import (
     CallRefusedError,
     ChainNode,
@@ -41,7 +41,7 @@ class SignatureRefusedError(Exception):
         self.error = error
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class HookParams:
     """For which account, on which chain, the executor was asked."""
 

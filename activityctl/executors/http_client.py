@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -26,6 +26,7 @@ from activityctl.executors.response import (
     read_body,
     request_label,
 )
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import Decide, JsonValue, Outgoing, ResolveSecret, untraced
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 MAX_CALLS_AT_ONCE: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class HttpCall:
     """Who makes a call, and within what limit."""
 

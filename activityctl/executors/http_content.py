@@ -3,7 +3,6 @@
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +11,7 @@ from activityctl.errors import TaskError
 from activityctl.executors.http_body import HttpBody
 from activityctl.executors.http_parts import FilePart
 from activityctl.executors.local_file import AllowedFolders
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import JsonValue, ResolveSecret
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MAX_SENT_BYTES: Final = 10 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Content:
     """What is sent after the headers, and its media type."""
 

@@ -6,7 +6,6 @@ is read and which error a bad answer is: that is decided here. The key never get
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import httpx
@@ -18,6 +17,7 @@ from activityctl.executors.address import parse_url
 from activityctl.executors.http_failures import transport_error, unexpected_status
 from activityctl.executors.request import forbidden, host_of
 from activityctl.executors.response import check_headers, request_label, too_large
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.version import VERSION
 
 MAX_SENT_BYTES: Final = 10 * 1024 * 1024
@@ -35,7 +35,7 @@ _EVENT_STREAM: Final = "text/event-stream"
 _SUCCESS: Final = range(200, 300)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Wire:
     """What the transport knows of one attempt."""
 

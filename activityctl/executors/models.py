@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from activityctl.frozen_dataclass import frozen_dataclass
+
 if TYPE_CHECKING:
     import httpx2
 
@@ -21,7 +23,7 @@ _TOOL: Final = "give_output"
 _OPENAI: Final = "api.openai.com"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Question:
     """One request to a model."""
 

@@ -10,8 +10,9 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+from activityctl.frozen_dataclass import frozen_dataclass
 
 LOOKUP_SECONDS: Final = 10.0
 """After this long without an answer, a lookup fails; its thread ends when the system answers."""
@@ -47,7 +48,7 @@ def _addresses(host: str, port: int, *, flags: int) -> Sequence[str]:
     return list(dict.fromkeys(str(address[0]) for *_, address in results))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _Failure:
     error: OSError | UnicodeError
     until: float

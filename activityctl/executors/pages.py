@@ -1,7 +1,6 @@
 """Finds the next page of a paginated response, and collects the items of all pages."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from activityctl.domain.cel.expression import evaluate, json_text
@@ -16,6 +15,7 @@ from activityctl.executors.address import parse_url
 from activityctl.executors.http_parts import Paging
 from activityctl.executors.request import forbidden, host_of
 from activityctl.executors.response import too_large
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import Decide, JsonValue
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _EMPTY: Final = (None, "", False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class NextPage:
     """Where a page is, and what its request sends in its body besides."""
 

@@ -1,7 +1,6 @@
 """Builds the requests of an `http` call from its fields; does not send them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from activityctl.errors import DestinationForbiddenError, TaskError
@@ -10,6 +9,7 @@ from activityctl.executors.http_auth import Sign
 from activityctl.executors.http_body import HttpBody
 from activityctl.executors.http_content import Content
 from activityctl.executors.response import ACCEPTED_ENCODINGS
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import ResolveSecret
 from activityctl.version import VERSION
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import httpx
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Letter:
     """What all pages of one call send: headers with their secrets, content, and signature."""
 

@@ -1,7 +1,6 @@
 """The `webhook` task that a simulation is about, read from its definition."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -17,10 +16,11 @@ from activityctl.domain.values.ids import canonical_json
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import InvalidInputError, UsageError
 from activityctl.executors.webhook_body import WebhookBody
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import HookLedger, KeyReader
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class SimulatedTask:
     """A `webhook` task of a live definition, and for whom it works."""
 

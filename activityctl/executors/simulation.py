@@ -3,7 +3,6 @@
 import time
 import uuid
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -47,6 +46,7 @@ from activityctl.executors.executor_signatures import (
 )
 from activityctl.executors.relays.trial import RefusedError, try_call
 from activityctl.executors.simulated_task import SimulatedTask
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import (
     Chains,
     ExecutionDraft,
@@ -70,7 +70,7 @@ _UNKNOWN_CHAIN: Final = "chain_missing"
 _OFFLINE: Final = "no chain was asked: --offline"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _Sent:
     """The request of a trigger, as it would be sent."""
 

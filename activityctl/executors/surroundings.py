@@ -5,16 +5,16 @@ import pwd
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from activityctl.errors import TaskError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 PREFIX: Final = "activityctl-task-"
 """How the names of the folders of attempts begin."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Account:
     """An account of this machine, with all its groups."""
 

@@ -7,7 +7,7 @@ is asked is a service behind hooks (`webhook`) or a strategy (`python`).
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -29,6 +29,7 @@ from activityctl.executors.executor_signatures import (
 )
 from activityctl.executors.relayed_body import RelayedBody
 from activityctl.executors.relays.terms import NoRelay, relay_terms, service_terms
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import (
     HookEnd,
     HookLedger,
@@ -55,7 +56,7 @@ _RELAYING_OFF: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class AskedExecutor:
     """Whom a task asks: the names under which the request and the signatures have it."""
 
@@ -63,7 +64,7 @@ class AskedExecutor:
     registry_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Exchange:
     """One attempt: what is known of the trigger."""
 
@@ -81,7 +82,7 @@ class Exchange:
         return max(self.deadline - time.monotonic(), 0.1)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Answered:
     """What the executor has answered, and how it is to be read."""
 

@@ -1,7 +1,6 @@
 """The `webhook` task: triggers an executor behind hooks and carries out what it answers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from pydantic import BaseModel
@@ -26,6 +25,7 @@ from activityctl.executors.trigger_steps import (
     kept,
 )
 from activityctl.executors.webhook_body import WebhookBody
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import (
     ExecutorOutcome,
     HookAnswer,
@@ -88,7 +88,7 @@ class WebhookExecutor:
         return tuple(version.secret for version in held.valid(self._steps.clock()))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _Service:
     """The executor's service, for one attempt."""
 

@@ -1,12 +1,12 @@
 """Ports for EVM chains: calls to nodes, with failover."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from activityctl.domain.chain.node_answer import AnswerFault
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ActivityctlError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ class ChainNode(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class NodeState:
     """A node of a chain, as it was last asked."""
 

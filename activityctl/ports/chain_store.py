@@ -2,20 +2,20 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from activityctl.domain.chain.reading import Reading, ReadingChanges, TriggerKey, Watch
 from activityctl.domain.chain.trigger import ChainTrigger
 from activityctl.domain.events.envelope import EventEnvelope
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports.chain import NodeState
 
 KnownBlock = tuple[int, str]
 """The number and the hash of a block that was read."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ChainFilter:
     """A trigger of a chain, and where it has begun; None until a node has told the height."""
 
@@ -25,7 +25,7 @@ class ChainFilter:
     watch: Watch | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ChainState:
     """What is known of all chains at one moment."""
 
@@ -49,7 +49,7 @@ class ChainState:
         return tuple(reading for reading in self.readings if reading.chain_id == chain_id)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ChainSummary:
     """How far one chain is read, for `status`."""
 

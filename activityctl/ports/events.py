@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -17,9 +16,10 @@ from activityctl.domain.routing.routing import EventFiring, RefusedFiring, Route
 from activityctl.domain.timing.window import DaysByCalendar
 from activityctl.domain.values.ids import EventId
 from activityctl.domain.values.selection import Selection
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class WaitsVersion:
     """Tells whether the open waits for events have changed."""
 

@@ -1,6 +1,5 @@
 """Port for breakers and limits, whose state all workers share."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -9,10 +8,11 @@ from activityctl.domain.tasks.attempt import AttemptOutcome
 from activityctl.domain.tasks.breaker import Breaker
 from activityctl.domain.tasks.guard import Guard
 from activityctl.domain.tasks.held_task import lookup_id
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports.runs import BegunAttempt
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Hold:
     """A breaker or a limit that holds up a task."""
 
@@ -33,7 +33,7 @@ class Hold:
     """Why the breaker is open."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class BreakerChange:
     """A breaker before and after a change of its status."""
 
@@ -41,7 +41,7 @@ class BreakerChange:
     after: Breaker
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class GuardedLookup:
     """The lookup of a value of the context that a breaker or a limit may hold up."""
 
@@ -55,7 +55,7 @@ class GuardedLookup:
         return lookup_id(self.run_id, self.name)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class BegunLookup:
     """An attempt of a lookup that has begun; numbers count from 1."""
 
@@ -63,7 +63,7 @@ class BegunLookup:
     is_probe: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class LookupEnd:
     """How an attempt of a lookup ended."""
 

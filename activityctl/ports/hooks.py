@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Awaitable, Callable, Container, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,12 +11,13 @@ from activityctl.domain.chain.relaying import RelayTerms, ServiceTerms
 from activityctl.domain.values.log import Level, LogEntry
 from activityctl.domain.values.masking import Mask
 from activityctl.domain.values.model import JsonValue
+from activityctl.frozen_dataclass import frozen_dataclass
 
 if TYPE_CHECKING:  # it loads the libraries of signatures
     from activityctl.domain.chain.executable import Executable
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class HookOwner:
     """The subscription of a trigger, as it is now, and what its earlier triggers did."""
 
@@ -28,7 +28,7 @@ class HookOwner:
     context: HookContext
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class HookRow:
     """One trigger: what was sent, what came back, and what became of it."""
 
@@ -59,7 +59,7 @@ class HookRow:
         return request
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class HookEnd:
     """What the executed hook gave, and the log entry of the whole."""
 
@@ -104,7 +104,7 @@ class HookLedger(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class HookAnswer:
     """What a service answered: a status that was accepted, and its body."""
 
@@ -153,7 +153,7 @@ async def _keep_silent(_level: Level, _message: str, _metadata: Mapping[str, Jso
     """Do nothing: the default of `RelayRequest.tell`."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class RelayRequest:
     """An authentic call of an executor, to be checked, signed if need be, and sent."""
 

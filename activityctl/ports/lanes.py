@@ -1,14 +1,14 @@
 """Port for the lanes of a large forEach: ends an instance and takes the next one, cheaply."""
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from activityctl.domain.runs.run import TaskInstance
 from activityctl.domain.values.ids import TaskId
 from activityctl.domain.values.log import LogEntry
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class LaneEnd:
     """The end of an instance, and what its lane does next."""
 
@@ -22,7 +22,7 @@ class LaneEnd:
     """Whether the lane begins the next instance at once; False if a new call is to begin it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class LaneTurn:
     """What became of a LaneEnd."""
 

@@ -2,19 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from activityctl.domain.runs.admission import ClaimedFacts
 from activityctl.domain.timing.firing import FiringRef, FiringRequest, Ringing
 from activityctl.domain.values import ids
+from activityctl.frozen_dataclass import frozen_dataclass
 
 ORDER_WAITS: Final = timedelta(hours=1)
 """How long a firing waits at most until the firing before it, of the same order key, has a run."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class PostponedFiring:
     """A firing that could not be started, and when to try it again."""
 
@@ -23,7 +23,7 @@ class PostponedFiring:
     error: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class FailingFirings:
     """The waiting firings that could not be started so far."""
 
@@ -57,7 +57,7 @@ class Claim(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class WaitingFiring:
     """A firing of a cron or interval trigger that is decided and starts later."""
 

@@ -1,11 +1,12 @@
 """The port that removes a text from everything that is stored."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from activityctl.frozen_dataclass import frozen_dataclass
 
-@dataclass(frozen=True, slots=True)
+
+@frozen_dataclass
 class Occurrence:
     """In how many rows of one column the text is."""
 

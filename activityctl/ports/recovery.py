@@ -1,13 +1,13 @@
 """Port for what Postgres believes to be under way, to compare it with what Temporal knows."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from activityctl.domain.timing.firing import FiringRef
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class StartedFiring:
     """A firing that was started, and has no run yet."""
 

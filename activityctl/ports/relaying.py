@@ -1,15 +1,15 @@
 """Port of the ledger of relayed transactions: nonces, signed bytes, and what became of them."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from activityctl.domain.chain.relaying import RelayState, RelayTransaction
 from activityctl.domain.values.model import JsonValue
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class SenderFacts:
     """What the ledger knows of a relayer on one chain."""
 
@@ -24,7 +24,7 @@ class SenderFacts:
     """The gas limit of that one."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class RelayTask:
     """A call that was handed to a relay service."""
 

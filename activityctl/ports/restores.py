@@ -1,12 +1,13 @@
 """Port for what a restore of the database asks of the workers."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from activityctl.frozen_dataclass import frozen_dataclass
 
-@dataclass(frozen=True, slots=True)
+
+@frozen_dataclass
 class Restore:
     """A restore of the database from a backup."""
 

@@ -1,21 +1,21 @@
 """The port that removes what is kept no longer."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from activityctl.domain.values.retention import Keep, RetainedKind
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Place:
     """Where the next batch begins, in the order of age; opaque for the caller."""
 
     keys: tuple[object, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Batch:
     """What a batch has done."""
 
@@ -24,7 +24,7 @@ class Batch:
     """None if nothing old enough is left."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class OldRows:
     """What a policy would remove."""
 

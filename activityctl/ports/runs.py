@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 from typing import Protocol
@@ -24,6 +23,7 @@ from activityctl.domain.values.ids import TaskId
 from activityctl.domain.values.log import LogEntry
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.selection import Selection
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports.hooks import HookRow
 
 
@@ -39,7 +39,7 @@ class OpenResult(Enum):
     """Nothing was written: the subscription has changed since it was read."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class BegunAttempt:
     """An attempt that began, and what is known of the one before."""
 
@@ -54,7 +54,7 @@ class BegunAttempt:
     """Whether it probes the destination behind a breaker that is not closed."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class KnownRun:
     """A run as it was when an attempt of it began."""
 

@@ -5,7 +5,6 @@ When a firing is due is decided elsewhere.
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -14,9 +13,10 @@ from activityctl.domain.gitops.plan import WantedSchedule
 from activityctl.domain.timing.alarm import Alarm
 from activityctl.domain.values.ids import AlarmId, SubscriptionId
 from activityctl.domain.values.selection import Selection
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class UnsyncedAlarm:
     """An alarm that Temporal does not have as wanted."""
 
@@ -25,7 +25,7 @@ class UnsyncedAlarm:
     """None if Temporal must delete it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ListedSchedule:
     """A trigger of a subscription that follows the clock, with the alarm that wakes us for it."""
 

@@ -1,13 +1,14 @@
 """Ports for secrets: reading a value by its name, at the moment of a call."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from activityctl.domain.values.secret_ref import SecretRef
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class FoundSecret:
     """A secret with its value; it is never stored and never printed."""
 

@@ -1,17 +1,17 @@
 """Port of the signer: the only one that opens the keys of accounts."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from activityctl.domain.chain.keys import KeyKind
 from activityctl.domain.chain.relaying import RelayTransaction
+from activityctl.frozen_dataclass import frozen_dataclass
 
 if TYPE_CHECKING:  # it loads the libraries of signatures
     from activityctl.domain.chain.executable import Executable, ExecutionContext
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ExecutionDraft:
     """A call without its executor's signature, with which one trigger was answered."""
 
@@ -23,7 +23,7 @@ class ExecutionDraft:
     context: "ExecutionContext"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class TransactionDraft:
     """A transaction without its nonce, for one trigger of an executor."""
 
@@ -45,7 +45,7 @@ class TransactionDraft:
     """Whether the chain does not know the relayer's last transaction: it was made anew."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class SignedTransaction:
     """A transaction that is signed and written down; only now it may be sent."""
 

@@ -1,12 +1,12 @@
 """The ledger of spends: how much the executions of a subscription have spent of each asset."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
 from activityctl.domain.chain.hook_outcome import HookError
 from activityctl.domain.chain.policy import Refusal, SpendWindow
+from activityctl.frozen_dataclass import frozen_dataclass
 
 SpentSums = Mapping[SpendWindow, int]
 """What was spent in each window."""
@@ -17,7 +17,7 @@ OTHER_SPEND: Final = Refusal(
 """A request id stands for one call; a second one under it is never allowed."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Spend:
     """What one execution spends, by asset."""
 

@@ -1,14 +1,15 @@
 """Port for databases of users: runs statements on a connection that a URL names."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from activityctl.frozen_dataclass import frozen_dataclass
 
 Row = Mapping[str, Any]
 """A row as JSON, by the names of its columns."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class SqlCommand:
     """A statement with `:name` parameters, and their values as JSON."""
 
@@ -16,7 +17,7 @@ class SqlCommand:
     parameters: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class SqlBounds:
     """What the statements of one transaction may take."""
 
@@ -27,7 +28,7 @@ class SqlBounds:
     read_only: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class SqlResult:
     """What a statement has returned: rows, or None if it has none, and how many."""
 

@@ -1,11 +1,12 @@
 """Port for what the database is: its version, and what takes space in it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
+from activityctl.frozen_dataclass import frozen_dataclass
 
-@dataclass(frozen=True, slots=True)
+
+@frozen_dataclass
 class StorageReport:
     """The database at one moment."""
 

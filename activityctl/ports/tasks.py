@@ -1,7 +1,7 @@
 """Ports for task kinds and context kinds; `executors` lists and implements them."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel
@@ -11,6 +11,7 @@ from activityctl.domain.values.log import Level
 from activityctl.domain.values.masking import Mask
 from activityctl.domain.values.secret_ref import SecretRef
 from activityctl.errors import TaskError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports.secrets import Destination, ResolveSecret
 from activityctl.ports.tracing import Outgoing, untraced
 
@@ -47,7 +48,7 @@ async def _decide_at_once(decide: Callable[..., Any], *args: Any) -> Any:
     return decide(*args)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class TaskCall:
     """One attempt of one task instance, for its executor."""
 
@@ -81,7 +82,7 @@ class TaskCall:
     """`async with outgoing(name) as header:` makes a call, with `traceparent: header` if given."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ExecutorOutcome:
     """The result of a successful attempt."""
 
@@ -115,7 +116,7 @@ class Executor(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class SourceCall:
     """One attempt to look up one value of the context, for its source."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
@@ -10,6 +10,7 @@ from activityctl.domain.runs.admission import ClaimedFacts
 from activityctl.domain.runs.backfill import Backfill, BackfillProgress, PastTimes
 from activityctl.domain.timing.firing import FiringCause, FiringRef, Ringing
 from activityctl.domain.values.ids import RunId
+from activityctl.frozen_dataclass import frozen_dataclass
 
 WAKE_AFTER: Final = timedelta(seconds=2)
 """How late an alarm may be before it counts as overdue.
@@ -19,7 +20,7 @@ the due time.
 """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class OverdueAlarm:
     """An alarm that did not ring for a nominal time that has passed."""
 
@@ -30,7 +31,7 @@ class OverdueAlarm:
     """How long ago `next_at` was when the alarm was read."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ServedSchedule:
     """An active schedule that an alarm serves; its names are for people."""
 
@@ -54,7 +55,7 @@ class ServedSchedule:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class RingResult:
     """What became of due times of an alarm."""
 

@@ -1,6 +1,5 @@
 """Port for the tasks that wait: which runs have to look at theirs again."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -8,9 +7,10 @@ from activityctl.domain.runs.announcements import Announcement
 from activityctl.domain.runs.children import ChildRequest
 from activityctl.domain.runs.waiting import Answer
 from activityctl.domain.values.ids import RunId, TaskId
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class GivenAnswer:
     """The answer of a waiting task that is on record."""
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
@@ -26,6 +26,7 @@ from activityctl.domain.tasks.retry import chance_of
 from activityctl.domain.values.failure_kind import is_outage
 from activityctl.domain.values.finding import findings_of
 from activityctl.errors import ActivityctlError, InvalidInputError, TaskError, UnreachableError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import (
     ContextSource,
     JsonValue,
@@ -48,7 +49,7 @@ _EXTRA_SECONDS: Final = 0.5
 _MOST_HELD: Final = 1_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _HeldLookup:
     """What the lookup of a run had when a breaker or a limit held it up."""
 

@@ -3,19 +3,19 @@
 import os
 import ssl
 import stat
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NoReturn
 
 from activityctl.errors import UsageError, reason_of
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _LARGEST: Final = 1024 * 1024
 _FORBIDDEN: Final = stat.S_IRWXO | stat.S_IWGRP
 """What a key file may not allow; a group may read it, as system services have it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class CertificateFiles:
     """The two PEM files, which may be one."""
 

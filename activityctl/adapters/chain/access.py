@@ -3,19 +3,19 @@
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import Final
 
 from activityctl.adapters.chain.nodes import open_nodes
 from activityctl.domain.chain.rpc_url import read_urls, secret_name
 from activityctl.errors import InvalidInputError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import ChainNodes, SecretReader
 
 READ_EVERY: Final = 1.0
 """Seconds after which the secret is read again, in case it was changed."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _Opened:
     urls: tuple[str, ...]
     nodes: ChainNodes

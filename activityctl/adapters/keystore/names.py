@@ -2,17 +2,18 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from activityctl.adapters.keystore.own_folder import read_own
 from activityctl.domain.values.known_secret import SecretStore
 from activityctl.errors import InvalidInputError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.private_file import write_private
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Entry:
     """What is known of a secret that was set on this machine."""
 

@@ -7,7 +7,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -33,13 +33,14 @@ from activityctl.errors import (
     NotFoundError,
     UnreachableError,
 )
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import FoundSecret
 from activityctl.secret import Secret, SecretReference, variable_of
 
 _USE_PRECISION: Final = timedelta(minutes=1)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class SecretPlaces:
     """Where secrets are looked for and kept, as the settings say."""
 

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,11 +14,12 @@ from activityctl.adapters.manifests.event_stream import read_events
 from activityctl.adapters.manifests.files import OPEN_FLAGS, STDIN_NAME, irregular, reason_of
 from activityctl.domain.events.input import InvalidEvent, ParsedEvent
 from activityctl.errors import InvalidInputError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _HINT = "give a regular file, or - for standard input"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class EventSource:
     """An open input of events."""
 

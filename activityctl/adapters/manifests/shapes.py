@@ -6,7 +6,7 @@ document, which took most of the time of reading thousands of them.
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import zip_longest
 from typing import Final
 
@@ -14,6 +14,7 @@ from activityctl.adapters.manifests.strict_yaml import MAX_BYTES, YamlDocument, 
 from activityctl.adapters.manifests.unreadable_text import unreadable_problems
 from activityctl.adapters.manifests.yaml_scalars import plain_value
 from activityctl.errors import Problem
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import JsonValue
 
 # Neither the structure of a document nor the end of a value depends on the letters of such a word:
@@ -29,7 +30,7 @@ _LONGEST: Final = 4_000
 _MOST: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _Hole:
     """The place of a word in a shape."""
 

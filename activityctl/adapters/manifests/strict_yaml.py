@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import yaml
@@ -19,6 +19,7 @@ from activityctl.adapters.manifests.unreadable_text import (
 from activityctl.adapters.manifests.yaml_errors import QUOTE_BRACES, syntax_problem
 from activityctl.adapters.manifests.yaml_scalars import SHOWN_LENGTH, plain_value, quoted
 from activityctl.errors import Problem
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import JsonValue
 
 MAX_BYTES: Final = 1024 * 1024
@@ -58,7 +59,7 @@ way than it reads), and its children. Plain tuples, because the garbage collecto
 objects again and again, which doubles the time."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class YamlDocument:
     """One document of a file, with the position of each node.
 

@@ -1,6 +1,6 @@
 """All in-memory ports on one shared state."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from activityctl.adapters.memory.access import MemoryAuditTrail, MemoryTokens
 from activityctl.adapters.memory.catalog.catalog import MemoryCatalog
@@ -32,6 +32,7 @@ from activityctl.adapters.memory.schedules.timetable import MemoryTimetable
 from activityctl.adapters.memory.signals import MemorySignals, MemoryWorkers
 from activityctl.adapters.memory.state import MemoryState
 from activityctl.adapters.memory.temporal import MemoryRunStarter, MemoryScheduleClient
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import (
     AuditTrail,
     Backfills,
@@ -66,7 +67,7 @@ from activityctl.ports import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class MemoryPorts:
     """The ports of `wiring.Ports`, under the same names, and the two ports of Temporal."""
 

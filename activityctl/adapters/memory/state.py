@@ -36,10 +36,11 @@ from activityctl.domain.values.log import Cursor, LogEntry
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.selection import Selection
 from activityctl.domain.values.untrusted import storable
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import LOG_CHANNEL, WORK_CHANNEL, HookRow, Work
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class DefinitionRow:
     """A definition with the id of its current revision."""
 
@@ -53,7 +54,7 @@ class DefinitionRow:
     applyset: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class CalendarRow:
     """A calendar, which may be deleted."""
 
@@ -61,7 +62,7 @@ class CalendarRow:
     deleted_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class EventSourceRow:
     """An event source, which may be deleted."""
 
@@ -69,7 +70,7 @@ class EventSourceRow:
     deleted_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class MemorySchedule:
     """A trigger that follows the clock; `is_active` follows its subscription."""
 
@@ -86,7 +87,7 @@ class MemorySchedule:
         return self.is_active and self.next_at is not None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class MemoryAlarm:
     """An alarm that Temporal has, or that is about to be created or deleted."""
 
@@ -97,7 +98,7 @@ class MemoryAlarm:
     restarted_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class FiringRow:
     """A firing of the outbox."""
 
@@ -128,7 +129,7 @@ class FiringRow:
         return max(self.fires_at, self.not_before)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class EventRow:
     """A stored event, with the digest that recognises a duplicate."""
 
@@ -136,7 +137,7 @@ class EventRow:
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class BackfillRow:
     """A backfill; its firings are among the other firings."""
 
@@ -144,7 +145,7 @@ class BackfillRow:
     is_cancelled: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class RunRow:
     """A run, with the fields that are not shown to users."""
 
@@ -156,7 +157,7 @@ class RunRow:
     """Its place in the queue; None for a run that passed no gate."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class TaskRow:
     """A task instance, with the number of its failed attempts."""
 
@@ -164,7 +165,7 @@ class TaskRow:
     failures: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class WaitRow:
     """The wait of a task, and its answer."""
 
@@ -180,7 +181,7 @@ class WaitRow:
     """The run that the task has started."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class HoldRow:
     """A task that a breaker or a limit holds up."""
 
@@ -192,7 +193,7 @@ class HoldRow:
     breaker: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class WorkerRow:
     """A worker, and the time of its last heartbeat."""
 
@@ -200,7 +201,7 @@ class WorkerRow:
     seen_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class StuckRow:
     """A workflow that cannot go on and has no open run; `since` is None after its replacement."""
 

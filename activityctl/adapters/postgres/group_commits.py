@@ -11,8 +11,9 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
-from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
+
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _Request = TypeVar("_Request")
 _Result = TypeVar("_Result")
@@ -28,7 +29,7 @@ _WITHIN: Final = 0.2
 _WAIT: Final = 0.02
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Asked(Generic[_Request]):
     """A request with what it is about."""
 

@@ -1,7 +1,6 @@
 """Implements the Purge port: reads the rows that contain a text, and writes them without it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from psycopg import sql
@@ -9,6 +8,7 @@ from psycopg.types.json import Jsonb
 
 from activityctl.adapters.postgres.database import Connection, Database
 from activityctl.domain.values.purging import purge_json, purge_text
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import Occurrence
 
 FREE_TEXTS: Final = {
@@ -46,7 +46,7 @@ _COLUMNS: Final = """
     ORDER BY 1, 2"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _Column:
     table: str
     name: str

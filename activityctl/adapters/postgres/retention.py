@@ -1,13 +1,13 @@
 """Removes old runs, tasks, attempts, log entries and dead letters, a few in each transaction."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from activityctl.adapters.postgres.database import Connection, Database
 from activityctl.adapters.postgres.letter_status import LAST_ACTION, LETTER_STATUS
 from activityctl.domain.values import ids
 from activityctl.domain.values.retention import SHORTEST, Keep, RetainedKind
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import Batch, OldRows, Place
 
 _OPEN_LETTER: Final = f"""EXISTS (
@@ -32,7 +32,7 @@ _ENTRY_MAY_GO: Final = """x.created_at < clock_timestamp() - %(shortest)s::inter
     AND NOT EXISTS (SELECT FROM runs r WHERE r.id = x.run_id AND r.ended_at IS NULL)"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _Kind:
     """Where the rows of a kind are, and what may go."""
 

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -11,11 +10,12 @@ from psycopg.rows import DictRow
 
 from activityctl.adapters.postgres.failures import is_outage
 from activityctl.adapters.postgres.watched_connection import WatchedConnection
+from activityctl.frozen_dataclass import frozen_dataclass
 
 Rows = list[DictRow]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _Read:
     query: bytes
     values: Mapping[str, Any]

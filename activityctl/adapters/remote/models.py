@@ -4,7 +4,6 @@ Each is what its JSON form says, so the same JSON is made of it; what that leave
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +14,7 @@ from activityctl.domain.runs.run import Run, RunStatus, TaskInstance, TaskStatus
 from activityctl.domain.runs.worker import LoopTrouble, WorkerBeat
 from activityctl.domain.values.ids import EventId, RevisionId, RunId, SubscriptionId, TaskId
 from activityctl.domain.values.log import Cursor, LogEntry
+from activityctl.frozen_dataclass import frozen_dataclass
 
 View = Mapping[str, Any]
 
@@ -159,7 +159,7 @@ def entry_of(view: View, cursor: Cursor | None = None) -> LogEntry:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class SeenVerdict(Verdict):
     """A verdict of which the run is known, but not the firing key."""
 

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +10,7 @@ from activityctl.domain.values.backup import SHOWN, BackupManifest, counted
 from activityctl.domain.values.json_form import API_VERSION, View, format_timestamp
 from activityctl.domain.values.plurals import count_noun
 from activityctl.domain.values.untrusted import escape_line
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import Restore
 
 NOT_IN_IT: Final = (
@@ -28,7 +28,7 @@ _NOUNS: Final = {
 _NAMED: Final = 20
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Restored:
     """What a restore did."""
 

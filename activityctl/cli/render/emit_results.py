@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from activityctl.cli.render.output import styled
@@ -14,6 +13,7 @@ from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.plurals import count_noun
 from activityctl.domain.values.untrusted import escape_line
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.events.await_events import EventResults
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _GOOD: Final = frozenset({RunStatus.SUCCEEDED, RunStatus.SKIPPED})
 _MOST_LISTED: Final = 20
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class EventResultsView:
     """The runs and verdicts of events, with the names of subscriptions by their id."""
 

@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from activityctl.cli.render.plan_text import Line, plan_items, summary_line
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.plurals import count_noun
 from activityctl.domain.values.untrusted import escape_controls
+from activityctl.frozen_dataclass import frozen_dataclass
 
 LONGEST_COMMENT: Final = 65_536
 """In characters; GitHub refuses a longer comment."""
@@ -40,7 +40,7 @@ def markdown(view: View, command: str = "activityctl plan") -> str:
     return _text(head, [line for lines in kept for line in lines], ["", note, *tail])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _Shown:
     noun: str
     lines: list[str]

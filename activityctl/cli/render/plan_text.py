@@ -1,7 +1,6 @@
 """Show a plan as lines of text, in color on a terminal; `plan_markdown` shows it as Markdown."""
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import takewhile
 from textwrap import wrap
@@ -14,6 +13,7 @@ from activityctl.domain.gitops.plan import NAME_PATH
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.plurals import count_noun
 from activityctl.domain.values.untrusted import escape_controls
+from activityctl.frozen_dataclass import frozen_dataclass
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,7 +30,7 @@ Line = tuple[str, str]
 """A text, and the action that decides its color."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class PlanItem:
     """One entry of a plan: its headline first, then the details."""
 

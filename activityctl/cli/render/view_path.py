@@ -3,13 +3,13 @@
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from activityctl.cli.render.output import Column
 from activityctl.domain.values.json_form import View
 from activityctl.errors import UsageError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _STEP: Final = re.compile(r"\.?([^.\[\]'\"{}]+)|\[(\d+)\]|\[(?:'([^']+)'|\"([^\"]+)\")\]")
 _COLUMN: Final = re.compile(r"([^:,]+):((?:\[[^\]]*\]|[^,\[])+)(?:,|$)")
@@ -20,7 +20,7 @@ _TOOK: Final = "took"
 CUSTOM: Final = "custom-columns="
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ViewPath:
     """The keys and positions that lead to a value."""
 

@@ -1,7 +1,7 @@
 """The verbs of manifests, and what they get and return."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Protocol
 
 from activityctl.cli.session import Session
@@ -11,6 +11,7 @@ from activityctl.domain.gitops.plan import Kind, Wanted
 from activityctl.domain.manifests.document import Document
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.selection import Selection
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.gitops.apply import Applied
 from activityctl.operations.gitops.plan_impact import EventRange
 from activityctl.wiring import Ports, RemotePorts
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from activityctl.adapters.manifests.manifests import FilesRead
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Loaded:
     """Checked manifests, the files that they were read from, and what is wanted with them."""
 
@@ -28,7 +29,7 @@ class Loaded:
     wanted: Wanted
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Events:
     """The stored events that a plan is compared with."""
 
@@ -37,7 +38,7 @@ class Events:
     until: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ShownPlan:
     """A plan as it is shown, the fingerprint of the live objects, and its text to save."""
 
@@ -51,7 +52,7 @@ class ShownPlan:
         return all(change["action"] == "unchanged" for change in self.view["changes"])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ShownDeletion:
     """What deleting an object means, and the fingerprint of the live objects."""
 
@@ -60,7 +61,7 @@ class ShownDeletion:
     fingerprint: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class WaitOptions:
     """How long to wait for the schedules, and whether to wait even if no worker is alive."""
 
@@ -68,7 +69,7 @@ class WaitOptions:
     wait_without_worker: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class SavedText:
     """A saved plan as it was read, what it wants, and what the history says of it."""
 

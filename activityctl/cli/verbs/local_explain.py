@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 
 from activityctl import wiring
 from activityctl.cli.session import Session, now
@@ -10,6 +9,7 @@ from activityctl.cli.verbs.explain import Judged
 from activityctl.domain.events.emit_result import ValidEvent
 from activityctl.domain.sources.http_text import read_http_text
 from activityctl.domain.values.json_form import View
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.events.batching import in_batches
 from activityctl.operations.events.dry_run import DryRunIndex, DryRunResult
 from activityctl.operations.events.emit import CheckedEvent, bytes_of
@@ -18,7 +18,7 @@ from activityctl.operations.events.explain_request import RequestReader, explain
 from activityctl.wiring import Ports
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class LocalExplain:
     """Carries out each verb here."""
 

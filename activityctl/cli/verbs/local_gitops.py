@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from activityctl import wiring
@@ -31,6 +31,7 @@ from activityctl.domain.gitops.trigger_impact import impact_view
 from activityctl.domain.manifests.document import Document
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.selection import Selection
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.gitops.apply import Applied, apply, apply_saved, wait_for_schedules
 from activityctl.operations.gitops.credentials import with_credentials
 from activityctl.operations.gitops.history import (
@@ -47,7 +48,7 @@ from activityctl.operations.gitops.saved_plan import save
 from activityctl.wiring import Ports
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class LocalGitops:
     """Carries out each verb here."""
 

@@ -1,12 +1,12 @@
 """The verbs that run what is past, by the ports of Postgres, in this process."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from activityctl.cli.server_time import server_clock
 from activityctl.cli.verbs.past import ShownReplay
 from activityctl.cli.verbs.verbs import OnProgress
 from activityctl.domain.timing.misfires import timezone_of
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.events.replay_events import replay_archived_events
 from activityctl.operations.events.replay_preview import (
     ReplayRequest,
@@ -23,7 +23,7 @@ from activityctl.operations.runs.backfill_view import ShownBackfill
 from activityctl.wiring import Ports
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class LocalPast:
     """Carries out each verb here."""
 

@@ -1,7 +1,6 @@
 """The verbs that run something again, by the ports of Postgres, in this process."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from activityctl.cli.server_time import server_clock
 from activityctl.cli.session import now
@@ -13,6 +12,7 @@ from activityctl.domain.runs.run import Run
 from activityctl.domain.values.ids import RunId
 from activityctl.domain.values.json_form import View
 from activityctl.errors import ConflictError, NotFoundError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.runs.letter_view import letter_view
 from activityctl.operations.runs.letters import (
     Act,
@@ -27,7 +27,7 @@ from activityctl.operations.runs.replay_view import planned_view
 from activityctl.wiring import Ports
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class LocalRedo:
     """Carries out each verb here."""
 

@@ -1,19 +1,19 @@
 """The verbs that run what is past: due times, and archived events."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from activityctl.cli.verbs.verbs import OnProgress
 from activityctl.domain.values.json_form import View
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.events.replay_preview import ReplayPreview, ReplayRequest
 from activityctl.operations.runs.backfill import BackfillRequest, StartedBackfill
 from activityctl.operations.runs.backfill_view import ShownBackfill
 from activityctl.wiring import Ports, RemotePorts
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ShownReplay:
     """What a replay of events would start now."""
 

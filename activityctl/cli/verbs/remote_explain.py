@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any, Final
 
 from activityctl.adapters.remote.client import ApiClient
@@ -13,6 +12,7 @@ from activityctl.domain.routing.trigger_match import GroupingKey
 from activityctl.domain.sources.http_text import read_http_text
 from activityctl.domain.values.ids import canonical_json
 from activityctl.domain.values.json_form import View
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.events.batching import in_batches
 from activityctl.operations.events.dry_run import DryRunResult
 from activityctl.operations.events.emit import CheckedEvent, bytes_of
@@ -21,7 +21,7 @@ _AT_ONCE: Final = 100
 _LINES: Final = "application/x-ndjson"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class RemoteExplain:
     """Sends each verb to the API."""
 

@@ -3,7 +3,6 @@
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from activityctl.adapters.remote.client import ApiClient
@@ -24,6 +23,7 @@ from activityctl.domain.manifests.document import Document
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import NotFoundError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.gitops.apply import Applied
 from activityctl.operations.looking.kinds import MANIFEST_KINDS
 
@@ -32,7 +32,7 @@ _LONGEST_WAIT: Final = 60.0
 _PATHS: Final[Mapping[Kind, str]] = {kind: word for word, kind in MANIFEST_KINDS.items()}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class RemoteGitops:
     """Sends each verb to the API."""
 

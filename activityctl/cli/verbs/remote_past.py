@@ -1,7 +1,6 @@
 """The verbs that run what is past, by the HTTP API."""
 
 import asyncio
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ from activityctl.domain.runs.backfill import Backfill, BackfillChoice
 from activityctl.domain.values.ids import SubscriptionId
 from activityctl.domain.values.plurals import count_noun
 from activityctl.errors import WaitTimeoutError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.events.replay_preview import ReplayRequest
 from activityctl.operations.runs.backfill import BackfillRequest, StartedBackfill
 from activityctl.operations.runs.backfill_view import ShownBackfill
@@ -23,7 +23,7 @@ _WAIT: Final = 20.0
 """How long one request may wait for the dispatcher."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class RemotePast:
     """Sends each verb to the API."""
 

@@ -1,7 +1,6 @@
 """The verbs that run something again, by the HTTP API."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from activityctl.adapters.remote.client import ApiClient, Params
@@ -24,11 +23,12 @@ from activityctl.domain.runs.revision_change import RevisionChange
 from activityctl.domain.runs.run import Run
 from activityctl.domain.values.ids import RunId
 from activityctl.domain.values.json_form import View
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _DRY: Final = {"dryRun": "true"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class RemoteRedo:
     """Sends each verb to the API, for some objects in each request."""
 

@@ -3,7 +3,6 @@
 import secrets
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from activityctl.adapters.remote.client import ApiClient
@@ -13,6 +12,7 @@ from activityctl.domain.access.scope import Scope
 from activityctl.domain.access.token import ID_BYTES, SECRET_BYTES, token_view
 from activityctl.domain.values.duration import parse_duration
 from activityctl.domain.values.json_form import View
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.access.tokens import create_token, revoke_token
 from activityctl.wiring import Ports, RemotePorts
 
@@ -40,7 +40,7 @@ def tokens_of(session: Session, ports: Ports) -> TokenVerbs:
     return LocalTokens(session, ports)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class LocalTokens:
     """Carries out each verb here."""
 
@@ -74,7 +74,7 @@ class LocalTokens:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class RemoteTokens:
     """Sends each verb to the API, which makes and keeps the tokens."""
 

@@ -1,7 +1,7 @@
 """Verbs: the operations that are carried out by the API if commands speak to one."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from activityctl.domain.manifests.subscription import OperatorStatus, Subscription
@@ -12,6 +12,7 @@ from activityctl.domain.values.log import LogEntry, LogFilter
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import UnreachableError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.looking.get import Page
 from activityctl.operations.looking.kinds import Kind
 from activityctl.operations.looking.upcoming import TimeRange, Upcoming
@@ -21,7 +22,7 @@ OnProgress = Callable[[int, int], None]
 """Takes how many are done and how many there are."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ListRequest:
     """What `get` lists."""
 
@@ -33,7 +34,7 @@ class ListRequest:
     run: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class LogRequest:
     """Whose log is read, and which of its entries."""
 
@@ -45,7 +46,7 @@ class LogRequest:
     tail: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Watcher:
     """What a command does while it follows a log."""
 
@@ -53,7 +54,7 @@ class Watcher:
     has_ended: Callable[[], bool] = field(default=lambda: False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Change:
     """How `pause` or `resume` changes subscriptions."""
 

@@ -1,12 +1,13 @@
 """Check: the result of one check of `doctor`."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+from activityctl.frozen_dataclass import frozen_dataclass
 
 State = Literal["ok", "warning", "failed", "skipped"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Check:
     """The result of one check; `hint` is the next step for a warning or a failure."""
 

@@ -1,7 +1,9 @@
 """ChildSpec: what the supervisor starts beside the two servers."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from activityctl.frozen_dataclass import frozen_dataclass
 
 Addresses = Mapping[str, str]
 
@@ -11,7 +13,7 @@ async def _always_ready(_: Addresses, __: int) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ChildSpec:
     """A component beside the two servers, such as the worker or the API."""
 

@@ -12,7 +12,6 @@ import shutil
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +31,7 @@ from activityctl.daemon.local.supervised_process import (
     process_marker,
 )
 from activityctl.errors import NotAllowedError, UnreachableError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.private_file import sync_folder, write_private
 
 NAME: Final = "postgres"
@@ -61,7 +61,7 @@ SERVER_SETTINGS: Final = {
 ENDINGS: Final = ((signal.SIGINT, 15.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Cluster:
     """One data folder and the port of its server."""
 

@@ -10,7 +10,6 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +20,7 @@ from activityctl.daemon.local.log_files import LOG_BYTES, move_away
 from activityctl.daemon.local.own_files import open_own, require_own_folder
 from activityctl.daemon.local.state import ComponentState, ComponentStatus
 from activityctl.errors import UnreachableError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.process_identity import process_identity
 from activityctl.settings import LOCAL_RIGHTS
 
@@ -54,7 +54,7 @@ async def _prepare_nothing() -> None:
     """Do nothing: the default of `LaunchSpec.prepare`."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class LaunchSpec:
     """How to start one process, how to know that it is ready, and how to end it."""
 

@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +44,7 @@ from activityctl.daemon.local.supervised_process import (
 )
 from activityctl.daemon.signals import on_stop_signal
 from activityctl.errors import UnreachableError, WaitTimeoutError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.process_identity import find_process, process_identity
 
 LOGGER = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ _LABELS: Final[Mapping[str, str]] = {
 SERVER_VARIABLES: Final = ("PATH", "TMPDIR")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Hooks:
     """What the caller does while the daemon starts."""
 

@@ -9,13 +9,14 @@ import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Final
 
 from activityctl.adapters.signer import wire
 from activityctl.domain.chain.keys import KeyKind
 from activityctl.errors import ActivityctlError, InvalidInputError, NotAllowedError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import Signer
 
 _LOG = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ _REQUEST_SECONDS: Final = 10.0
 _PEER_OF_DARWIN: Final = 1  # LOCAL_PEERCRED of sys/un.h, at level SOL_LOCAL, which is 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class TlsPort:
     """Where a signer listens for workers of other machines."""
 

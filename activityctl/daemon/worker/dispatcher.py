@@ -5,7 +5,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -17,6 +17,7 @@ from activityctl.domain.values import ids
 from activityctl.domain.values.back_off import BackOff
 from activityctl.domain.values.failure_kind import is_outage
 from activityctl.errors import ActivityctlError, RefusedError, UnreachableError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import Claim, Outbox, PostponedFiring, RunStarter, RunStore
 from activityctl.steps.early_admissions import only_start
 from activityctl.steps.give_up import GiveUp
@@ -239,7 +240,7 @@ def _named(firing: FiringRef, claim: Claim) -> FiringRef:
     return replace(firing, subscription=names[0], definition=names[1])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _Results:
     """What became of firings; refused and failed ones with the reason."""
 

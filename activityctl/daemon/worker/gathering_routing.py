@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -18,6 +17,7 @@ from activityctl.domain.routing.gathering_round import (
 from activityctl.domain.routing.routing import EventMatches, Routed, RoutingState
 from activityctl.domain.timing.window import DaysByCalendar
 from activityctl.domain.values.ids import EventId
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import Routing
 
 DUE_AT_ONCE: Final = 100
@@ -26,7 +26,7 @@ _JUDGED_BYTES: Final = 8 << 20
 """About how many bytes of waiting events are in memory at once to be judged again."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class GatheringSet:
     """The triggers that gather events and the days that they exclude, from one apply."""
 

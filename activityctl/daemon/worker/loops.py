@@ -2,15 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from activityctl.daemon.worker.loop_guard import LoopGuard
+from activityctl.frozen_dataclass import frozen_dataclass
 
 Wait = Callable[[asyncio.Event | None, float], Awaitable[None]]
 """Waits for the seconds, or until the event is set."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Loop:
     """One loop of a worker. The guide page Architecture describes each by its name."""
 

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from activityctl.domain.gitops.drift import StoredAlarm
 from activityctl.domain.values.ids import SubscriptionId
 from activityctl.domain.values.plurals import count_noun
 from activityctl.errors import RefusedError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.runs.recover import Recovered, Recovery
 from activityctl.ports import ScheduleRegister
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class FullRecovery:
     """Everything in which Temporal differed from Postgres."""
 

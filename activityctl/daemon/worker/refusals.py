@@ -2,18 +2,18 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from activityctl.domain.values.back_off import BackOff
 from activityctl.domain.values.failure_kind import reason_of
 from activityctl.errors import RefusedError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _PAUSES: Final = BackOff(timedelta(seconds=2), timedelta(minutes=5))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _Refusal:
     failures: int
     until: datetime

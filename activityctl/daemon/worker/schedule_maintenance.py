@@ -4,13 +4,14 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any, Final
 
 from activityctl.domain.gitops.drift import StoredAlarm
 from activityctl.domain.values.ids import SubscriptionId, parts_of_schedule
 from activityctl.domain.values.log import LogEntry
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import Logbook, ScheduleClient, ScheduleRegister
 
 _LOG = logging.getLogger(__name__)
@@ -18,7 +19,7 @@ _TOLD: Final = 100
 """So many owners of triggers are told at most what happened to a shared alarm."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ScheduleMaintenance:
     """The ports that they use, and the lock that lets one of them change alarms at a time.
 

@@ -7,12 +7,12 @@ or a changed clock of the machine dates nothing wrongly, and no duration is nega
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from activityctl.domain.runs.worker import LoopTrouble
 from activityctl.domain.values.duration import format_duration
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _SAMPLES: Final = 30
 _TOLERATED: Final = timedelta(milliseconds=100)
@@ -21,7 +21,7 @@ _TOLD_FROM: Final = timedelta(seconds=5)
 _SECOND: Final = timedelta(seconds=1)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _Sample:
     """Postgres' time when the monotonic clock was zero, give or take half the round trip."""
 

@@ -1,12 +1,12 @@
 """Caller: who sends a request, and whether the scopes allow what it asks for."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from activityctl.domain.access.scope import Action, Scope
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Caller:
     """Who sends a request."""
 

@@ -5,7 +5,6 @@ scopes; a token that no rule fits gives nothing.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
@@ -20,6 +19,7 @@ from activityctl.domain.values.json_form import View, format_timestamp
 from activityctl.domain.values.model import Manifest, Name
 from activityctl.domain.values.untrusted import escape_line
 from activityctl.errors import UsageError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 ALGORITHMS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), "RSA"),
@@ -169,7 +169,7 @@ class Issuers(Manifest):
         return self.model_copy(update={"issuers": found})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class VerifiedToken:
     """A token whose signature and times were right."""
 

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from activityctl.errors import UsageError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _LONGEST: Final = 500
 _MOST_STARS: Final = 8
@@ -40,7 +40,7 @@ _CONDITIONS: Final[Mapping[Action, frozenset[str]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Scope:
     """One action, on the objects for which all conditions hold."""
 

@@ -2,12 +2,12 @@
 
 import hashlib
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from activityctl.domain.access.scope import Scope
 from activityctl.domain.values.json_form import View, format_timestamp
+from activityctl.frozen_dataclass import frozen_dataclass
 
 ID_BYTES: Final = 6
 SECRET_BYTES: Final = 32
@@ -15,7 +15,7 @@ SECRET_BYTES: Final = 32
 _TEXT: Final = re.compile(r"actl_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ApiToken:
     """A token without its text. Its name is never used again, so that the audit stays clear."""
 

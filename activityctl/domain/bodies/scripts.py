@@ -6,7 +6,6 @@ A script is what a shell or another interpreter reads as code: `shell`, and the 
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from activityctl.domain.bodies.interpreters import code_argument, input_is_code
@@ -17,6 +16,7 @@ from activityctl.domain.cel.templates import TemplateExpression, template_parts
 from activityctl.domain.values.finding import Finding, Path
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 COMMAND: Final = "command"
 VARIABLE: Final = "ACTIVITYCTL_VALUE_"
@@ -26,7 +26,7 @@ _HARMLESS: Final = frozenset({"int", "double", "bool"})
 _NAME: Final = re.compile(r"[A-Za-z_]\w*")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Script:
     """A text in the body of a command that is read as code."""
 

@@ -5,12 +5,12 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from activityctl.domain.cel.expression import has_expression
 from activityctl.domain.values.credentials import MASK, credential_in_query, is_credential
 from activityctl.domain.values.model import JsonValue
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _FORMS: Final = (
     ("a private key", r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----"),
@@ -39,7 +39,7 @@ _SCHEMA_VALUES: Final = frozenset({"default", "const", "enum", "examples"})
 """Fields of a JSON Schema whose values are values of the property."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Secret:
     """What a text is, as the beginning of a reason; `offset` is where it is in the text."""
 

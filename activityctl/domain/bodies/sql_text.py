@@ -5,9 +5,10 @@ Texts, quoted names, comments, casts (`::date`) and slices (`[1:n]`) have none.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
+
+from activityctl.frozen_dataclass import frozen_dataclass
 
 IDEMPOTENCY_KEY: Final = "idempotency_key"
 """A parameter that every statement has: the same for each attempt of a task instance."""
@@ -37,7 +38,7 @@ _CHANGES: Final = re.compile(r"(?i)\b(insert|update|delete|merge)\b")
 _RETURNS: Final = re.compile(r"(?i)\breturning\b")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Parameter:
     """A place of a statement where a value is bound."""
 

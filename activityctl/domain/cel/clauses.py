@@ -5,8 +5,9 @@ It reads the text, because the compiled tree does not keep it. It does not evalu
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _TOKEN: Final = re.compile(
     r"""(?P<comment>//)
@@ -23,7 +24,7 @@ _TOKEN: Final = re.compile(
 RELATIONS: Final = frozenset({"==", "!=", "<", "<=", ">", ">=", "in"})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Clause:
     """An expression split at its outermost operator; operands are texts in source order."""
 
@@ -32,7 +33,7 @@ class Clause:
     operands: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _Sign:
     start: int
     end: int

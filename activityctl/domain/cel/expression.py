@@ -5,7 +5,6 @@
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from activityctl.domain.cel.program import MAX_SOURCE_BYTES, NAMES, Fault, Program, compiled
@@ -20,6 +19,7 @@ from activityctl.domain.cel.templates import (
 from activityctl.domain.values.group_key import group_key, key_text
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionBudgetError, ExpressionError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 __all__ = [
     "MAX_SOURCE_BYTES",
@@ -47,7 +47,7 @@ Scope = Mapping[str, Any]
 """JSON values by name; `now` is an aware datetime, a CEL timestamp."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ExpressionProblem:
     """Why an expression cannot be used; the offset counts characters of the source from 0."""
 
@@ -55,7 +55,7 @@ class ExpressionProblem:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class TemplateProblem:
     """Why a string of a template cannot be used; the offset counts characters of that string."""
 

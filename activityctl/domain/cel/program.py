@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from cel_expr_python import cel
@@ -21,6 +20,7 @@ from activityctl.domain.cel.shape import Shape, read_shape
 from activityctl.domain.cel.tree import Node, read_tree
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionBudgetError, ExpressionError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 NAMES: Final = (
     "params",
@@ -60,7 +60,7 @@ _MOST_NANOSECONDS: Final = 1_000_000_000_000
 _MULTIPLIES: Final = "the expression multiplies its data too often"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Fault:
     """Why a source does not compile; the offset counts characters from 0."""
 
@@ -69,7 +69,7 @@ class Fault:
     is_budget: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Program:
     """A compiled expression."""
 

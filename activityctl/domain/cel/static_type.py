@@ -1,8 +1,10 @@
 """StaticType: what is known of an expression's value before there is data; from JSON Schema."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
+
+from activityctl.frozen_dataclass import frozen_dataclass
 
 CelKinds = frozenset[str]
 
@@ -21,7 +23,7 @@ _MAX_SCHEMAS: Final = 2_000
 _DECLARE: Final = "declare it in the params schema"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class StaticType:
     """The static type of a value; without arguments, nothing is known."""
 

@@ -2,8 +2,9 @@
 
 import functools
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from activityctl.frozen_dataclass import frozen_dataclass
 
 OPEN: Final = "${"
 ESCAPED: Final = "$${"
@@ -28,7 +29,7 @@ _FIELD: Final = re.compile(r"(?:event|item|params|trigger)(?:\.\w+)+")
 """A text that was probably meant as an expression."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class TemplateExpression:
     """An expression in a string; `offset` is the start of its source, in characters from 0."""
 
@@ -36,7 +37,7 @@ class TemplateExpression:
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class UnclosedExpression:
     """A `${` without a closing brace; the last part of its string."""
 

@@ -5,8 +5,9 @@ field numbers are from the schema of that message.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeAlias
+
+from activityctl.frozen_dataclass import frozen_dataclass
 
 TYPES, EXPR, SOURCE_INFO = 3, 4, 5
 ID, CONST, IDENT, SELECT, CALL, LIST, STRUCT, LOOP = 2, 3, 4, 5, 6, 7, 8, 9
@@ -83,7 +84,7 @@ class Comprehension(NamedTuple):
 Node: TypeAlias = Constant | Identifier | Select | Call | ListLiteral | MapLiteral | Comprehension
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Tree:
     """An expression: the root node, and the position and kind of each node by its id."""
 

@@ -1,15 +1,15 @@
 """ChainLog: one log of a contract, as a node gives it; the events made of it are in `log_event`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from activityctl.domain.chain.hexadecimal import address, data, quantity, word
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _MOST_TOPICS: Final = 4
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ChainLog:
     """A log in a block; all hexadecimal texts are in lower case."""
 
@@ -30,7 +30,7 @@ class ChainLog:
         return self.block_number, self.log_index
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class BlockHeader:
     """What identifies a block, and its parent."""
 

@@ -1,9 +1,9 @@
 """The verdict of a conformance run: what an executor's service did right and wrong."""
 
-from dataclasses import dataclass
 from typing import Final, Literal
 
 from activityctl.domain.values.model import JsonValue
+from activityctl.frozen_dataclass import frozen_dataclass
 
 Verdict = Literal["passed", "warning", "failed", "skipped"]
 OK: Final = 200
@@ -12,7 +12,7 @@ _CLIENT_ERROR: Final = 400
 _SERVER_ERROR: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Check:
     """One request of the run, and what is to be said of its answer."""
 

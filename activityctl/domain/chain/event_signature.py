@@ -13,6 +13,7 @@ from typing import Any, Final
 from activityctl.domain.chain.chain_log import ChainLog
 from activityctl.domain.chain.hexadecimal import keccak
 from activityctl.domain.values.model import JsonValue
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
 _ELEMENTARY: Final = re.compile(
@@ -28,7 +29,7 @@ _KEPT: Final = 1_000
 """How many declarations are kept; the triggers of many subscriptions have the same."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class EventInput:
     """One value of an event."""
 

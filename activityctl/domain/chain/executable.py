@@ -5,7 +5,6 @@ Two contracts check such signatures, over different fields. A definition names w
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
 from activityctl.domain.chain.address import ZERO_ADDRESS
@@ -13,6 +12,7 @@ from activityctl.domain.chain.field_set import FieldSet
 from activityctl.domain.chain.hexadecimal import checksum_address, hex_bytes
 from activityctl.domain.chain.signatures import recover_signer, sign_digest
 from activityctl.domain.chain.typed_data import Digest, Fields, typed_data_digest
+from activityctl.frozen_dataclass import frozen_dataclass
 
 IS_VALID_SIGNATURE: Final = bytes.fromhex("1626ba7e")
 """The selector of `isValidSignature(bytes32,bytes)`, and what it returns (EIP-1271)."""
@@ -48,7 +48,7 @@ _AUDITED_7: Final[Fields] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Executable:
     """One call: of the account, to an address, with native currency and data."""
 
@@ -68,7 +68,7 @@ class Executable:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ExecutionContext:
     """What a signature of an executable binds it to, beside the call itself."""
 

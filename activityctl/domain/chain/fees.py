@@ -1,7 +1,8 @@
 """What a transaction pays for gas (EIP-1559), and how much more a replacement must pay."""
 
-from dataclasses import dataclass
 from typing import Final
+
+from activityctl.frozen_dataclass import frozen_dataclass
 
 TRANSFER_GAS: Final = 21_000
 USUAL_GAS: Final = 300_000
@@ -14,7 +15,7 @@ _LOW_AFTER: Final = 10
 """A balance is low if it does not pay for this many transactions."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Fees:
     """What one unit of gas costs at most, and what of that the miner gets."""
 
@@ -22,7 +23,7 @@ class Fees:
     priority_fee_wei: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Market:
     """What the chain asks for now."""
 

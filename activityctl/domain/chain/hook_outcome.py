@@ -1,11 +1,11 @@
 """What became of a trigger: skipped, executed or failed, with a stable type of error."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from activityctl.domain.values.model import JsonValue
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
 class HookError(StrEnum):
@@ -51,7 +51,7 @@ class OutcomeKind(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class HookOutcome:
     """What became of a trigger; it is kept before the executor is told."""
 

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from activityctl.domain.chain.hook_outcome import HookOutcome, OutcomeKind
 from activityctl.domain.chain.moments import NEVER, chain_timestamp
 from activityctl.domain.values.model import JsonValue
+from activityctl.frozen_dataclass import frozen_dataclass
 
 TRIGGER_PATH: Final = "/kernel/trigger"
 EXECUTED_PATH: Final = "/kernel/executed"
@@ -17,7 +17,7 @@ _TYPES: Final[Mapping[str, str]] = {"interval": "INTERVAL", "chain": "FILTER"}
 _NO_TRIGGER: Final = "MANUAL"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class HookContext:
     """What the ledger knows of the earlier triggers of a subscription."""
 

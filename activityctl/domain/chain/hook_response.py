@@ -1,7 +1,6 @@
 """Reads the response of a trigger: who signed it, whether it skips, and what should be executed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from activityctl.domain.chain.executable import Executable, read_executable
@@ -16,6 +15,7 @@ from activityctl.domain.chain.hook_signatures import (
 )
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.untrusted import parse_storable_json
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
 class BadResponseError(Exception):
@@ -26,7 +26,7 @@ class BadResponseError(Exception):
         self.error = error
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ExpectedResponse:
     """What the response to one trigger must fit."""
 
@@ -39,7 +39,7 @@ class ExpectedResponse:
     now_seconds: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ExecutableTask:
     """The task of a response that does not skip."""
 

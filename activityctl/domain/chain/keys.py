@@ -6,12 +6,13 @@ An HMAC key signs hooks. An executor and a relayer are accounts; they are known 
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
 from activityctl.domain.values.known_secret import SecretStore
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _HMAC: Final = re.compile("[0-9a-fA-F]{64}")
 _PRIVATE: Final = re.compile("(?:0x)?([0-9a-fA-F]{64})")
@@ -33,7 +34,7 @@ class KeyKind(StrEnum):
         return self is not KeyKind.HMAC
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class KeyVersion:
     """One version of a key, without its secret."""
 
@@ -45,7 +46,7 @@ class KeyVersion:
     """Until when it is still used after a rotation; None for the current version."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class KnownKey:
     """A key on this machine, without its secret."""
 
@@ -62,7 +63,7 @@ class KnownKey:
         return self.versions[0]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class HeldVersion:
     """One version of a key with its secret; it is never stored elsewhere and never printed."""
 
@@ -76,7 +77,7 @@ class HeldVersion:
         return bytes.fromhex(self.secret)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class HeldKey:
     """A key with the secrets of its versions, the current one first."""
 

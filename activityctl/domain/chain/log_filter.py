@@ -1,16 +1,16 @@
 """LogFilter: which logs are meant, with the meaning of `eth_getLogs`, and one query for many."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from activityctl.domain.chain.chain_log import ChainLog
+from activityctl.frozen_dataclass import frozen_dataclass
 
 MOST_IN_QUERY: Final = 1_000
 """The most addresses, and the most topics at one place, that nodes take in a query."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class LogFilter:
     """Conditions about a log; all texts are in lower case."""
 

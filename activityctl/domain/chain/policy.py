@@ -5,12 +5,13 @@ every layer allows it, so that one more layer never allows more.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from activityctl.domain.chain.hook_outcome import HookError, HookOutcome, failed
 from activityctl.domain.values.duration import format_duration
+from activityctl.frozen_dataclass import frozen_dataclass
 
 if TYPE_CHECKING:  # it loads the libraries of signatures
     from activityctl.domain.chain.executable import Executable
@@ -35,7 +36,7 @@ Function = tuple[str | None, bytes]
 """A selector, and the one contract for which it is allowed; None for all targets."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class SpendWindow:
     """The spends of an asset within the last so much time."""
 
@@ -43,7 +44,7 @@ class SpendWindow:
     length: timedelta
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class TokenCap:
     """How much of a token may be spent, in its smallest unit; None for no limit."""
 
@@ -53,7 +54,7 @@ class TokenCap:
     """Why the limit cannot be compared with amounts; then nothing may be spent."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class PolicyLayer:
     """The rules of one place; None where it has no rule. Addresses are in lower case."""
 
@@ -76,7 +77,7 @@ class PolicyLayer:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Policy:
     """The policies of the definition, and what narrows them."""
 
@@ -102,7 +103,7 @@ class Policy:
         return min([*own, *(each.time_to_live for each in self.narrowed if each.time_to_live)])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Refusal:
     """Why a call is not relayed."""
 

@@ -5,7 +5,6 @@ reads the blocks before that, for triggers that want them, and then ends.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from activityctl.domain.chain.chain_log import ChainLog
 from activityctl.domain.chain.event_signature import EventSignature
@@ -13,12 +12,13 @@ from activityctl.domain.chain.log_event import log_event
 from activityctl.domain.chain.log_filter import LogFilter, LogMatcher, union_of
 from activityctl.domain.chain.trigger import ChainTrigger
 from activityctl.domain.events.envelope import EventEnvelope
+from activityctl.frozen_dataclass import frozen_dataclass
 
 TriggerKey = tuple[str, str]
 """The id of a subscription, and the name of its trigger."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Reading:
     """How far the logs of a chain are read."""
 
@@ -43,7 +43,7 @@ class Reading:
         return self.until is not None and self.number >= self.until
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Watch:
     """A trigger that has begun to watch a chain."""
 
@@ -64,7 +64,7 @@ class Watch:
         return self.subscription_id, self.trigger
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ReadingChanges:
     """What changes so that the readings serve the triggers."""
 

@@ -1,10 +1,12 @@
 """A relayed transaction: what is known of it, and what is to be done about it next."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
+
+from activityctl.frozen_dataclass import frozen_dataclass
 
 DEFAULT_CONFIRMATIONS: Final = 12
 DEFAULT_REPLACE_AFTER: Final = timedelta(minutes=1)
@@ -36,7 +38,7 @@ class RelayState(StrEnum):
         return self not in {RelayState.SIGNED, RelayState.SENT, RelayState.INCLUDED}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class RelayTransaction:
     """A signed transaction of a trigger."""
 
@@ -63,7 +65,7 @@ class RelayTransaction:
     block_hash: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class RelayTerms:
     """How the calls of a task are relayed."""
 
@@ -81,7 +83,7 @@ class RelayTerms:
     """After how long without a block it is sent again with higher fees."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ServiceTerms:
     """The service that relays the calls of a task."""
 
@@ -90,7 +92,7 @@ class ServiceTerms:
     """What it knows us by; a secret."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Receipt:
     """What a node says of a transaction in a block."""
 
@@ -99,7 +101,7 @@ class Receipt:
     is_successful: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ChainView:
     """What one node says of a relayer and its transactions; the nonces were asked first."""
 
@@ -115,33 +117,33 @@ class ChainView:
     """Whether the node has the newest transaction."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Wait:
     """Nothing is to be done now."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Resend:
     """The same bytes are to be sent again."""
 
     transaction: RelayTransaction
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Replace:
     """It waits too long: the same call is to be sent with the same nonce and higher fees."""
 
     transaction: RelayTransaction
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class TakenBack:
     """A reorganisation has removed its block: it is pending again."""
 
     transaction: RelayTransaction
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Included:
     """It is in a block; more must follow."""
 
@@ -149,7 +151,7 @@ class Included:
     receipt: Receipt
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Ended:
     """It has ended; the others of its trigger are replaced by it."""
 
@@ -200,7 +202,7 @@ def _pending_step(
     return Replace(newest) if is_first and is_stuck else Wait()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Candidate:
     """A relayer that could send a transaction."""
 

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from activityctl.domain.chain.hexadecimal import word
 from activityctl.domain.chain.hook_outcome import HookError, HookOutcome, OutcomeKind
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.untrusted import parse_storable_json, printable
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _TASK_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}")
 """What can stand in a path as it is."""
@@ -17,7 +17,7 @@ _FAILED: Final = frozenset({"failed", "cancelled"})
 _LONGEST: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class TaskAnswer:
     """How a task of a relay service goes."""
 

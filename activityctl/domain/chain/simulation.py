@@ -1,19 +1,20 @@
 """A simulated trigger: what caused it, and what is found out without sending anything."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from activityctl.domain.chain.conformance import Check
 from activityctl.domain.chain.policy import Policy, SpendWindow, judge
 from activityctl.domain.values.model import JsonValue
+from activityctl.frozen_dataclass import frozen_dataclass
 
 if TYPE_CHECKING:  # it loads the libraries of signatures
     from activityctl.domain.chain.executable import Executable
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class SimulatedTrigger:
     """Why the executor would be asked."""
 
@@ -28,7 +29,7 @@ class SimulatedTrigger:
     """The request id of a run of the past; None for a new one."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Simulated:
     """What would be sent, what was answered, and what would become of it."""
 

@@ -4,11 +4,11 @@ The encoding (RLP) is written out here, because the library takes 170 ms to load
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from activityctl.domain.chain.hexadecimal import hex_bytes, keccak
 from activityctl.domain.chain.signatures import sign_digest
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _TYPE: Final = b"\x02"
 _SHORT_TEXT: Final = 0x80
@@ -19,7 +19,7 @@ _SHORT: Final = 55
 Rlp = bytes | Sequence["Rlp"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Transaction:
     """What a relayer signs; it sends no native currency."""
 
@@ -34,7 +34,7 @@ class Transaction:
     """What the miner gets for one unit of gas."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class SignedBytes:
     """A signed transaction as it is sent."""
 

@@ -5,7 +5,7 @@ arrives at the same moment.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple, Protocol
 
@@ -15,6 +15,7 @@ from activityctl.domain.events.trigger import EventTrigger
 from activityctl.domain.values.duration import format_duration
 from activityctl.domain.values.ids import EventId, content_hash
 from activityctl.domain.values.model import canonical
+from activityctl.frozen_dataclass import frozen_dataclass
 
 MOST_BYTES: Final = 8 << 20
 """Maximum size of the JSON of a gathering's events, except the last one; a run sees all."""
@@ -24,7 +25,7 @@ _TOO_MANY: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class GatheredEvent:
     """An event that waits for others."""
 
@@ -40,7 +41,7 @@ WaitingEvents = tuple[GatheredEvent, ...]
 """The events of one gathering, in the order of arrival."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class GatheringFired:
     """The trigger is due, with these events."""
 
@@ -48,7 +49,7 @@ class GatheringFired:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class GatheringDropped:
     """These events leave the gathering and lead to no firing."""
 
@@ -64,7 +65,7 @@ class GatheringKey(NamedTuple):
     key: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Gathering:
     """Waiting events as they are stored."""
 
@@ -145,7 +146,7 @@ def add_event(
     return waiting, before + after
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class DebouncePolicy:
     """Fires when no event has come for `quiet`, and at most `longest` after the first event."""
 
@@ -168,7 +169,7 @@ class DebouncePolicy:
         return _fire_when_full((*waiting, event), MOST_EVENTS)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class BatchPolicy:
     """Fires when `size` events have come, or `within` after the first event."""
 
@@ -188,7 +189,7 @@ class BatchPolicy:
         return _fire_when_full((*waiting, event), self.size)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class AllPolicy:
     """Fires when the events of the last `within` match every part; all of them are used up."""
 
@@ -226,7 +227,7 @@ class AllPolicy:
         return tuple(part for part in self.parts if part not in seen)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class SequencePolicy:
     """Fires when the events of the last `within` match the parts in order; all are used up.
 
@@ -299,7 +300,7 @@ class SequencePolicy:
         return done
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class AbsencePolicy:
     """Fires for each `after` event that no `of` event follows within the time."""
 

@@ -3,16 +3,16 @@
 What there is for each event is a named tuple: to make a data class takes three times as long.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from activityctl.domain.events.envelope import MAX_EVENT_BYTES
 from activityctl.domain.values.ids import canonical_json
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import InvalidEventError, Problem
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class InvalidEvent:
     """An event of an input that is refused."""
 

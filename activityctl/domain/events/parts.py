@@ -18,6 +18,7 @@ from activityctl.domain.cel.program import Fault, Program, compiled
 from activityctl.domain.cel.source import literal, path_source
 from activityctl.domain.events.pattern import EventPattern, texts_of
 from activityctl.domain.values.model import JsonValue
+from activityctl.frozen_dataclass import frozen_dataclass
 
 Event = Mapping[str, JsonValue]
 """An event in CloudEvents' structured JSON form."""
@@ -26,7 +27,7 @@ Attribute = Literal["type", "source", "subject"]
 ANY: Final = "*"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class PatternPart:
     """The condition that an attribute matches one of the patterns."""
 
@@ -43,7 +44,7 @@ class PatternPart:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ValuePart:
     """The condition that a field has one of the values."""
 

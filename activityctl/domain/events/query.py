@@ -1,15 +1,15 @@
 """EventQuery: selects stored events; reading and removing them happens in the adapters."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from activityctl.domain.events.parts import matches_glob
 from activityctl.domain.events.stored_event import ArrivedEvent
 from activityctl.errors import AmbiguousError, NotFoundError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class EventQuery:
     """Selects events that arrived at or after `since` and before `until`."""
 

@@ -1,13 +1,13 @@
 """Stored events, the outcome of emitting an event, and the verdicts of triggers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
 from activityctl.domain.values.ids import EventId, RunId, run_id
 from activityctl.domain.values.model import JsonValue
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
 class EmitOutcome(StrEnum):
@@ -21,7 +21,7 @@ class EmitOutcome(StrEnum):
     INVALID = "invalid"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ArrivedEvent:
     """An event of the archive."""
 
@@ -61,7 +61,7 @@ class VerdictOutcome(StrEnum):
     """The filter or key could not be evaluated, or the stored trigger cannot be read."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Verdict:
     """What an event meant to one trigger, and the firing that the event led to."""
 

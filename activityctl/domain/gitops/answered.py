@@ -1,19 +1,20 @@
 """AnsweredRequest: what a request has changed, kept so that its repeat changes nothing more."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from typing import Any, Final
 
 from activityctl.domain.gitops.plan import Action, Change, Plan
 from activityctl.domain.values import ids
 from activityctl.domain.values.json_form import View
+from activityctl.frozen_dataclass import frozen_dataclass
 
 ANSWERS_KEPT: Final = timedelta(days=1)
 """For how long a repeat is recognised."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class RequestKey:
     """What tells a repeat from a new request."""
 
@@ -25,7 +26,7 @@ class RequestKey:
     """A hash of what is asked for: a key is good for one request."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class AnsweredRequest:
     """What a request has changed."""
 

@@ -1,12 +1,11 @@
 """Drift: compares an alarm in Temporal with the wanted one; it does not repair it."""
 
-from dataclasses import dataclass
-
 from activityctl.domain.timing.alarm import Alarm
 from activityctl.domain.values.ids import AlarmId
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class StoredAlarm:
     """An alarm as Postgres has it; with `wanted` None it must not exist in Temporal."""
 
@@ -16,7 +15,7 @@ class StoredAlarm:
     """False while the reconciler still has to create or delete it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ObservedAlarm:
     """An alarm as Temporal has it, as far as it was read."""
 
@@ -27,7 +26,7 @@ class ObservedAlarm:
     """Other parts that differ from what activityctl writes, besides timing and pause, as text."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Drift:
     """What others did to an alarm, and what repairs it, as participles (`paused`, `resumed`)."""
 

@@ -1,16 +1,16 @@
 """History: who changed an object, when and from which commit. Rollbacks use it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import takewhile
 from typing import Final
 
 from activityctl.domain.manifests.document import Document, differences
 from activityctl.domain.values.model import JsonValue
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Origin:
     """Where a change comes from."""
 
@@ -23,7 +23,7 @@ class Origin:
 UNKNOWN_ORIGIN: Final = Origin()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class PastApply:
     """A recorded apply, which changed at least one object."""
 
@@ -31,7 +31,7 @@ class PastApply:
     origin: Origin
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class PastChange:
     """One change of one object; `number` counts the changes of the object from 1."""
 

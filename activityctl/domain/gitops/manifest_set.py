@@ -1,7 +1,7 @@
 """ManifestSet: the manifests of a set of files, with the position of each in its file."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from activityctl.domain.gitops.plan import Wanted
@@ -12,12 +12,13 @@ from activityctl.domain.manifests.partial import Partial
 from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.values.finding import Finding, Path
 from activityctl.errors import Problem
+from activityctl.frozen_dataclass import frozen_dataclass
 
 Locate = Callable[[Finding], Problem]
 """Turns a finding in one document into a problem with file, line and column."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ManifestSet:
     """Manifests that fit the schema; `locate` turns findings in them into problems."""
 

@@ -1,7 +1,7 @@
 """Plan: the wanted objects, the live objects and the changes between them, as values."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Final, Literal
 
@@ -34,6 +34,7 @@ from activityctl.domain.timing.alarm import stored_alarm_id
 from activityctl.domain.timing.trigger import CLOCK_KINDS, Trigger, parsed_trigger
 from activityctl.domain.values import ids
 from activityctl.domain.values.model import JsonValue
+from activityctl.frozen_dataclass import frozen_dataclass
 
 Kind = Literal["Calendar", "EventSource", "ActivityDefinition", "Subscription"]
 
@@ -56,7 +57,7 @@ class Action(StrEnum):
     DELETED = "deleted"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class PresentDefinition:
     """A live definition: its current revision and its metadata."""
 
@@ -73,7 +74,7 @@ class PresentDefinition:
         return definition_document(_metadata(self.name, self.labels, self.annotations), self.spec)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Present:
     """The objects in Postgres, by name; also deleted subscriptions, which have that status."""
 
@@ -110,7 +111,7 @@ class Present:
         return None if found is None or found.status is SubscriptionStatus.DELETED else found
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Wanted:
     """The objects in the manifests, by name, and the apply set of the manifests, if any."""
 
@@ -138,7 +139,7 @@ class Wanted:
         return self.prune and applyset is not None and applyset == self.applyset
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Change:
     """What happens to one object, and which fields differ."""
 
@@ -150,7 +151,7 @@ class Change:
     """The old name; None if the name stays."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Recorded:
     """What the history records of a change."""
 
@@ -164,7 +165,7 @@ class Recorded:
     revision_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class WantedSchedule:
     """A trigger of a subscription that follows the clock, so that an alarm must wake us for it."""
 
@@ -185,7 +186,7 @@ class WantedSchedule:
         return stored_alarm_id(self.kind, self.body)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Plan:
     """The wanted objects and the change for each object."""
 

@@ -1,7 +1,7 @@
 """Reach: which objects somebody may change and see, by their apply sets."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, TypeVar, assert_never
 
 from activityctl.domain.access.caller import Caller
@@ -20,13 +20,14 @@ from activityctl.domain.manifests.event_source import PresentEventSource
 from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.values.json_form import View
 from activityctl.errors import ConflictError, InvalidManifestsError, NotAllowedError, NotFoundError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 Owned = TypeVar("Owned", PresentDefinition, Subscription, PresentCalendar, PresentEventSource)
 _OF_SUBSCRIPTIONS: Final = ("schedules", "openRuns", "waitingFirings", "gatheredEvents")
 """The parts of a plan's view that name subscriptions."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Reach:
     """Which apply sets somebody may change, and which objects they may see."""
 

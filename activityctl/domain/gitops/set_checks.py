@@ -4,7 +4,6 @@ Checks of a single object are in `manifests`. Files are read elsewhere.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
@@ -41,11 +40,12 @@ from activityctl.domain.manifests.subscription import SubscriptionSpec, effectiv
 from activityctl.domain.timing.window import DaysByCalendar
 from activityctl.domain.values.finding import Finding, Path
 from activityctl.errors import InvalidManifestsError, Problem
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _ANY_PARAMS: Final = {"type": "object", "additionalProperties": True}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _Known:
     """What subscriptions are checked against: a definition, of which parts may be faulty."""
 
@@ -64,7 +64,7 @@ class _Known:
         return any(path[: len(skipped)] == skipped for skipped in self.skipped)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class CheckedFiles:
     """The manifests of the files, and all problems in them."""
 

@@ -1,7 +1,6 @@
 """Finds the event triggers that a plan changes so that they may match other events."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from activityctl.domain.events.parts import ANY
@@ -11,11 +10,12 @@ from activityctl.domain.routing.index import Listener
 from activityctl.domain.routing.listeners import listeners_of
 from activityctl.domain.routing.trigger_match import TriggerKey
 from activityctl.domain.values.model import canonical
+from activityctl.frozen_dataclass import frozen_dataclass
 
 ChangeAction = Literal["created", "configured", "deleted"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class TriggerChange:
     """An event trigger that may match other events after the plan."""
 

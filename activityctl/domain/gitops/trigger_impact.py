@@ -20,12 +20,13 @@ from activityctl.domain.routing.match_explanation import (
 )
 from activityctl.domain.routing.trigger_match import TriggerKey
 from activityctl.domain.values.json_form import View, format_timestamp
+from activityctl.frozen_dataclass import frozen_dataclass
 
 SHOWN_EVENTS: Final = 5
 """Differing events that are shown in full for each trigger, gained and lost counted apart."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class DifferingEvent:
     """An event that matches either before or after the change, but not both."""
 
@@ -35,7 +36,7 @@ class DifferingEvent:
     """The first part that does not hold on the other side; None if the trigger is not there."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class TriggerImpact:
     """How many events a changed trigger matches before and after, and which events differ."""
 
@@ -51,7 +52,7 @@ class TriggerImpact:
     """The newest, at most SHOWN_EVENTS gained and as many lost."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class EventImpact:
     """The effect of the plan on the events of a time range."""
 

@@ -1,13 +1,14 @@
 """Waiting: the firings and events that wait while a plan is applied, and what becomes of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from activityctl.domain.gitops.plan import Plan, Present
 from activityctl.domain.values.json_form import View
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class WaitingFirings:
     """Firings of a subscription that are decided and not started yet."""
 
@@ -17,7 +18,7 @@ class WaitingFirings:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Waiting:
     """All that waits for its time, a window, jitter, the order of a key or other events."""
 

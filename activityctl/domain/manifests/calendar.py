@@ -1,7 +1,7 @@
 """Calendar: named days that triggers may exclude; `timing.window` applies the exclusions."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date, datetime
 from typing import Self
 
@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from activityctl.domain.manifests.metadata import Metadata
 from activityctl.domain.values.model import JsonValue, Manifest
 from activityctl.domain.values.moment import Days, DaySpan
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
 class DayCalendarSpec(Manifest):
@@ -54,7 +55,7 @@ class DayCalendar(Manifest):
         return DayCalendar(metadata=self.metadata, spec=DayCalendarSpec(days=days))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class PresentCalendar:
     """A calendar as stored in Postgres: the days of its iCalendar file, but not the file."""
 

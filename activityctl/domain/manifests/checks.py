@@ -6,7 +6,7 @@ They work offline, so `validate` finds the same problems as `apply`.
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -57,9 +57,10 @@ from activityctl.domain.timing.bounds_check import check_bounds
 from activityctl.domain.timing.jitter_check import check_jitter
 from activityctl.domain.values.finding import Finding, Path, findings_of, unknown_field
 from activityctl.domain.values.model import WRITTEN, JsonValue, Kinded
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Kinds:
     """The task and context kinds of this installation, each with the model of its body."""
 

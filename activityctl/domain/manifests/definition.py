@@ -1,6 +1,5 @@
 """ActivityDefinition: the triggers, context, rules and tasks of an automation, and revisions."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -28,6 +27,7 @@ from activityctl.domain.values.model import (
     canonical,
 )
 from activityctl.domain.values.text import Text
+from activityctl.frozen_dataclass import frozen_dataclass
 
 ON_MISSED: Final = "onMissed"
 """The trigger of the runs that tell of missed firings. No trigger of a definition can have it."""
@@ -189,7 +189,7 @@ class ActivityDefinition(Manifest):
     spec: DefinitionSpec
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Revision:
     """One immutable content of a definition; `number` counts the definition's revisions from 1."""
 

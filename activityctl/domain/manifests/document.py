@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from activityctl.domain.bodies.secret_texts import mask_literals
@@ -15,6 +14,7 @@ from activityctl.domain.sources.spec import EventSourceSpec
 from activityctl.domain.values.json_form import API_VERSION
 from activityctl.domain.values.model import JsonValue, canonical
 from activityctl.domain.values.moment import DaySpan
+from activityctl.frozen_dataclass import frozen_dataclass
 
 Document = dict[str, JsonValue]
 
@@ -34,7 +34,7 @@ class Absent:
 ABSENT: Final = Absent()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class FieldChange:
     """One field that differs between two documents.
 

@@ -1,12 +1,13 @@
 """EventSource: an address whose web hooks become events; `domain.sources` says how."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from activityctl.domain.manifests.metadata import Metadata
 from activityctl.domain.sources.spec import EventSourceSpec
 from activityctl.domain.values.model import Manifest
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
 class EventSource(Manifest):
@@ -16,7 +17,7 @@ class EventSource(Manifest):
     spec: EventSourceSpec
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class PresentEventSource:
     """An event source as stored in Postgres."""
 

@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from activityctl.domain.manifests.schema import DOCUMENT_KINDS, TEMPLATE, Schema
@@ -12,6 +12,7 @@ from activityctl.domain.values.json_form import API_VERSION
 from activityctl.domain.values.model import NAME_PATTERN, JsonValue
 from activityctl.domain.values.text import TEXT_SCHEMA
 from activityctl.errors import NotFoundError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _SHORT_NAMES: Final[Mapping[str, str]] = {
     "calendar": "Calendar",
@@ -27,7 +28,7 @@ _INDEX: Final = re.compile(r"\[\d*\]")
 _PATTERNS: Final = {DURATION_PATTERN: "duration", NAME_PATTERN: "name"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class FieldLine:
     """One field of an object, as a line of the field list."""
 
@@ -37,7 +38,7 @@ class FieldLine:
     description: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Explanation:
     """The explanation of one field of a manifest."""
 

@@ -7,20 +7,21 @@ follow from this are left out as well.
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from activityctl.domain.values.finding import Finding, Path, findings_of
 from activityctl.domain.values.model import WRITTEN, JsonValue
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _MOST_ROUNDS: Final = 20
 _MEANT: Final = re.compile(r"; did you mean '([^']+)'\?$")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Partial(Generic[_Model]):
     """The sound rest of a document, and what it lacks."""
 

@@ -1,7 +1,5 @@
 """What a task of a definition says about its calls, read from the definition itself."""
 
-from dataclasses import dataclass
-
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
@@ -12,6 +10,7 @@ from activityctl.domain.manifests.calling_tasks import calling_body
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.manifests.task_tree import template_path, templates_by_path
 from activityctl.domain.values.ids import canonical_json
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
 class _Read(BaseModel):
@@ -32,7 +31,7 @@ class _Body(_Read):
     relay: _Relay | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class RelayedTask:
     """Who may sign, who may send, and what the policy is; nothing of it comes from a run."""
 

@@ -1,7 +1,7 @@
 """Subscription: an instance of a definition, with its status and its effective triggers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
@@ -13,6 +13,7 @@ from activityctl.domain.manifests.definition import DefinitionSpec, TriggerTempl
 from activityctl.domain.manifests.metadata import Metadata
 from activityctl.domain.values.ids import RunId, SubscriptionId
 from activityctl.domain.values.model import JsonValue, Manifest, Name
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
 class SubscriptionSpec(Manifest):
@@ -79,7 +80,7 @@ OperatorStatus = Literal[SubscriptionStatus.ACTIVE, SubscriptionStatus.PAUSED]
 """The statuses that an operator can set; deleting needs a plan and is recorded in the history."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Subscription:
     """A subscription as stored in Postgres."""
 

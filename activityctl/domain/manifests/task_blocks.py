@@ -5,18 +5,19 @@ or those that undo a task. `domain.runs.outcomes` builds what this describes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Literal
 
 from activityctl.domain.cel.static_type import StaticType
 from activityctl.domain.manifests.outcome_types import outcome_type, single_outcome_type
 from activityctl.domain.manifests.task_template import TaskTemplate
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _Place = Literal["top", "group", "case", "undo"]
 _OTHER_CASE: Final = "is in another case, which never runs together with this one"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class StaticBlock:
     """A list of tasks, and where it stands in the definition."""
 

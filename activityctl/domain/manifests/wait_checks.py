@@ -6,7 +6,6 @@ waits that are written without a template are known.
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
@@ -19,6 +18,7 @@ from activityctl.domain.tasks.engine_kinds import ENGINE_KINDS, longest_wait
 from activityctl.domain.tasks.wait import WAIT
 from activityctl.domain.values.duration import MAX_DURATION, format_duration
 from activityctl.domain.values.finding import Finding, Path
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _LONGEST: Final = timedelta(days=36_500)
 """A sum of waits is not counted further, so that it stays within what a duration can be."""
@@ -36,7 +36,7 @@ def check_waits(spec: DefinitionSpec) -> list[Finding]:
     return check.found
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _Check:
     spec: DefinitionSpec
     found: list[Finding]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from pydantic import ValidationError
@@ -12,9 +12,10 @@ from activityctl.domain.events.trigger import EventTrigger
 from activityctl.domain.routing.index import EventIndex, Listener, Matched
 from activityctl.domain.values.ids import EventId, TaskId
 from activityctl.domain.values.model import JsonValue
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class EventWait:
     """A task that waits for an event."""
 
@@ -36,7 +37,7 @@ class EventWait:
         return event.id not in self.own_events and event.arrived_at >= self.since
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class EventAnswer:
     """The event that ends the wait of a task."""
 

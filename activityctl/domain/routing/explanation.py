@@ -1,7 +1,7 @@
 """Explains for each trigger whether it matches one event, part by part, and gives it as JSON."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from activityctl.domain.events.parts import Event
@@ -21,12 +21,13 @@ from activityctl.domain.routing.trigger_match import (
     match_trigger,
 )
 from activityctl.domain.values.json_form import View
+from activityctl.frozen_dataclass import frozen_dataclass
 
 Outcome = Literal["matches", "paused", "error", "no_match"]
 _RANKS: Mapping[Outcome, int] = {"matches": 0, "paused": 1, "error": 2, "no_match": 3}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class PatternExplanation:
     """The comparison of one pattern of a trigger with the event."""
 
@@ -40,7 +41,7 @@ class PatternExplanation:
         return sum(part.holds is not True for part in self.found.parts)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class TriggerExplanation:
     """Whether one trigger matches the event, and why or why not."""
 

@@ -4,7 +4,7 @@ The rules of a single gathering are in `events/gathering.py`; firings are made i
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from activityctl.domain.events.gathering import (
@@ -37,6 +37,7 @@ from activityctl.domain.routing.trigger_match import (
 )
 from activityctl.domain.values.ids import EventId, canonical_json, content_hash
 from activityctl.domain.values.model import canonical
+from activityctl.frozen_dataclass import frozen_dataclass
 
 GatheringListeners = Mapping[TriggerKey, Listener]
 """The present triggers that gather events, by subscription id and trigger name."""
@@ -45,7 +46,7 @@ _PAUSED = "the subscription is paused"
 _CHANGED = "the subscription or its definition was changed while the event waited"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class GatheringInput:
     """An event that a trigger gathers."""
 
@@ -55,7 +56,7 @@ class GatheringInput:
     """The names of the trigger's parts that the event matches."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class DueGathering:
     """A gathering whose events are complete, so that its trigger is due."""
 

@@ -7,7 +7,7 @@ when every listener is tried.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from activityctl.domain.events.parts import ANY, Event, FilterPart, Part, PatternPart, pattern_parts
@@ -23,13 +23,14 @@ from activityctl.domain.routing.index_table import (
 from activityctl.domain.routing.matching import KnownResults, Match, match_parts
 from activityctl.domain.values.ids import RevisionId
 from activityctl.domain.values.model import JsonValue
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _TYPE: Final = IndexedField(("type",), "short form")
 _FEW: Final = 8
 """Fewer listeners with the same expression over the event are found faster without its value."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Listener:
     """An event trigger of a subscription, or one part of it."""
 
@@ -59,14 +60,14 @@ class Listener:
         return tuple(replace(self, part=name) for name in self.event.parts) or (self,)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Matched:
     """The event matches this listener."""
 
     listener: Listener
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class FilterFailed:
     """Whether the event matches cannot be said: the filter failed, or the trigger has a fault."""
 

@@ -26,6 +26,7 @@ from activityctl.domain.routing.index_bounds import (
 from activityctl.domain.routing.index_operand import is_cheap
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _MOST: Final = 128
 """Params in one expression; more of them save nothing."""
@@ -47,7 +48,7 @@ Conditions = tuple[FilterPart, ...]
 Item = TypeVar("Item")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Condition:
     """The cheap parts of a filter, as one condition."""
 
@@ -67,7 +68,7 @@ class Condition:
         return found
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ParamsGroup:
     """Listeners, by number, whose params that the condition reads are equal."""
 

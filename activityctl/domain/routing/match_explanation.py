@@ -1,7 +1,7 @@
 """Explains each part of a pattern for one event, down to the values that it compares."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, assert_never
 
 from activityctl.domain.cel.clauses import RELATIONS, clause_of
@@ -21,9 +21,10 @@ from activityctl.domain.events.pattern import EventPattern
 from activityctl.domain.routing.matching import Match, evaluate_part, match_parts
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Operand:
     """A value that a clause compared; with an error there is no value."""
 
@@ -32,7 +33,7 @@ class Operand:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ClauseResult:
     """The result of a condition, the values it compared, and the clauses that it consists of."""
 
@@ -48,7 +49,7 @@ class ClauseResult:
     clauses: tuple["ClauseResult", ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class MatchExplanation:
     """Whether the event matches the pattern, and the result of each part."""
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
 from activityctl.domain.cel.expression import is_true
@@ -21,12 +20,13 @@ from activityctl.domain.events.pattern import EventPattern
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.plurals import count_noun
 from activityctl.errors import ExpressionError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _LONGEST_VALUE: Final = 80
 _LISTED: Final = 5
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class PartResult:
     """The result of one part for an event; `holds` is None if a filter cannot be evaluated."""
 
@@ -36,7 +36,7 @@ class PartResult:
     """Why it does not hold or cannot be evaluated."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Match:
     """Whether an event matches a pattern, and the first reason why it does not."""
 

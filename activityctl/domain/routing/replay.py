@@ -5,7 +5,7 @@ results are written elsewhere.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -27,13 +27,14 @@ from activityctl.domain.routing.routing import (
 )
 from activityctl.domain.timing.window import DaysByCalendar
 from activityctl.domain.values.ids import EventId, replay_key
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _WithKey = TypeVar("_WithKey", EventFiring, RefusedFiring, Verdict)
 _REFUSED: Final = "/refused"
 _ENDED: Final = "the replay ended while the event waited for other events"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ReplayedPage:
     """The firings and verdicts of a page of events."""
 

@@ -4,7 +4,7 @@ Which triggers an event matches is decided in `index.py`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Final, Literal
@@ -24,6 +24,7 @@ from activityctl.domain.values.ids import EventId, RevisionId, SubscriptionId, T
 from activityctl.domain.values.log import Level, LogEntry
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 ZONE: Final = "UTC"
 """The time zone of an event trigger's days and hours, unless it names another."""
@@ -32,7 +33,7 @@ _MOST_ENTRIES: Final = 10
 _SECOND: Final = timedelta(seconds=1)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class EventFiring:
     """A firing of an event trigger; it starts at `fires_at`."""
 
@@ -54,7 +55,7 @@ class EventFiring:
     params: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class RefusedFiring:
     """A firing of an event trigger that may not start; it becomes a run that has ended."""
 
@@ -74,7 +75,7 @@ class RefusedFiring:
         return ids.run_id(self.subscription_id, self.trigger, self.firing_key)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Routed:
     """The results of a batch of events; written in one transaction with `routed_at`."""
 
@@ -108,7 +109,7 @@ class Routed:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class EventMatches:
     """An event with the listeners that match it and those whose filter failed."""
 
@@ -121,7 +122,7 @@ class EventMatches:
         return (result.listener for result in self.results if isinstance(result, Matched))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class RoutingState:
     """The facts that decide on a match besides the event, at the time of routing."""
 

@@ -4,19 +4,19 @@ The router uses it, and so do dry runs and explanations. Firings are made elsewh
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from activityctl.domain.cel.expression import render_key
 from activityctl.domain.events.parts import Event
 from activityctl.domain.routing.index import FilterFailed, Listener, Matched
 from activityctl.domain.routing.matching import Match
 from activityctl.errors import ExpressionError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 TriggerKey = tuple[str, str]
 """A subscription's id and the name of its trigger."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class GroupingKey:
     """The key that groups the events of a trigger, rendered for one event."""
 
@@ -27,7 +27,7 @@ class GroupingKey:
     """Why it has no value; the event does not count for the trigger then."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class TriggerMatch:
     """Whether an event counts for a trigger; a pause of the subscription is not considered."""
 

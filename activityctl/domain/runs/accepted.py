@@ -1,7 +1,6 @@
 """AcceptedFiring: a firing that has no run yet, and how it is shown as a queued run."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -13,6 +12,7 @@ from activityctl.domain.values import ids
 from activityctl.domain.values.json_form import format_timestamp
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.selection import Selection
+from activityctl.frozen_dataclass import frozen_dataclass
 
 ACCEPTED: Final = "accepted; "
 """How the reason of every firing begins that is no run yet."""
@@ -20,7 +20,7 @@ WAITS_FOR_WORKER: Final = f"{ACCEPTED}waits for a worker"
 _CANCELLED: Final = "cancelled on request, before it started"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class AcceptedFiring:
     """A firing without a run, with what its run will be made of."""
 

@@ -1,7 +1,7 @@
 """Admission: decides whether a firing becomes a run, and what the run starts with."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
@@ -18,9 +18,10 @@ from activityctl.domain.timing.firing import FiringRef, firing_key
 from activityctl.domain.values.ids import REPLAY_OF_PREFIX, REPLAY_PREFIX, RETRY_PREFIX
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class FiringRecord:
     """What Postgres has recorded of a firing. What a workflow says of it is not trusted."""
 
@@ -46,7 +47,7 @@ class RecordedState(Enum):
     """Postgres has not recorded that it may start: somebody else started the workflow."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class AdmissionInput:
     """The data that admission needs to decide on a firing."""
 
@@ -67,7 +68,7 @@ class AdmissionInput:
     """The run that is retried or replayed; None for the first run of a firing."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ClaimedFacts:
     """What was read with the claim of a firing: the input of its admission, without the spec."""
 

@@ -4,7 +4,6 @@ An announcement is an event, so that an automation can send it wherever people l
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -12,6 +11,7 @@ from activityctl.domain.events.envelope import EventEnvelope, envelope_of
 from activityctl.domain.runs.run import TaskInstance
 from activityctl.domain.values.duration import parse_duration
 from activityctl.domain.values.json_form import format_timestamp
+from activityctl.frozen_dataclass import frozen_dataclass
 
 REMINDER: Final = "activityctl.task.reminder"
 """The type of the event that says that a task still waits."""
@@ -19,7 +19,7 @@ OVERDUE: Final = "activityctl.task.overdue"
 """The type of the event that says that nobody completed a task in time."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Announcement:
     """A moment at which something may have to be announced of a task."""
 

@@ -1,7 +1,7 @@
 """AtWork: what is going on at one moment, for `top`; nothing in it is counted beyond MOST."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -10,6 +10,7 @@ from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.runs.worker import WorkerBeat
 from activityctl.domain.tasks.breaker import Breaker
 from activityctl.domain.values.json_form import View, format_timestamp
+from activityctl.frozen_dataclass import frozen_dataclass
 
 MOST: Final = 10_000
 """A count that is larger is given as MOST."""
@@ -21,7 +22,7 @@ RECENT: Final = timedelta(hours=1)
 """Runs that failed within this time are listed beside the open ones."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ListedRun:
     """An open run, or one that failed recently."""
 
@@ -40,7 +41,7 @@ class ListedRun:
     task_status: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class BehindSchedule:
     """A schedule whose next time has passed without a decision."""
 
@@ -49,7 +50,7 @@ class BehindSchedule:
     due_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class AtWork:
     """What is going on at one moment."""
 

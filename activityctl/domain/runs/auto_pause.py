@@ -3,7 +3,6 @@
 The change is only decided here; adapters write it.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -11,12 +10,13 @@ from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.runs.notices import is_notice
 from activityctl.domain.runs.run import FAILURES, Decision, Run, RunStatus
 from activityctl.domain.values.plurals import count_noun
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _LONGEST_REASON: Final = 500
 """Characters of the run's reason that are copied into the pause reason; the run keeps it all."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class StreakChange:
     """How one run changes its subscription's count of failures in a row."""
 

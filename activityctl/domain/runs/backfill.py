@@ -1,7 +1,7 @@
 """Backfill: chooses the nominal times of the past that are run, and counts their progress."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -14,6 +14,7 @@ from activityctl.domain.timing.window import DaysByCalendar, find_start
 from activityctl.domain.values import ids
 from activityctl.domain.values.json_form import View, format_timestamp
 from activityctl.errors import RefusedError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 MOST_FIRINGS: Final = 10_000
 """A larger backfill is probably a typing error; if it is not, make it in several parts."""
@@ -23,7 +24,7 @@ MOST_LOOKED_AT: Final = 250_000
 _GOOD_ENDS: Final = frozenset({RunStatus.SUCCEEDED, RunStatus.SKIPPED})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Backfill:
     """A request to run a trigger's nominal times from `first` to `last`, both included."""
 
@@ -46,7 +47,7 @@ class Backfill:
         return FiringRequest(self.subscription_id, self.trigger, key, nominal)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class PastTimes:
     """What Postgres knows of a trigger's nominal times in a time range."""
 
@@ -66,7 +67,7 @@ class PastTimes:
         return frozenset(has_open_run) | (self.firing - self.runs.keys())
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class BackfillChoice:
     """The nominal times that a backfill runs, and those that it leaves out, with the reasons."""
 
@@ -74,7 +75,7 @@ class BackfillChoice:
     left_out: tuple[tuple[datetime, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class BackfillProgress:
     """How many firings of backfills are in each state."""
 

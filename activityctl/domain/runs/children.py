@@ -1,7 +1,6 @@
 """Runs that a task of another run starts: their keys, their depth, and what their end means."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from activityctl.domain.runs.outcomes import Outcomes
@@ -11,13 +10,14 @@ from activityctl.domain.runs.task_rows import TaskRows
 from activityctl.domain.runs.waiting import Answer
 from activityctl.domain.values.ids import RunId, TaskId
 from activityctl.domain.values.model import JsonValue
+from activityctl.frozen_dataclass import frozen_dataclass
 
 TRIGGER: Final = "activity"
 """The trigger name of a run that a task has started."""
 _PREFIX: Final = "child/"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ChildRequest:
     """A task that wants to start a run."""
 

@@ -21,6 +21,7 @@ from activityctl.domain.values.log import LogEntry
 from activityctl.domain.values.moment import format_moment
 from activityctl.domain.values.plurals import count_noun
 from activityctl.errors import ExpressionError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 QUEUE_COUNTED: Final = 100
 """A message counts at most this many queued runs; the queue itself may be longer."""
@@ -40,7 +41,7 @@ class Arrival:
     """The place of the firing in the outbox; 0 for a run without a firing."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Occupancy:
     """The other runs that decide whether a run may start."""
 
@@ -63,7 +64,7 @@ class Occupancy:
     """Whether an earlier firing of a strict queue is being admitted (`is_strict`)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class GateResult:
     """What the gate decided: let in, queued or skipped, and which runs are cancelled for it."""
 
@@ -75,7 +76,7 @@ class GateResult:
     """Whether the skipped run has its onSkip tasks to run before it ends."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class QueuedRun:
     """A queued run, with the spec of the revision that it froze."""
 
@@ -237,7 +238,7 @@ def decide_queue(
     return decided
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _BlockedKeys:
     """Keys for which an earlier run keeps waiting, so that later runs have to wait too."""
 

@@ -1,7 +1,7 @@
 """DeadLetter: a run that failed for good, and what a person did about it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, Literal
@@ -9,6 +9,7 @@ from typing import Final, Literal
 from activityctl.domain.runs.replay_request import ContextOf, ReplayOptions
 from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.values.ids import RunId
+from activityctl.frozen_dataclass import frozen_dataclass
 
 GIVEN_BACK: Final = frozenset({RunStatus.SKIPPED, RunStatus.MISSED, RunStatus.CANCELLED})
 """A retry whose run ended like this did not try the failed task again, so the letter is open."""
@@ -33,7 +34,7 @@ class LetterStatus(StrEnum):
 LetterActionName = Literal["retried", "discarded", "replayed"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class LetterAction:
     """What was done with a dead letter; never changed, a later action is another one."""
 
@@ -51,7 +52,7 @@ class LetterAction:
     new_keys: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class DeadLetter:
     """A run that failed or timed out and that a person has to look at."""
 
@@ -110,7 +111,7 @@ def _first(run_id: RunId, replays: Mapping[RunId, RunId | None]) -> RunId:
     return run_id
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class LetterFilter:
     """Which dead letters, besides what every list can select by."""
 
@@ -123,7 +124,7 @@ class LetterFilter:
 ANY_LETTER: Final = LetterFilter()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class LetterRequest:
     """What a person wants to be done with letters."""
 
@@ -140,7 +141,7 @@ def options_of_retry(request: LetterRequest) -> ReplayOptions:
     return ReplayOptions(new_keys=request.new_keys, context=ContextOf.BY_REVISION)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class LetterOutcome:
     """What became of one letter."""
 

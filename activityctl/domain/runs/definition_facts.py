@@ -1,7 +1,7 @@
 """DefinitionFacts: how the runs of all subscriptions of a definition did."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from activityctl.domain.runs.latest_run import LatestRun
@@ -15,11 +15,12 @@ from activityctl.domain.runs.subscription_facts import (
     strip_run_view,
 )
 from activityctl.domain.values.json_form import View
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _LEAST_RUNS: Final = 20
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class OwnedRun:
     """A run with the name of its subscription."""
 
@@ -27,7 +28,7 @@ class OwnedRun:
     run: LatestRun
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class OwnedFailure:
     """The newest failed run with the name of its subscription."""
 
@@ -35,7 +36,7 @@ class OwnedFailure:
     run: FailedRun
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class DefinitionFacts:
     """The facts of one moment."""
 

@@ -1,7 +1,7 @@
 """Lateness: which runs have not started or ended within the `slo` of their definition."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -12,6 +12,7 @@ from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.values.duration import format_duration
 from activityctl.domain.values.json_form import View, format_timestamp
 from activityctl.domain.values.log import LogEntry
+from activityctl.frozen_dataclass import frozen_dataclass
 
 LATE: Final = "activityctl.run.late"
 """The type of the event that says that a run is late."""
@@ -26,7 +27,7 @@ class Deadline(StrEnum):
     END = "end"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class RunTimes:
     """A run, or a firing that has no run yet, and how far it is."""
 
@@ -45,7 +46,7 @@ class RunTimes:
     """The labels of its definition and, before them, those of its subscription."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class LateRun:
     """A run that missed a deadline."""
 
@@ -122,7 +123,7 @@ def late_entry(late: LateRun, now: datetime) -> LogEntry:
     return LogEntry(run.subscription_id, run.run_id, late.message, "warning", now, metadata)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class NotedLateness:
     """A missed deadline as it was noted."""
 

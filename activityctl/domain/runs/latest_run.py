@@ -1,12 +1,12 @@
 """LatestRun: the newest run of a subscription, without its params, context and outputs."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from activityctl.domain.runs.run import RunStatus
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class LatestRun:
     """What a list of subscriptions shows of the newest run of each."""
 

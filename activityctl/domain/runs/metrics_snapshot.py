@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Final
 
 from activityctl.domain.manifests.subscription import SubscriptionStatus
 from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.tasks.breaker import BreakerStatus
+from activityctl.frozen_dataclass import frozen_dataclass
 
 RUNS_COUNTED_FOR: Final = timedelta(days=1)
 """Ended runs are counted for this long after their creation; open runs always."""
@@ -27,7 +28,7 @@ FIRING_STATES: Final = ("due", "later", "held")
 LIVING: Final = (SubscriptionStatus.ACTIVE, SubscriptionStatus.PAUSED)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class MetricsSnapshot:
     """Counts at one moment. A key that a mapping does not have counts as 0."""
 

@@ -6,7 +6,6 @@ event for everybody else.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -20,6 +19,7 @@ from activityctl.domain.timing.misfires import DecidedTime, DueOutcome
 from activityctl.domain.values import ids
 from activityctl.domain.values.json_form import View, format_timestamp
 from activityctl.domain.values.model import JsonValue
+from activityctl.frozen_dataclass import frozen_dataclass
 
 QUIET: Final = timedelta(seconds=5)
 """A notice waits until no other of its kind has come for so long, and is told with those."""
@@ -56,7 +56,7 @@ _TRIGGERS: Final = {NoticeKind.MISSED: ON_MISSED, NoticeKind.RECOVERED: ON_RECOV
 """The trigger of the run that tells it, if the definition has tasks for it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Notice:
     """One thing to tell of a subscription, as it is written."""
 
@@ -69,7 +69,7 @@ class Notice:
     """How many there are."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class GatheredNotice:
     """Notices of one kind and one subscription that are told together."""
 

@@ -5,7 +5,7 @@ run has the status `skipped` and a null output.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from activityctl.domain.manifests.output_fields import output_as_read
@@ -14,12 +14,13 @@ from activityctl.domain.runs.run import Phase, TaskInstance, address_of
 from activityctl.domain.runs.task_rows import TaskRows, status_of
 from activityctl.domain.values.ids import TaskId
 from activityctl.domain.values.model import JsonValue
+from activityctl.frozen_dataclass import frozen_dataclass
 
 Outcome = dict[str, JsonValue]
 _NOT_RUN: Final[Outcome] = {"status": "skipped", "output": None, "error": None, "attempts": 0}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Block:
     """A list of tasks that need one another, and what encloses it."""
 

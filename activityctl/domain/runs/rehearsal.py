@@ -5,7 +5,7 @@ taken to end as it did in the run before; what needs a result that nobody knows 
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -43,6 +43,7 @@ from activityctl.domain.values import ids
 from activityctl.domain.values.credentials import mask_credentials
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _PHASES: Final[tuple[Phase, ...]] = ("main", "onSuccess")
 _UNNOTICED: Final = frozenset({VALUE, WAIT, WAIT_FOR, STOP})
@@ -64,7 +65,7 @@ class Part(StrEnum):
     """Whether it is called depends on a result that is not known."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class RehearsedTask:
     """One task of the replay, and the same task then."""
 
@@ -100,7 +101,7 @@ class RehearsedTask:
         return not is_same_json(then, now)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class RehearsedRule:
     """A rule of the replay, and what it gave then."""
 
@@ -112,7 +113,7 @@ class RehearsedRule:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Rehearsal:
     """What a replay would do."""
 

@@ -8,7 +8,7 @@ that tells so.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -21,6 +21,7 @@ from activityctl.domain.runs.waiting import waits_by_itself
 from activityctl.domain.values import ids
 from activityctl.domain.values.credentials import MASK
 from activityctl.domain.values.model import JsonValue
+from activityctl.frozen_dataclass import frozen_dataclass
 
 FRESH_KEY_PREFIX: Final = "replay-"
 """The start of the idempotency key of a task that runs again although it had succeeded."""
@@ -32,7 +33,7 @@ _NEVER_LOOKED: Final = frozenset({RunStatus.MISSED, RunStatus.CANCELLED})
 """A run that ended like this without a task has seen no context and no state."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ReplayedRun:
     """The run that is replayed, and how."""
 

@@ -1,11 +1,11 @@
 """ReplayOptions and ReplayRequest: what a person wants to be run again, and how."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Literal
 
 from activityctl.domain.values.ids import RunId
+from activityctl.frozen_dataclass import frozen_dataclass
 
 REPLAYS_AT_ONCE: Final = 100
 """How many replays one transaction stores."""
@@ -22,7 +22,7 @@ class ContextOf(StrEnum):
     """The stored one if tasks had begun and the revision is the same; else as LIVE."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ReplayOptions:
     """What a replay calls again, with which keys, and which context it sees."""
 
@@ -62,7 +62,7 @@ def options_of(stored: Mapping[str, Any]) -> ReplayOptions:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ReplayRequest:
     """What a person wants: how runs are replayed, and why."""
 
@@ -75,7 +75,7 @@ class ReplayRequest:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ReplayOutcome:
     """What became of the wish to replay one run."""
 

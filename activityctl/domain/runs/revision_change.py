@@ -1,13 +1,12 @@
 """What a retry with the present revision means: how its tasks differ from those that failed."""
 
-from dataclasses import dataclass
-
 from activityctl.domain.manifests.definition import Revision
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.model import JsonValue
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class RevisionChange:
     """How the tasks of two revisions differ, by name."""
 

@@ -1,16 +1,15 @@
 """What the rules of a run said, worked out again from what the run kept at its admission."""
 
-from dataclasses import dataclass
-
 from activityctl.domain.cel.expression import evaluate_condition
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.runs.run import Run
 from activityctl.domain.runs.scope import run_scope
 from activityctl.domain.values.json_form import View
 from activityctl.errors import ExpressionError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class RuleValue:
     """One rule and its value; None if it was not evaluated, or could not be."""
 

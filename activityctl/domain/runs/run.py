@@ -1,7 +1,7 @@
 """Run and TaskInstance, their statuses, and which changes of status are allowed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, Literal
@@ -10,6 +10,7 @@ from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.tasks.guard import Guard
 from activityctl.domain.values.ids import BACKFILL_PREFIX, RevisionId, RunId, SubscriptionId, TaskId
 from activityctl.domain.values.model import JsonValue
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
 class RunStatus(StrEnum):
@@ -103,7 +104,7 @@ CONTAINER_KINDS: Final = frozenset({"tasks", "switch", "repeat", "retry"})
 """The kinds of rows that hold other tasks: groups, choices, and tasks with rounds."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Run:
     """The answer to one firing, with the revision and params that were frozen at admission."""
 
@@ -182,7 +183,7 @@ class Run:
         return self.firing_key.startswith(BACKFILL_PREFIX)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class TaskInstance:
     """One task of a run, or one item of a forEach task."""
 
@@ -246,7 +247,7 @@ def address_of(task: TaskInstance) -> str:
     return task.name if not task.of else f"{task.name}[{task.index}]"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class RunState:
     """The input of `advance`: a run, its spec and its tasks so far."""
 
@@ -255,7 +256,7 @@ class RunState:
     tasks: tuple[TaskInstance, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class RunEnd:
     """How a run ends."""
 
@@ -265,7 +266,7 @@ class RunEnd:
     """Whether a task of onSuccess failed: then a dead letter is kept, as for a run that failed."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Decision:
     """What has to be done now in a run. Applying it twice has the same result as once."""
 

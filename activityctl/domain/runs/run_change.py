@@ -1,7 +1,7 @@
 """RunChange: the rows that a decision about a run writes, with log entries and dead letter."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from activityctl.domain.runs import auto_pause
@@ -36,9 +36,10 @@ from activityctl.domain.values.json_form import format_timestamp
 from activityctl.domain.values.log import Level, LogEntry
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import InternalError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class RunChange:
     """The rows that change together, in one transaction."""
 

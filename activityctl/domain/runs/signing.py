@@ -5,7 +5,6 @@ account of the subscription and the answer of the executor.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,7 @@ from activityctl.domain.chain.policy import (
 )
 from activityctl.domain.manifests.relayed_task import RelayedTask
 from activityctl.errors import ActivityctlError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 if TYPE_CHECKING:  # it loads the libraries of signatures
     from activityctl.domain.chain.executable import Executable, ExecutionContext
@@ -42,7 +42,7 @@ class SigningRefusedError(ActivityctlError):
         self.refusal = refusal
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class SigningFacts:
     """What Postgres says of a trigger whose executor has answered."""
 
@@ -66,7 +66,7 @@ class SigningFacts:
     """The time of Postgres."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ExpectedTransaction:
     """A draft of a worker, as far as it is compared."""
 
@@ -79,7 +79,7 @@ class ExpectedTransaction:
     max_fee_wei: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Permit:
     """A call that may be signed, if its windows have room for what it spends."""
 

@@ -5,7 +5,7 @@ is in them, so that no worker has to do anything for them. Each row is looked at
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -41,11 +41,12 @@ from activityctl.domain.tasks.guard import guard_of
 from activityctl.domain.tasks.stop import STOP
 from activityctl.domain.values import ids
 from activityctl.errors import ExpressionError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _TOO_MANY: Final = f"the run has too many tasks; with all items and rounds, {MAX_ROWS:,} at most"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class SpawnResult:
     """What happens to the tasks of one phase."""
 

@@ -5,7 +5,7 @@ A run must not end before its work has ended. So it is `cancelling` while tasks 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -23,6 +23,7 @@ from activityctl.domain.runs.run import (
 )
 from activityctl.domain.runs.undoing import is_undoing
 from activityctl.domain.values.duration import format_duration
+from activityctl.frozen_dataclass import frozen_dataclass
 
 STOPS_WITHIN: Final = timedelta(seconds=30)
 """How long a run waits for its tasks to stop. Then it ends although they may still run."""
@@ -31,7 +32,7 @@ LOST: Final = "the worker was lost before it could say that the task had ended"
 _SHOWN_TASKS: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Stop:
     """A run that is to be stopped, and why."""
 

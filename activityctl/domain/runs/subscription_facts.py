@@ -1,7 +1,7 @@
 """SubscriptionFacts: what a person who is called first asks about a subscription, as figures."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -9,6 +9,7 @@ from activityctl.domain.runs.lateness import Deadline, NotedLateness
 from activityctl.domain.runs.latest_run import LatestRun
 from activityctl.domain.runs.run import FAILURES, RunStatus
 from activityctl.domain.values.json_form import View, format_timestamp
+from activityctl.frozen_dataclass import frozen_dataclass
 
 NEWEST: Final = 10_000
 """Figures are of at most so many of the newest runs, so that they take no longer for a million."""
@@ -25,7 +26,7 @@ JUDGED: Final = frozenset({RunStatus.SUCCEEDED, *FAILURES})
 """Runs that did their work or failed to; what was skipped, missed or cancelled is no failure."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class RunFigures:
     """The runs that were created within a period."""
 
@@ -45,7 +46,7 @@ class RunFigures:
         return self.counts.get(RunStatus.SUCCEEDED, 0) / judged if judged else None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class FailedRun:
     """The newest run that failed or timed out."""
 
@@ -55,7 +56,7 @@ class FailedRun:
     ended_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class OpenLetter:
     """A dead letter that nobody has acted on."""
 
@@ -65,7 +66,7 @@ class OpenLetter:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class HeldGroup:
     """Tasks and lookups that the same breaker or limit holds up."""
 
@@ -79,7 +80,7 @@ class HeldGroup:
     """When the first of them asks again."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class SubscriptionFacts:
     """The facts of one moment."""
 

@@ -6,11 +6,12 @@ W3C Trace Context gives the form of the header `traceparent`.
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Final, Literal
 
 from activityctl.domain.runs.run import FAILURES, Run
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _HEADER: Final = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?")
 _NOTHING: Final = frozenset({"0" * 32, "0" * 16})
@@ -19,7 +20,7 @@ _NOTHING: Final = frozenset({"0" * 32, "0" * 16})
 SpanKind = Literal["internal", "client"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class SpanContext:
     """The ids of a span: 32 and 16 hexadecimal digits."""
 
@@ -32,7 +33,7 @@ class SpanContext:
         return f"00-{self.trace_id}-{self.span_id}-01"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Span:
     """A part of a trace that has ended."""
 

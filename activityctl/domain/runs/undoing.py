@@ -5,7 +5,7 @@ keeps no other from being undone.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -22,12 +22,13 @@ from activityctl.domain.runs.spawning import (
     main_block,
 )
 from activityctl.errors import ExpressionError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 UNDONE: Final = frozenset({RunStatus.FAILED, RunStatus.TIMED_OUT, RunStatus.CANCELLED})
 """The statuses with which a run ends whose effects are undone."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _Effect:
     """A task that succeeded and can be undone, and where it stands."""
 

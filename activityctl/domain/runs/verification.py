@@ -1,16 +1,16 @@
 """Verification: whether recorded workflow histories fit the installed workflow code."""
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from activityctl.domain.values.json_form import API_VERSION, View
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _EVENT: Final = re.compile(r"HistoryEvent\(id: (\d+)")
 _MESSAGE: Final = re.compile(r'message: "((?:[^"\\]|\\.)*)"')
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class VerifiedHistory:
     """A history that was replayed, and where the code parts from it, if it does."""
 

@@ -6,7 +6,7 @@ step `settle` ends it, when an answer has come or its time is over.
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ValidationError
@@ -25,9 +25,10 @@ from activityctl.domain.values.json_form import format_timestamp
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.text import text_of
 from activityctl.errors import ExpressionError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Answer:
     """What ends the wait of a task from outside of its run: a person, an event, a child run."""
 
@@ -38,7 +39,7 @@ class Answer:
     """Who completed the task; None if no person did."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Wait:
     """The wait of one task, as it is stored beside the task for those that may end it."""
 

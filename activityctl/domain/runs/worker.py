@@ -1,15 +1,16 @@
 """WorkerBeat: the heartbeat of a worker process."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
+
+from activityctl.frozen_dataclass import frozen_dataclass
 
 BEAT_EVERY: Final = timedelta(seconds=2)
 COUNTS_AS_ALIVE: Final = timedelta(seconds=10)
 """A worker counts as alive for this long after its last heartbeat."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class LoopTrouble:
     """A loop of a worker whose last try failed."""
 
@@ -20,7 +21,7 @@ class LoopTrouble:
     error: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class WorkerBeat:
     """What a worker reports of itself. The time of the heartbeat is the database's clock."""
 

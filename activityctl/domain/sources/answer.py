@@ -1,7 +1,7 @@
 """Answer: what the sender of a web hook gets. It does not say why a request is not verified."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from http import HTTPStatus
 from typing import Final
 
@@ -15,6 +15,7 @@ from activityctl.domain.sources.refusal import UNVERIFIED, Refusal, RefusalCode
 from activityctl.domain.sources.spec import EventSourceSpec
 from activityctl.domain.values.json_form import View, list_view
 from activityctl.domain.values.model import JsonValue
+from activityctl.frozen_dataclass import frozen_dataclass
 
 JSON: Final = "application/json"
 PROBLEM: Final = "application/problem+json"
@@ -25,7 +26,7 @@ _UNMAPPED: Final = "The request is no event of this source. Its owner can see wh
 _UNAVAILABLE: Final = "The event source cannot verify requests now. Send the request again later."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Answer:
     """The answer to a request: a text is sent as it is, all else as JSON."""
 

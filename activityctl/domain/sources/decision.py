@@ -20,20 +20,21 @@ from activityctl.domain.sources.spec import Challenge, EventSourceSpec
 from activityctl.domain.sources.verify import Verified, verify
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ExpressionBudgetError, ExpressionError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _LONGEST_ANSWER: Final = 4_096
 _WORK_OF_A_BYTE: Final = 4
 """In the units of an evaluator: JSON of 50 kB takes some milliseconds."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Challenged:
     """The request is a challenge, and this is the answer."""
 
     answer: JsonValue
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Ignored:
     """The request is accepted, but `when` says that it is no event."""
 
@@ -41,7 +42,7 @@ class Ignored:
 Outcome = Mapped | Challenged | Ignored | Refusal
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Decision:
     """What becomes of a request, and whether it was verified."""
 

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ from activityctl.domain.sources.spec import EventMapping, EventSourceSpec
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.untrusted import parse_storable_json
 from activityctl.errors import ExpressionBudgetError, ExpressionError, InvalidEventError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 MAX_EVENTS: Final = 1_000
 """The most events of one request."""
@@ -22,7 +22,7 @@ _MOST_CHARACTERS: Final = 16 * 1024 * 1024
 _MAX_DIGITS: Final = 11
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Mapped:
     """The events of a request."""
 

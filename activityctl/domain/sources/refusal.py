@@ -1,9 +1,10 @@
 """Refusal: why a request is no event, with a stable code and the status of the answer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
 class RefusalCode(StrEnum):
@@ -44,7 +45,7 @@ _STATUSES: Final[Mapping[RefusalCode, int]] = {
 UNVERIFIED: Final = 401
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Refusal:
     """Why a request is refused; the reason is for the owner of the source, not for the sender."""
 

@@ -1,7 +1,6 @@
 """WebRequest: a request as it came, its body as a value, and the scope of its expressions."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -9,6 +8,7 @@ from activityctl.domain.sources.spec import BodyForm
 from activityctl.domain.values.credentials import is_credential_header
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import InvalidInputError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 _MOST_FIELDS: Final = 1_000
@@ -22,7 +22,7 @@ class UnreadableError(Exception):
     """The body or the query of a request cannot be read; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class WebRequest:
     """A request as it came: nothing is decoded."""
 

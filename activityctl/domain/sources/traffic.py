@@ -1,7 +1,7 @@
 """What came to an event source: counts, and the last refused requests, without their content."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -9,6 +9,7 @@ from activityctl.domain.sources.refusal import Refusal
 from activityctl.domain.sources.request import WebRequest
 from activityctl.domain.values.json_form import View, format_timestamp
 from activityctl.domain.values.untrusted import printable
+from activityctl.frozen_dataclass import frozen_dataclass
 
 MOST_REFUSALS: Final = 100
 """How many refused requests of one source are kept."""
@@ -17,7 +18,7 @@ _LONGEST_REASON: Final = 500
 _LONGEST_TEXT: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class RefusedRequest:
     """A refused request, for the owner of the source: neither headers, nor query, nor body."""
 
@@ -35,7 +36,7 @@ class RefusedRequest:
     """The address that it came from, if it is known."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class SourceTraffic:
     """How often each thing happened since the source was first used; close, but no ledger."""
 

@@ -8,7 +8,6 @@ import binascii
 import hmac
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -23,6 +22,7 @@ from activityctl.domain.sources.verification import (
     StandardWebhooks,
     Verification,
 )
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _SECONDS: Final = re.compile(r"[0-9]{1,11}", re.ASCII)
 _MILLISECONDS: Final = re.compile(r"[0-9]{12,14}", re.ASCII)
@@ -31,7 +31,7 @@ _STANDARD_KEY: Final = "whsec_"
 _STANDARD_VERSION: Final = "v1,"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Verified:
     """A request is verified."""
 
@@ -40,7 +40,7 @@ class Verified:
     is_by_old_secret: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _Signature:
     """What a request has of a signature."""
 

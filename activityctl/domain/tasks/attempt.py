@@ -1,10 +1,10 @@
 """Attempt: the record of one attempt of a task."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from activityctl.domain.values.json_form import View, format_timestamp
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
 class AttemptOutcome(StrEnum):
@@ -21,7 +21,7 @@ class AttemptOutcome(StrEnum):
     """Its run was cancelled or out of time."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Attempt:
     """One attempt of a task; numbers count from 1."""
 

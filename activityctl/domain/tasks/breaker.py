@@ -4,7 +4,7 @@ The decisions are pure: the state and the facts come in, the new state comes out
 of Postgres.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -14,6 +14,7 @@ from pydantic import Field
 from activityctl.domain.tasks.failure import Failure
 from activityctl.domain.values.duration import LimitDuration
 from activityctl.domain.values.model import Manifest, Name
+from activityctl.frozen_dataclass import frozen_dataclass
 
 LEASE: Final = timedelta(seconds=30)
 """Added to the time limit of an attempt: after that, a probe whose worker is lost counts as ended.
@@ -101,7 +102,7 @@ class BreakerStatus(StrEnum):
     HALF_OPEN = "half_open"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Probe:
     """An attempt that probes the destination; after `until` it counts as lost."""
 
@@ -109,7 +110,7 @@ class Probe:
     until: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Breaker:
     """The state of a breaker, as all workers share it."""
 
@@ -127,7 +128,7 @@ class Breaker:
     """How often it has opened."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class RecentAttempts:
     """The attempts behind a breaker since its last change."""
 
@@ -139,7 +140,7 @@ class RecentAttempts:
     """Those of them that failed."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Passage:
     """Whether a task may begin behind a breaker that is not closed."""
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Final, Self
 
 from pydantic import (
@@ -18,6 +17,7 @@ from activityctl.domain.cel.expression import evaluate_condition
 from activityctl.domain.cel.static_type import ANY_TYPE, StaticType, closed_map, type_of_kind
 from activityctl.domain.values.model import JsonValue, Manifest, is_written
 from activityctl.errors import TaskError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _STATUS: Final = re.compile("[2-5]xx|[2-5][0-9]{2}")
 _CODE: Final = "^[a-z][a-z0-9_]{0,62}$"
@@ -36,7 +36,7 @@ ERROR_SCOPE: Final[Mapping[str, StaticType]] = {"error": ERROR_TYPE}
 """The variables of an expression over an error."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Failure:
     """How an attempt failed, as policies and expressions see it."""
 

@@ -6,17 +6,17 @@ It reads what a person types. Whether a value fits the schema is checked elsewhe
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from activityctl.domain.values.model import JsonValue
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _YES: Final = frozenset({"y", "yes", "true", "1"})
 _NO: Final = frozenset({"n", "no", "false", "0"})
 _SHOWN: Final = 80
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class FormField:
     """One field of a form."""
 

@@ -1,7 +1,6 @@
 """Guard: the breaker and the limit of one task instance, with the name that its body gives."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
@@ -12,6 +11,7 @@ from activityctl.domain.tasks.limit import Limit
 from activityctl.domain.tasks.model_address import AI, base_url_of
 from activityctl.domain.values.ids import canonical_json
 from activityctl.domain.values.model import JsonValue, Name, canonical
+from activityctl.frozen_dataclass import frozen_dataclass
 
 HTTP: Final = "http"
 KINDS_WITH_HOST: Final = frozenset({AI, HTTP})
@@ -38,7 +38,7 @@ LimitField = Annotated[
 """The field `limit` of tasks and of context sources."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Guard:
     """What may hold up the attempts of a task: at least one of both."""
 

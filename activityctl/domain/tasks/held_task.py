@@ -1,15 +1,15 @@
 """HeldTask: a task that a breaker or a limit holds up, for people."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from activityctl.domain.values.json_form import View, format_timestamp
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _OF_CONTEXT: Final = "/context/"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class HeldTask:
     """A task that waits for a breaker or a limit."""
 

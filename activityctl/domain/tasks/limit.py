@@ -4,7 +4,6 @@ The rate is kept by GCRA: one point in time says how far the limit is used up. A
 early gets a place in the order of arrival, with the time when it may begin.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Self
 
@@ -12,6 +11,7 @@ from pydantic import Field, ValidationInfo, model_validator
 
 from activityctl.domain.values.duration import LimitDuration
 from activityctl.domain.values.model import Manifest, Name, is_written
+from activityctl.frozen_dataclass import frozen_dataclass
 
 SLOT_HOLDS: Final = timedelta(seconds=5)
 """How late a task may come for its time. Later, it gets a new one: otherwise all tasks of a worker
@@ -75,7 +75,7 @@ class Limit(Manifest):
         return None if self.rate is None else self.per / self.rate
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class LimitState:
     """How far a limit is used up when a task asks."""
 
@@ -89,7 +89,7 @@ class LimitState:
     """When this task may begin, if it has asked before."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Permit:
     """Whether a task may begin, and how far the limit is used up then."""
 

@@ -1,15 +1,15 @@
 """LimitUse: what a limit lets through now, and the JSON view of a limit for people."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from activityctl.domain.tasks.limit import Limit
 from activityctl.domain.values.duration import format_duration
 from activityctl.domain.values.json_form import View, format_timestamp
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class LimitUse:
     """How many attempts of a limit are at work, and how many tasks wait for it."""
 

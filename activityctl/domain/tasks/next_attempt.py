@@ -1,15 +1,15 @@
 """Decides whether a failed attempt of a task is repeated, and when."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 
 from activityctl.domain.tasks.failure import Failure
 from activityctl.domain.tasks.retry import RetryPolicy
 from activityctl.domain.values.duration import format_duration
 from activityctl.errors import ExpressionError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class TimeBudget:
     """How much time a task has used since it was ready to start, and how much it may use."""
 
@@ -29,7 +29,7 @@ class TimeBudget:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class NextAttempt:
     """What follows a failed attempt: another one after `wait`, or none."""
 

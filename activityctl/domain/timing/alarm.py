@@ -5,7 +5,7 @@ the `startAt` of a trigger. Only `misfires` decides which times fire.
 """
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final, assert_never
@@ -22,6 +22,7 @@ from activityctl.domain.timing.trigger import (
 from activityctl.domain.values.duration import format_duration
 from activityctl.domain.values.ids import ALARM_PREFIX, AlarmId, canonical_json
 from activityctl.domain.values.model import JsonValue
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _HOURS: Final = frozenset(range(24))
 _DAYS: Final = frozenset(range(1, 32))
@@ -34,7 +35,7 @@ _PROBES: Final = tuple(datetime(2026, month, 1, tzinfo=UTC) for month in (1, 4, 
 """Moments at which a zone's offset is checked; a wrong result only makes a wake-up late."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Alarm:
     """When Temporal wakes us. Alarms that wake us at the same times are equal values."""
 

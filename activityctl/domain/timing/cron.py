@@ -7,13 +7,14 @@ extensions: Temporal's server silently reads some of the extensions as something
 import calendar
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import date
 from functools import lru_cache
 from typing import Final
 
 from activityctl.domain.values.duration import parse_duration
 from activityctl.domain.values.plurals import count_noun
+from activityctl.frozen_dataclass import frozen_dataclass
 
 ValueRange = tuple[int, int, int]
 """First value, last value (inclusive), step."""
@@ -38,7 +39,7 @@ _MAX_TEXT: Final = 500
 _LEAP_YEAR: Final = 2000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _Field:
     name: str
     low: int
@@ -73,7 +74,7 @@ _SPECIAL: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class CalendarSpec:
     """A calendar as ranges in ascending order; a time matches if all fields match."""
 
@@ -85,7 +86,7 @@ class CalendarSpec:
     """0 is Sunday."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class CronCalendar:
     """The minutes of local time that match a cron expression; weekday 0 is Sunday."""
 

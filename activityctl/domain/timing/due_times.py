@@ -7,7 +7,6 @@ and moves firings when the clocks change.
 import hashlib
 import heapq
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from itertools import takewhile
 from typing import Final, assert_never
@@ -22,6 +21,7 @@ from activityctl.domain.timing.wall_time import (
     offset_periods,
     wall_calendar,
 )
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _SECOND: Final = timedelta(seconds=1)
 _DAY: Final = timedelta(days=1)
@@ -29,7 +29,7 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class DueTime:
     """A nominal time, or the instant of a local time that does not exist because clocks changed."""
 
@@ -129,7 +129,7 @@ def _interval_times(trigger: IntervalTrigger, first: datetime) -> Iterator[datet
         count += 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _CronTimes:
     """The times of a calendar in a zone, computed one UTC day after the other."""
 

@@ -1,12 +1,13 @@
 """FiringRef: names a firing, as the input of workflows. FiringRequest: a firing to be stored."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from enum import StrEnum
 
 from activityctl.domain.values import ids
 from activityctl.domain.values.model import JsonValue
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
 class FiringCause(StrEnum):
@@ -24,7 +25,7 @@ class FiringCause(StrEnum):
     """Temporal had lost the workflow that carried the run."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class FiringRef:
     """One firing of one trigger; subscription, trigger and firing key name exactly one run."""
 
@@ -84,7 +85,7 @@ def firing_key(nominal: datetime) -> str:
     return nominal.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Ringing:
     """A nominal time of an alarm, as the input of the workflow that decides what is due."""
 
@@ -104,7 +105,7 @@ class Ringing:
         return firing_key(self.due)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class FiringRequest:
     """A firing to be stored in the outbox; storing the same `firing_key` again has no effect."""
 

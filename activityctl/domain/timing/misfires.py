@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import takewhile
@@ -18,6 +18,7 @@ from activityctl.domain.values import ids
 from activityctl.domain.values.duration import format_duration
 from activityctl.domain.values.log import Level, LogEntry
 from activityctl.domain.values.moment import format_moment
+from activityctl.frozen_dataclass import frozen_dataclass
 
 MISFIRE_GRACE: Final = timedelta(seconds=30)
 """A firing that is decided within this time has not misfired, if no later firing is due yet.
@@ -42,7 +43,7 @@ class DueOutcome(StrEnum):
     MISSED = "missed"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class DecidedTime:
     """A due time with its outcome: when its firing starts, or why it does not."""
 
@@ -52,7 +53,7 @@ class DecidedTime:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ScheduleProgress:
     """The progress of a schedule: every due time up to `cursor` is decided."""
 
@@ -64,7 +65,7 @@ class ScheduleProgress:
     """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class DueTimeDecisions:
     """The decisions on due times, ascending, and the progress of the schedule after them."""
 

@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -23,6 +23,7 @@ from activityctl.domain.timing.window import DaysByCalendar, find_start
 from activityctl.domain.values.duration import format_duration
 from activityctl.domain.values.json_form import View, format_timestamp
 from activityctl.domain.values.moment import format_moment
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _SECOND: Final = timedelta(seconds=1)
 _LONGEST_GAP: Final = timedelta(days=1)
@@ -38,7 +39,7 @@ class ExpectedOutcome(StrEnum):
     PAUSED = "paused"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Occurrence:
     """A due time of a trigger, with its outcome if nothing changes until then."""
 

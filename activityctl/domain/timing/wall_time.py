@@ -2,13 +2,13 @@
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from activityctl.domain.timing.cron import CronCalendar, parse_cron
+from activityctl.frozen_dataclass import frozen_dataclass
 
 LAST_YEAR: Final = 2100
 """The last year of cron schedules, as in Temporal's server."""
@@ -18,7 +18,7 @@ _DAY: Final = timedelta(days=1)
 _SECOND: Final = timedelta(seconds=1)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class WallCalendar:
     """The wall times of a cron expression: naive and in whole minutes."""
 
@@ -61,7 +61,7 @@ def wall_calendar(schedule: str) -> WallCalendar:
     return WallCalendar(calendar, tuple(sorted(calendar.hours)), tuple(sorted(calendar.minutes)))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class OffsetPeriod:
     """A range of time, up to but not including `end`, in which a zone has one offset."""
 

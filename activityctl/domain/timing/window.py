@@ -1,7 +1,6 @@
 """Decides whether a firing may start when it is due, later, or not at all."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from typing import Final, Literal
@@ -12,6 +11,7 @@ from activityctl.domain.timing.due_times import nominal_times
 from activityctl.domain.timing.options import Bounded, Exclusion, ExecutionWindow, Outside
 from activityctl.domain.timing.trigger import Trigger
 from activityctl.domain.values.moment import DaySpan, format_clock, format_moment
+from activityctl.frozen_dataclass import frozen_dataclass
 
 DaysByCalendar = Mapping[str, tuple[DaySpan, ...]]
 """The days of each calendar, by its name."""
@@ -27,7 +27,7 @@ _MAX_TIMES_CHECKED: Final = 1_000
 _CHECKED_SPAN: Final = timedelta(days=3_652)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class StartResult:
     """Whether and when a firing may start."""
 

@@ -1,13 +1,14 @@
 """BackOff: how long to wait before the next try, after several failures in a row."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
+
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _MOST_DOUBLINGS: Final = 30
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class BackOff:
     """Pauses that double with each failure, up to the longest."""
 

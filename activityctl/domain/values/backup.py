@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, Final, Self
 
 from activityctl.errors import InvalidInputError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 FORMAT: Final = "activityctl-backup/1"
 SHOWN: Final = ("definitions", "subscriptions", "runs", "tasks", "events", "log_entries")
@@ -18,7 +19,7 @@ MACHINERY: Final = frozenset(
 """Tables that a database without any data of users may have rows in."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class TableContent:
     """The number of rows of a table, and a hash of them that does not depend on their order."""
 
@@ -26,7 +27,7 @@ class TableContent:
     content: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class BackupManifest:
     """What is in a backup, and of what it was taken."""
 

@@ -1,13 +1,14 @@
 """Choice: which objects a command acts on, by their names or by filters."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from activityctl.errors import UsageError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Choice:
     """The names that a command was given, or the conditions that objects must fulfil."""
 

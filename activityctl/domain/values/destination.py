@@ -5,11 +5,11 @@ It does not resolve or connect.
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
 from activityctl.errors import DestinationForbiddenError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
@@ -114,7 +114,7 @@ def _is_host(host: str) -> bool:
     return len(name) <= _LONGEST_NAME and all(map(_LABEL.fullmatch, name.split(".")))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class DestinationPolicy:
     """The settings for outgoing calls; they prevent calls to internal services (SSRF)."""
 

@@ -2,16 +2,17 @@
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from activityctl.frozen_dataclass import frozen_dataclass
+
 Path = tuple[str | int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Finding:
     """One error at a path of a manifest.
 

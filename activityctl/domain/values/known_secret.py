@@ -1,12 +1,12 @@
 """A secret as it is listed: its name, where it is kept, and the rules for its value."""
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
 from activityctl.domain.values.masking import LEAST_SECRET
+from activityctl.frozen_dataclass import frozen_dataclass
 
 LARGEST: Final = 64 * 1024
 """In bytes of UTF-8."""
@@ -42,7 +42,7 @@ _TEXTS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class KnownSecret:
     """A secret on this machine, without its value."""
 

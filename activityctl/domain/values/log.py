@@ -8,6 +8,7 @@ from typing import Final, Literal, get_args
 
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import UsageError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 Level = Literal["debug", "info", "warning", "error"]
 _CURSOR: Final = re.compile(r"(\d{1,18})-(\d{1,18})", re.ASCII)
@@ -17,7 +18,7 @@ LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 """From the least to the most serious."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class LogEntry:
     """One line of a subscription's log; `id` is 0 until Postgres has assigned one."""
 
@@ -58,7 +59,7 @@ def end_of(transaction: int) -> Cursor:
     return Cursor(transaction, _LAST_ID)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class LogNews:
     """What is new in the log of some subscriptions."""
 
@@ -77,7 +78,7 @@ def parse_cursor(text: str) -> Cursor:
     return Cursor(int(found[1]), int(found[2]))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class LogFilter:
     """Which entries are read: those of some subscriptions, or of one of their runs."""
 

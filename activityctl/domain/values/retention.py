@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, Literal, cast, get_args
 
 from activityctl.domain.values.duration import format_duration, parse_duration
 from activityctl.errors import UsageError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 RetainedKind = Literal["runs", "tasks", "attempts", "logs", "deadletters", "audit", "spends"]
 RETAINED_KINDS: Final[tuple[RetainedKind, ...]] = get_args(RetainedKind)
@@ -23,7 +23,7 @@ _KEEP: Final = re.compile(r"(?:(?P<age>[0-9]+[dhm][0-9dhm]*)(?:/|$))?(?P<count>[
 _EXAMPLE: Final = "write for example runs=90d,logs=30d/10000"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Keep:
     """What is older than the age goes, and what is beyond the newest `count` goes."""
 

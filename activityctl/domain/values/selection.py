@@ -1,13 +1,14 @@
 """Selection: which objects of a kind a list contains."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 
 from activityctl.errors import UsageError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Selection:
     """The conditions of a list; a field that is None or empty selects everything."""
 

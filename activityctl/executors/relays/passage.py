@@ -1,7 +1,6 @@
 """The way of one call to its block: sends what is signed, watches it, replaces it if need be."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, assert_never
 
@@ -27,6 +26,7 @@ from activityctl.domain.runs.signing import SigningRefusedError
 from activityctl.domain.values.log import Level
 from activityctl.errors import ActivityctlError, NotFoundError
 from activityctl.executors.relays import node_calls
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import (
     CallRefusedError,
     ChainNodes,
@@ -49,7 +49,7 @@ class NotYetError(ActivityctlError):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class RelayPorts:
     """What a relayer works with."""
 

@@ -23,12 +23,13 @@ from activityctl.executors.trigger_steps import (
     call_output,
     expected_response,
 )
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import ExecutorOutcome, JsonValue, TaskCall
 
 _PROGRESS_SECONDS: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class StrategyAnswer:
     """What a strategy has answered: a response, that it skips, or the call that it wants."""
 

@@ -3,13 +3,14 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from activityctl.domain.events.stored_event import Verdict, VerdictOutcome
 from activityctl.domain.runs.run import Run
 from activityctl.domain.values.ids import EventId, RunId
 from activityctl.domain.values.plurals import count_noun
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import EventStore, RunLists
 
 _FIRST_POLL: Final = 0.02
@@ -17,7 +18,7 @@ _LONGEST_POLL: Final = 0.5
 _IDS_PER_QUERY: Final = 1_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class EventResults:
     """The verdicts and runs of events, as far as they are known."""
 

@@ -1,7 +1,7 @@
 """Find which triggers an event would start, and why not the others, without storing anything."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from activityctl.domain.gitops.plan import Present
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
@@ -15,11 +15,12 @@ from activityctl.domain.routing.trigger_match import (
 )
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.model import JsonValue
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _PAUSED = "the subscription is paused"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class DryRunResult:
     """Whether an event would start a run of one trigger, or why not."""
 

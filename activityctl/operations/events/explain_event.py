@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from activityctl.domain.events.emit_result import ValidEvent
 from activityctl.domain.events.json_form import event_details, verdict_view
@@ -17,10 +16,11 @@ from activityctl.domain.routing.index import Listener
 from activityctl.domain.routing.listeners import live_listeners
 from activityctl.domain.values.json_form import View
 from activityctl.errors import ConflictError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import Catalog, EventStore
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Explained:
     """An event, and how the triggers of this moment match it."""
 

@@ -1,7 +1,6 @@
 """Explain what an event source does with a saved request; store nothing."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -14,6 +13,7 @@ from activityctl.domain.sources.refusal import UNVERIFIED, Refusal, RefusalCode
 from activityctl.domain.sources.request import ReadJson, WebRequest
 from activityctl.domain.values.json_form import API_VERSION, View
 from activityctl.errors import NotFoundError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.events.explain_event import Explained, explain_unsent
 from activityctl.operations.events.receive import read_secrets
 from activityctl.ports import Catalog, SecretReader, SourceLedger
@@ -28,7 +28,7 @@ _IN_TIME: Final = "what follows is as if the request had come in time"
 _AS_IF: Final = "what follows is as if the request were verified"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ExplainedRequest:
     """What an event source does with a request, and what its events match."""
 
@@ -36,7 +36,7 @@ class ExplainedRequest:
     events: Sequence[Explained] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class RequestReader:
     """What explaining a request needs besides the catalog."""
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 
 from activityctl.domain.events.stored_event import EmitOutcome
@@ -16,10 +15,11 @@ from activityctl.domain.sources.request import MAX_BODY_BYTES, ReadJson, WebRequ
 from activityctl.domain.sources.traffic import SourceTraffic, refused_request
 from activityctl.domain.values.model import NAME_PATTERN
 from activityctl.errors import ActivityctlError, NotFoundError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import Decide, EventStore, SecretReader, SourceLedger
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Receiver:
     """What receiving needs: the sources, the store of events, the secrets of this machine."""
 

@@ -13,6 +13,7 @@ from activityctl.domain.routing.replay import EventReplay, ReplayedPage
 from activityctl.domain.timing.window import DaysByCalendar
 from activityctl.domain.values.json_form import View, format_timestamp
 from activityctl.errors import ConflictError, NotFoundError, UsageError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import Catalog, EventArchive, EventStore
 
 SHOWN_EVENTS: Final = 5
@@ -22,7 +23,7 @@ OnProgress = Callable[[int, int], None]
 """Called with the number of events read and the number to read."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ReplayRequest:
     """What the user asks for."""
 
@@ -35,7 +36,7 @@ class ReplayRequest:
     """None for all event triggers."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ReplayTargets:
     """The listeners that a replay routes to, as they were when it began."""
 
@@ -65,7 +66,7 @@ class TriggerPreview:
     """The first events that start new runs, at most SHOWN_EVENTS."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ReplayPreview:
     """What a replay would start now; nothing is stored yet."""
 

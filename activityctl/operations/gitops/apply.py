@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -15,6 +14,7 @@ from activityctl.domain.gitops.reach import EVERYTHING, Reach, plan_within
 from activityctl.domain.gitops.renames import with_renames
 from activityctl.domain.values.sync_errors import is_refusal
 from activityctl.errors import OutdatedPlanError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.gitops.former_sets import require_former_sets
 from activityctl.ports import Catalog, ScheduleRegister, Workers
 
@@ -24,7 +24,7 @@ _FEW: Final = 50
 """For more schedules than this we poll less often: a poll costs more and they take longer."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Applied:
     """What apply did; `pending` schedules are not yet updated in Temporal."""
 

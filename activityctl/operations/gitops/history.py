@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -37,6 +37,7 @@ from activityctl.errors import (
     OutdatedPlanError,
     Problem,
 )
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import Catalog, ListedSchedule, RunLists, ScheduleRegister
 
 _MOST: Final = 10_000
@@ -191,7 +192,7 @@ async def export(
     ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Deletion:
     """What deleting one object means: its schedules are deleted, its open runs continue."""
 

@@ -1,17 +1,17 @@
 """Change the catalog once for a request, however often it is sent."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import datetime
 
 from activityctl.domain.gitops.answered import AnsweredRequest, RequestKey, answered
 from activityctl.domain.gitops.plan import Plan
 from activityctl.domain.values.json_form import View
 from activityctl.errors import ConflictError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import Catalog
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Done:
     """The plan of a request, and whether it was carried out before."""
 

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from activityctl.domain.bodies.secret_texts import mask_literals
@@ -27,11 +27,12 @@ from activityctl.domain.manifests.subscription import Subscription, Subscription
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.model import NAME_PATTERN
 from activityctl.errors import UsageError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.gitops.former_sets import require_former_sets
 from activityctl.ports import Catalog, RunLists
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Planned:
     """A plan, the live objects and their fingerprint when it was made, and its JSON form.
 

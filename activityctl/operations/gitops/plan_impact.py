@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -14,6 +13,7 @@ from activityctl.domain.gitops.trigger_impact import EventImpact, ImpactCounter
 from activityctl.domain.values.duration import format_duration
 from activityctl.domain.values.time_range import is_duration, parse_time_range
 from activityctl.errors import UsageError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import EventArchive
 
 MOST_EVENTS: Final = 100_000
@@ -22,7 +22,7 @@ _PAGE: Final = 1_000
 _SECOND: Final = timedelta(seconds=1)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class EventRange:
     """The arrival times of the events to compare with."""
 

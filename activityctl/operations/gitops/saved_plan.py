@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from activityctl.domain.gitops.plan import Wanted
@@ -18,6 +17,7 @@ from activityctl.domain.manifests.event_source import EventSource
 from activityctl.domain.manifests.subscription import SubscriptionManifest
 from activityctl.domain.values.json_form import API_VERSION, View
 from activityctl.errors import InvalidInputError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.gitops.plan import Planned
 
 _KIND: Final = "SavedPlan"
@@ -33,7 +33,7 @@ _MODELS: Final[Mapping[str, type[_Model]]] = {
 _LONGEST_COMMIT: Final = 1_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class SavedPlan:
     """What a saved plan wants, and what it was made from."""
 

@@ -1,7 +1,6 @@
 """Check manifest files without any server."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from activityctl.domain.gitops.set_checks import CheckedFiles
 from activityctl.domain.manifests.calendar_references import (
@@ -11,12 +10,13 @@ from activityctl.domain.manifests.calendar_references import (
 from activityctl.domain.manifests.checks import Kinds
 from activityctl.domain.values.finding import Finding
 from activityctl.errors import Problem
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.gitops.load import check_files
 from activityctl.operations.looking.secret_users import users_in_files
 from activityctl.ports import ManifestSource
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Validated:
     """One manifest that could be read; `note` says what could not be checked offline."""
 
@@ -28,7 +28,7 @@ class Validated:
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Validation:
     """Every manifest that could be read, and every problem, in the order of the files."""
 

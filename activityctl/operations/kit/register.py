@@ -3,7 +3,6 @@
 import json
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
 
@@ -24,6 +23,7 @@ from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.values.finding import findings_of
 from activityctl.domain.values.json_form import View
 from activityctl.errors import ConflictError, InvalidInputError, NotFoundError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import Catalog
 
 _NAMESPACE: Final = uuid.UUID("6f0d4bb5-2f2c-5a53-9d0c-2d7f0c6f2a11")
@@ -52,7 +52,7 @@ class KeyMaker(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Registered:
     """An executor that was registered."""
 
@@ -62,7 +62,7 @@ class Registered:
     """The answer, with the HMAC key, which nobody gets a second time."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _Keys:
     hmac: HeldKey
     executor: HeldKey | None

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -12,6 +11,7 @@ from activityctl.domain.runs.definition_facts import definition_facts_view
 from activityctl.domain.timing.preview import occurrence_view
 from activityctl.domain.values.json_form import View, format_timestamp
 from activityctl.domain.values.selection import Selection
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.looking.get import ObjectViews
 from activityctl.operations.looking.upcoming import TimeRange, merge_upcoming, upcoming_of
 from activityctl.ports import Catalog, Facts, Outbox, ScheduleRegister
@@ -23,7 +23,7 @@ NEXT_FIRINGS: Final = 5
 _CHANGES: Final = 50
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class DefinitionStory:
     """Reads the story of a definition from the ports."""
 

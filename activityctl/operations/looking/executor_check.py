@@ -4,7 +4,7 @@ import json
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -32,6 +32,7 @@ from activityctl.domain.chain.hook_signatures import SignatureProfile, hmac_hex,
 from activityctl.domain.values.masking import Mask
 from activityctl.domain.values.untrusted import printable
 from activityctl.errors import TaskError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import HookAnswer, HookSender
 
 _ANY_STATUS: Final = range(200, 600)
@@ -39,7 +40,7 @@ _WRONG_KEY: Final = 64 * "0"
 _NO_TASK: Final = "the trigger was not answered, so this was not tried"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ExecutorService:
     """The service, and what its requests say."""
 

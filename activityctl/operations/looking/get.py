@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from activityctl.domain.events.json_form import event_details
@@ -17,6 +17,7 @@ from activityctl.errors import (
     NotFoundError,
     UsageError,
 )
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.looking.cursors import (
     PAGED,
     Places,
@@ -45,7 +46,7 @@ _FOUND_ALONE: Final = frozenset({"subscriptions", "runs", "events"})
 """Kinds of which a name selects one object, whatever the filters say."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Page:
     """The objects of a list, and whether there are more than its limit."""
 

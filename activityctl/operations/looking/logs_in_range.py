@@ -1,7 +1,6 @@
 """Which logs of past blocks would fire the chain triggers of a subscription; nothing is stored."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from activityctl.domain.chain.chain_log import ChainLog, read_header, read_log
@@ -15,6 +14,7 @@ from activityctl.domain.routing.listeners import CHAIN, listeners_of
 from activityctl.domain.values.ids import canonical_json
 from activityctl.domain.values.json_form import View
 from activityctl.errors import UsageError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import CallRefusedError, ChainNode, ChainNodes, Chains, NodeFaultError
 
 MOST_BLOCKS: Final = 100_000
@@ -22,7 +22,7 @@ MOST_LOGS: Final = 1_000
 _STEP: Final = 2_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class FoundLog:
     """A log that fulfils the conditions of a trigger that a node can check."""
 

@@ -1,12 +1,12 @@
 """Read the current figures, and the subscriptions and triggers that need attention."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.runs.metrics_snapshot import MetricsSnapshot
 from activityctl.domain.runs.worker import LoopTrouble
 from activityctl.domain.values.selection import Selection
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import (
     Catalog,
     ChainStore,
@@ -23,7 +23,7 @@ from activityctl.ports import (
 _MOST: Final = 10_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class UnreadableTrigger:
     """A stored event trigger that cannot be read."""
 
@@ -33,7 +33,7 @@ class UnreadableTrigger:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class WorkerTrouble:
     """A loop that fails, and its worker: host and pid."""
 
@@ -41,7 +41,7 @@ class WorkerTrouble:
     trouble: LoopTrouble
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Overview:
     """The figures of one moment, and what needs attention."""
 

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import dataclass
 from typing import Final
 
 from activityctl.domain.chain.amounts import native_amount
@@ -14,6 +13,7 @@ from activityctl.domain.gitops.needed_keys import keys_of
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ActivityctlError, NotFoundError, UsageError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import Catalog, ChainNode, Chains, NodeFaultError, RelayLedger, SenderFacts
 
 ReadRelayers = Callable[[Selection], Awaitable[list[View]]]
@@ -21,7 +21,7 @@ _CHAIN_SECONDS: Final = 5.0
 """How long one chain may take to answer."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _OnChain:
     """What a chain says of an address now."""
 

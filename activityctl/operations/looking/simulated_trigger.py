@@ -1,7 +1,7 @@
 """What would cause a simulated trigger: a run of the past, a saved event, or now."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,13 +16,14 @@ from activityctl.domain.routing.index import Listener, match_listener
 from activityctl.domain.routing.listeners import listeners_of
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ConflictError, NotFoundError, UsageError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import Catalog, RunLists, RunStore
 
 _OF_EVENTS: Final = frozenset({"event", "chain"})
 _BY_HAND: Final = "manual"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class SimulatedCase:
     """A `webhook` task of a subscription's definition, and what would cause it."""
 

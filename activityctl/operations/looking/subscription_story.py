@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -25,6 +24,7 @@ from activityctl.domain.values.duration import format_duration
 from activityctl.domain.values.ids import canonical_json
 from activityctl.domain.values.json_form import View, format_timestamp
 from activityctl.domain.values.selection import Selection
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.looking.chains import chain_notes
 from activityctl.operations.looking.get import ObjectViews
 from activityctl.operations.looking.upcoming import TimeRange, upcoming_of
@@ -36,7 +36,7 @@ _WITH_APPLY: Final = timedelta(seconds=1)
 """A pause that is so close to a change of the manifest came with it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class SubscriptionStory:
     """Reads the story of a subscription from the ports."""
 

@@ -3,7 +3,7 @@
 import asyncio
 import heapq
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
 from typing import Final
@@ -19,6 +19,7 @@ from activityctl.domain.timing.window import DaysByCalendar
 from activityctl.domain.values.ids import SubscriptionId, subscription_id
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, InvalidInputError, NotFoundError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.looking.chains import chain_notes, notes_of_files
 from activityctl.ports import Catalog, ChainStore, Outbox, ScheduleRegister
 
@@ -27,7 +28,7 @@ MOST_TRIGGERS: Final = 10_000
 _MOST_WAITING: Final = 10_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class TimeRange:
     """Which nominal times to show: at most `limit` from `first` to `last`, both included.
 
@@ -47,7 +48,7 @@ class TimeRange:
         return is_late_enough and is_early_enough and self.trigger in {None, waiting.trigger}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Upcoming:
     """The next firings of one subscription, with notes about the subscription."""
 
@@ -58,7 +59,7 @@ class Upcoming:
     """Whether there are more firings than the limit."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _Timing:
     """The cron and interval triggers of one subscription, with their progress."""
 

@@ -3,11 +3,11 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from activityctl.domain.values.json_form import View
 from activityctl.errors import UnreachableError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.looking.get import Page
 
 _INTERVAL: Final = 1.0
@@ -15,7 +15,7 @@ _SHARE: Final = 5
 """A list that takes long to read is read again after this many times as long."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ListChange:
     """The objects that are new or changed, in the order of the list, and the keys that left it."""
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -20,6 +20,7 @@ from activityctl.domain.timing.window import DaysByCalendar
 from activityctl.domain.values.plurals import count_noun
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError, UsageError, WaitTimeoutError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.looking.upcoming import MOST_TRIGGERS, triggers_of
 from activityctl.ports import Backfills, Catalog, ScheduleRegister
 
@@ -27,7 +28,7 @@ _FIRST_POLL: Final = 0.1
 _LONGEST_POLL: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class BackfillRequest:
     """What the user asks for; `first` and `last` are included."""
 
@@ -39,7 +40,7 @@ class BackfillRequest:
     max_parallel: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class BackfillPreview:
     """What a request would start now; nothing is stored yet."""
 
@@ -95,7 +96,7 @@ async def preview_backfill(
     return replace(preview, choice=await _chosen(preview, past))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class StartedBackfill:
     """A stored backfill, and which times it covers."""
 

@@ -1,6 +1,5 @@
 """The JSON views of a backfill: what it would run, and what it has started."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from activityctl.domain.runs.backfill import (
@@ -11,10 +10,11 @@ from activityctl.domain.runs.backfill import (
     progress_view,
 )
 from activityctl.domain.values.json_form import API_VERSION, View, format_timestamp
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.runs.backfill import BackfillPreview
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ShownBackfill:
     """What a backfill would start now."""
 

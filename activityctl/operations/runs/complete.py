@@ -1,7 +1,7 @@
 """Complete a task that waits for a person."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from activityctl.domain.manifests.param_defaults import fill_defaults
@@ -21,13 +21,14 @@ from activityctl.errors import (
     NotFoundError,
     RefusedError,
 )
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.looking.kinds import name_of
 from activityctl.ports import GivenAnswer, RunLists, Waits
 
 _LIST: Final = "activityctl get tasks --status waiting"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Completion:
     """A task that was completed, now or before by the same answer."""
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -23,6 +23,7 @@ from activityctl.domain.values.ids import RunId
 from activityctl.domain.values.json_form import format_timestamp
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import CANDIDATES_TOLD, ConflictError, NotFoundError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import Catalog, DeadLetters, RunLists
 
 _POLL: Final = 0.3
@@ -30,7 +31,7 @@ _POLL: Final = 0.3
 Act = Callable[[Sequence[str], LetterRequest, datetime], Awaitable[list[LetterOutcome]]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class LetterDetails:
     """Everything that is needed to understand a dead letter, and to redo its run."""
 

@@ -1,16 +1,16 @@
 """Find out whose log is wanted: of subscriptions, of those with a label, or of one run."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from activityctl.domain.runs.run import Run
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError, RefusedError, UsageError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.looking.kinds import known_kind, name_of
 from activityctl.ports import Catalog, RunLists
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class LogOwners:
     """The subscriptions whose log is wanted, by id with their names; of one run if given."""
 

@@ -1,11 +1,11 @@
 """Act on many objects, one after the other, and tell what became of each."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from activityctl.domain.values.json_form import View
 from activityctl.errors import ActivityctlError, ServerNotReadyError, UnreachableError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 Item = TypeVar("Item")
 
@@ -13,7 +13,7 @@ REFUSED: Final = "refused"
 UNCHANGED: Final = "unchanged"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Outcome:
     """What a command did with one object."""
 

@@ -1,13 +1,12 @@
 """Remove a text from everything that is stored, also from what is otherwise never changed."""
 
-from dataclasses import dataclass
-
 from activityctl.domain.values.purging import LEAST_PURGED, forms_of
 from activityctl.errors import InvalidInputError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import Occurrence, Purge
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Purged:
     """Where the text was, and where it still is, such as in keys."""
 

@@ -1,7 +1,6 @@
 """Replay runs: find what would be called again, then store the wish."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -17,6 +16,7 @@ from activityctl.domain.values import ids
 from activityctl.domain.values.choice import Choice
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.looking.choose import choose_runs
 from activityctl.ports import Catalog, Replays, RunLists, RunStore
 
@@ -43,7 +43,7 @@ def _is_of(request: ReplayRequest, run: Run) -> bool:
     return before is not None and run.firing_key == ids.replay_of_key(before, request.name)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class PlannedReplay:
     """A run that is to be replayed, and what the replay would do."""
 

@@ -7,10 +7,10 @@ unknown to it, so every open workflow is ended, and schedules of unknown subscri
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import Restore, Restores, RunStarter, ScheduleClient, ScheduleRegister
 
 LISTED_WITHIN: Final = timedelta(seconds=10)
@@ -19,7 +19,7 @@ _AGAIN_AFTER: Final = 1.0
 _AT_ONCE: Final = 16
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Settled:
     """What was ended in Temporal after a restore."""
 

@@ -1,7 +1,6 @@
 """Change what a subscription keeps for its next run, and record who did it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -11,6 +10,7 @@ from activityctl.domain.manifests.document import FieldChange, value_differences
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ConflictError, NotFoundError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import Catalog
 
 _TRIES: Final = 5
@@ -19,7 +19,7 @@ _TRIES: Final = 5
 State = Mapping[str, JsonValue]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class StateChange:
     """What differs between the state before and after; nothing if they are equal."""
 

@@ -1,6 +1,6 @@
 """Breakers and limits in memory."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from activityctl.adapters.memory.runs.notices import write_opened
@@ -18,6 +18,7 @@ from activityctl.domain.tasks.breaker import (
 from activityctl.domain.tasks.guard import Guard
 from activityctl.domain.tasks.limit import WAITER_LEASE, LimitState, permit
 from activityctl.errors import NotFoundError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import (
     BegunAttempt,
     BegunLookup,
@@ -28,7 +29,7 @@ from activityctl.ports import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _Asks:
     """A task or a lookup that wants to begin an attempt."""
 

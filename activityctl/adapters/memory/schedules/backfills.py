@@ -4,17 +4,18 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from activityctl.adapters.memory.state import BackfillRow, FiringRow, MemoryState
 from activityctl.domain.runs.backfill import Backfill, BackfillProgress, PastTimes
 from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.values import ids
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import Work
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _Scope:
     """A trigger and a range of time, both ends included."""
 

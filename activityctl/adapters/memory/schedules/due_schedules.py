@@ -4,7 +4,7 @@ The domain decides whether a due time fires, is skipped or is missed.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from activityctl.adapters.memory.runs.notices import write_notices
@@ -25,10 +25,11 @@ from activityctl.domain.timing.misfires import (
 )
 from activityctl.domain.timing.window import DaysByCalendar
 from activityctl.domain.values import ids
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import Work
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Caller:
     """The workflow that asks, at a nominal time."""
 

@@ -5,18 +5,18 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from activityctl.errors import UnreachableError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _NAMES: Final = ("pg_dump", "pg_restore", "psql")
 _DEBIAN: Final = Path("/usr/lib/postgresql")
 _VERSION: Final = re.compile(rb"\(PostgreSQL\) (\d+)")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Programs:
     """The client programs of one PostgreSQL version."""
 

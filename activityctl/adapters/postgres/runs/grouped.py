@@ -1,7 +1,6 @@
 """Openings of runs, begins and ends of attempts: those that come together are one transaction."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -22,10 +21,11 @@ from activityctl.adapters.postgres.runs.writes import INSERT_RUN
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.runs.run_change import RunChange
 from activityctl.errors import UnstorableError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import BegunAttempt, KnownRun
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Begin:
     """An attempt that is to begin; see `RunStore.begin_attempt`."""
 
@@ -36,7 +36,7 @@ class Begin:
     lane: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Opening:
     """A run to insert; `values` is its row."""
 

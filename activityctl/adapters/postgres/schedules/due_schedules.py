@@ -6,7 +6,6 @@ transaction of its caller, and writes what it decided of all schedules with a fe
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -33,6 +32,7 @@ from activityctl.domain.timing.misfires import (
 )
 from activityctl.domain.timing.trigger import Trigger, parsed_trigger
 from activityctl.domain.values import ids
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import Work
 
 _LOG = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ _TIMES_TOGETHER: Final = 10_000
 _FEWEST_TIMES: Final = 10
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Caller:
     """The workflow that asks, at a nominal time."""
 

@@ -1,6 +1,5 @@
 """The schema version of a database, and the one that this package needs."""
 
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
@@ -10,9 +9,10 @@ from activityctl.adapters.postgres.connection_url import secured
 from activityctl.adapters.postgres.database import Database
 from activityctl.adapters.postgres.watched_connection import KEEPALIVE_OPTIONS
 from activityctl.errors import SchemaMismatchError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class SchemaVersions:
     """The schema versions of a database and of this package."""
 

@@ -1,7 +1,6 @@
 """`activityctl trigger`: run subscriptions now."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Final
 
 import typer
@@ -34,6 +33,7 @@ from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.selection import parse_labels
 from activityctl.domain.values.time_range import parse_seconds
 from activityctl.errors import InvalidInputError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.looking.choose import choose_subscriptions
 from activityctl.operations.looking.kinds import name_of
 from activityctl.operations.runs.many import REFUSED, Outcome, act_on_each
@@ -44,7 +44,7 @@ _USUAL: Final = (SubscriptionStatus.ACTIVE,)
 _GOOD: Final = frozenset({RunStatus.SUCCEEDED, RunStatus.SKIPPED})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _Request:
     """What is asked of each subscription, and how long to wait."""
 

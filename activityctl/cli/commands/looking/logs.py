@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -21,11 +20,12 @@ from activityctl.domain.values.selection import parse_labels
 from activityctl.domain.values.time_range import parse_time_range
 from activityctl.domain.values.untrusted import escape_line
 from activityctl.errors import UnreachableError, UsageError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.runs.log_selection import LogOwners, LogSelection
 from activityctl.wiring import Ports
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _Wanted:
     """Whose log a person asked for."""
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +20,7 @@ from activityctl.domain.manifests.task_tree import templates_by_path
 from activityctl.domain.values.json_form import list_view
 from activityctl.domain.values.time_range import parse_seconds
 from activityctl.errors import InvalidInputError, UsageError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.looking.logs_in_range import FoundLog, chain_triggers, logs_in_range
 from activityctl.operations.looking.simulated_trigger import (
     SimulatedCase,
@@ -33,7 +33,7 @@ from activityctl.operations.looking.simulated_trigger import (
 from activityctl.wiring import Ports
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _Request:
     """What is to be simulated."""
 

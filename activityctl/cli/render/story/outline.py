@@ -1,7 +1,7 @@
 """The tasks of a definition as the lines of a tree: what each is, waits for and depends on."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from activityctl.cli.render.story.page import Line, column_width
@@ -9,6 +9,7 @@ from activityctl.cli.render.story.phrases import flow
 from activityctl.domain.manifests.task_template import BLOCK_KINDS, TaskTemplate
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.plurals import count_noun
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _FIELDS: Final = frozenset(
     (field.alias or name) for name, field in TaskTemplate.model_fields.items()
@@ -17,7 +18,7 @@ _WIDEST: Final = 36
 _LONGEST: Final = 60
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _Row:
     name: str
     kind: str

@@ -1,11 +1,11 @@
 """Page: what is told, as facts and sections of lines; how it is drawn is not decided here."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from activityctl.cli.render.output import to_yaml
+from activityctl.frozen_dataclass import frozen_dataclass
 
 Part = tuple[str, str]
 """A text, and its style: a status, `bold`, `dim` or nothing."""
@@ -20,7 +20,7 @@ SIGNS: Final[Mapping[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Line:
     """One line. If it is folded, all but the first part of it are indented."""
 
@@ -35,7 +35,7 @@ class Line:
         return "".join(text for text, _ in self.parts)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Section:
     """A title with lines."""
 
@@ -43,7 +43,7 @@ class Section:
     lines: tuple[Line, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Page:
     """What is told of one object."""
 

@@ -1,12 +1,12 @@
 """Timeline: when each task of a run was at work, in seconds from the start of the run."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from activityctl.cli.render.story.task_lines import visible_tasks
 from activityctl.domain.values.json_form import View
+from activityctl.frozen_dataclass import frozen_dataclass
 
 _NICE_STEPS: Final = (1, 2, 5, 10)
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
@@ -28,7 +28,7 @@ _STEPS_OF_TIME: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Bar:
     """A time in which a task was at work or waited."""
 
@@ -38,7 +38,7 @@ class Bar:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Row:
     """One task with its bars."""
 
@@ -54,7 +54,7 @@ class Row:
         return self.bars[-1].end - self.bars[0].start if self.bars else 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Timeline:
     """The rows of a run, and how long it took in seconds."""
 

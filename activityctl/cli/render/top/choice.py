@@ -1,8 +1,10 @@
 """TopChoice: which runs `top` shows, in which order, and which one is chosen; keys change it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
+
+from activityctl.frozen_dataclass import frozen_dataclass
 
 SORTS: Final = ("age", "subscription", "status")
 STATUSES: Final = ("all", "running", "queued", "stuck", "failed")
@@ -14,7 +16,7 @@ _OF_STATUS: Final[Mapping[str, frozenset[str]]] = {
 _ORDER: Final = ("failed", "timed_out", "cancelling", "running", "queued")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class TopChoice:
     """What a person chose to see."""
 

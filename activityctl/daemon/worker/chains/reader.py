@@ -1,7 +1,7 @@
 """Reads the next blocks of a reading: one by one near the end of the chain, else in ranges."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from activityctl.daemon.worker.chains.calls import (
@@ -16,6 +16,7 @@ from activityctl.domain.chain.chain_log import BlockHeader, ChainLog
 from activityctl.domain.chain.node_answer import AnswerFault
 from activityctl.domain.chain.reading import Reading, ReadingTriggers
 from activityctl.domain.events.envelope import EventEnvelope
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import CallRefusedError, ChainNode, ChainNodes, KnownBlock, NodeFaultError
 
 ONE_BY_ONE: Final = 16
@@ -26,7 +27,7 @@ class ReorganisedError(Exception):
     """The last block that was read is no longer in the chain, as every node says."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Step:
     """Blocks that were read: where the reading is now, and the events of their logs."""
 
