@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import psycopg
@@ -15,6 +16,14 @@ from activityctl.ports import SqlBounds, SqlCommand, SqlResult
 
 _EXTRA_SECONDS: Final = 1.0
 """The server ends a statement so much later than the client, whose message says more."""
+_CHECKS_CLIENTS: Final = 140_000
+"""The version since which a server can look whether its client is still there."""
+_CANNOT_CHECK: Final = (
+    psycopg.errors.InvalidParameterValue,
+    psycopg.errors.UndefinedObject,
+    psycopg.errors.FeatureNotSupported,
+)
+"""Its system cannot do so, or it is another database that only speaks the protocol."""
 _AS_TEXT: Final = (
     *("date", "time", "timetz", "timestamp", "timestamptz", "interval", "uuid", "inet", "cidr"),
     *("int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange"),
@@ -24,25 +33,35 @@ _MOMENT: Final = re.compile(r"(\d{4,})-(\d\d)-(\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?)(
 
 
 async def connect(url: str, bounds: SqlBounds) -> "psycopg.AsyncConnection[Any]":
-    """Open a connection for one transaction. Raises psycopg.Error."""
-    connection = await psycopg.AsyncConnection.connect(
+    """Open a connection; the caller closes it. Raises psycopg.Error."""
+    return await psycopg.AsyncConnection.connect(
         url,
         connect_timeout=max(int(min(bounds.seconds, 10)), 2),
         application_name="activityctl-task",
         options=_options(url, bounds),
         tcp_user_timeout=15_000,
     )
-    if bounds.read_only:
-        await connection.set_read_only(True)
-    for name in _AS_TEXT:
-        connection.adapters.register_loader(name, _TextLoader)
-    return connection
+
+
+async def _notice_when_we_are_gone(connection: "psycopg.AsyncConnection[Any]") -> None:
+    """Let the server end a statement also if our request to cancel it is lost."""
+    if connection.info.server_version < _CHECKS_CLIENTS:
+        return
+    await connection.set_autocommit(True)
+    with suppress(*_CANNOT_CHECK):
+        await connection.execute("SET client_connection_check_interval = '2s'")
+    await connection.set_autocommit(False)
 
 
 async def run(
     connection: "psycopg.AsyncConnection[Any]", commands: Sequence[SqlCommand], bounds: SqlBounds
 ) -> list[SqlResult]:
     """Run all commands in one transaction. Raises psycopg.Error or TaskError."""
+    await _notice_when_we_are_gone(connection)
+    if bounds.read_only:
+        await connection.set_read_only(True)
+    for name in _AS_TEXT:
+        connection.adapters.register_loader(name, _TextLoader)
     collector = RowCollector(bounds)
     async with connection.transaction():
         return [await _run(connection, command, collector) for command in commands]

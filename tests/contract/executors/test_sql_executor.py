@@ -230,25 +230,49 @@ async def test_errors_name_their_sqlstate_and_whether_to_retry(database_url: str
     assert error.task_code == "not_installed"
 
 
-async def _active(url: str) -> int:
-    query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'activityctl-task'"
+async def _connections(url: str, *, running: str = "") -> int:
+    """Count the attempts' connections that run a statement with this text, or do anything."""
+    query = (
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'activityctl-task'"
+        " AND datname = current_database() AND (%s = '' OR state = 'active' AND query LIKE %s)"
+    )
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-        found = await (
-            await connection.execute(query + " AND datname = current_database()")
-        ).fetchone()
+        found = await (await connection.execute(query, (running, f"%{running}%"))).fetchone()
     return int(found[0]) if found else 0
 
 
-async def test_a_cancelled_attempt_ends_the_statement_on_the_server(database_url: str):
-    attempt = asyncio.ensure_future(run(database_url, statement="SELECT pg_sleep(60)"))
-    async with asyncio.timeout(60):
-        while not await _active(database_url):
-            await asyncio.sleep(0.05)
+async def _cancelled(url: str, *, running: str = "") -> None:
+    """Cancel an attempt that would take a minute, and wait until the server knows."""
+    attempt = asyncio.ensure_future(run(url, statement="SELECT pg_sleep(60)"))
+    async with asyncio.timeout(50):
+        while not await _connections(url, running=running):
+            await asyncio.sleep(0)
         attempt.cancel()
         with pytest.raises(asyncio.CancelledError):
             await attempt
-        while await _active(database_url):
+        while await _connections(url):
             await asyncio.sleep(0.05)
+
+
+async def test_a_cancelled_attempt_ends_the_statement_on_the_server(database_url: str):
+    await _cancelled(database_url, running="pg_sleep")
+
+
+async def test_an_attempt_that_is_cancelled_while_it_connects_leaves_no_connection(
+    database_url: str,
+):
+    for _ in range(10):
+        await _cancelled(database_url)
+
+
+async def test_a_statement_ends_also_if_the_request_to_cancel_it_is_lost(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    async def lose(*_: object, **__: object) -> None:
+        raise psycopg.OperationalError("the connection was cut")
+
+    monkeypatch.setattr(psycopg.AsyncConnection, "cancel_safe", lose)
+    await _cancelled(database_url, running="pg_sleep")
 
 
 async def test_a_server_that_never_answers_is_given_up():
