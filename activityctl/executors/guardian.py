@@ -1,21 +1,23 @@
-"""The guardian of one command: starts it, and ends it with all that it started.
+"""The guardian of commands, one at a time: starts each, and ends it with all that it started.
 
 A worker runs one program `python -I -S guardian.py SOCKET`, which imports only the standard library
-and forks a guardian for each command that the socket asks for: starting Python for each would take
-thirty times as long. A request is one byte with five descriptors: the control socket and the spec
-of the command, and its standard input, output and error.
+and forks a guardian whenever the socket asks for one: starting Python for each would take thirty
+times as long. That request is one byte with one descriptor, the control socket of the guardian.
+
+A request for a command is one byte on the control socket with four descriptors: the spec of the
+command, and its standard input, output and error. The next one may come after the line `gone`.
 
 On Linux it is the subreaper of the command: what the command starts stays below
 the guardian, with any session, group or environment. On other systems only the group is ended.
 
 It writes lines to the control socket: `started PID`, `failed ERRNO FILE`, `exited CODE`,
-`left PIDS`, `gone`. It reads the lines `term` and `kill`. When the socket closes, the worker is
-gone: the processes get SIGTERM and, after `LOST_GRACE_SECONDS`, SIGKILL. At last it removes the
-folder of the attempt.
+`left PIDS`, and `gone` when no process of the command is left and its folder is removed. It reads
+the lines `term` and `kill`. When the socket closes, the worker is gone: the processes get SIGTERM
+and, after `LOST_GRACE_SECONDS`, SIGKILL.
 """
 
 # pathlib is slow to import, and starting Python for the worker waits for it.
-# ruff: noqa: PTH106, PTH110, PTH123, PTH208
+# ruff: noqa: PTH106, PTH110, PTH116, PTH118, PTH120, PTH123, PTH208
 
 import ctypes
 import gc
@@ -27,7 +29,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 LOST_GRACE_SECONDS = 2.0
@@ -41,6 +43,9 @@ _HAS_LISTS = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
 
 
 _LIBRARY = ctypes.CDLL(None, use_errno=True)
+
+_Program = tuple[list[bytes], list[bytes], dict[bytes, bytes]]
+"""The files that may be it, its arguments and its variables."""
 
 
 def _prctl(option: int, value: int) -> None:
@@ -70,63 +75,103 @@ def _scanned_children() -> Callable[[int], list[int]]:
 
 
 class Guardian:
-    """Starts the command of a spec, and ends its processes."""
+    """Takes one command after the other, until the worker closes the socket."""
 
-    def __init__(self, control: socket.socket, spec: dict) -> None:  # type: ignore[type-arg]  # JSON
+    def __init__(self, control: socket.socket) -> None:
         self._control = control
-        self._spec = spec
-        self._is_open = True
-        self._main = 0
-        self._main_has_ended = False
-        self._kill_at: float | None = None
-        self._report_at: float | None = None
+        self._command: GuardedCommand | None = None
 
-    def run(self) -> None:
-        """Run the command until none of its processes is left."""
+    def serve(self) -> None:
+        """Guard the commands that are asked for."""
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
         wake, waker = os.pipe()
         for descriptor in (wake, waker):
             os.set_blocking(descriptor, False)
         signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        # Commands begin with the default of what is handled here. Python ignores the last two, and
+        # a shell makes what it starts in the background ignore SIGQUIT.
+        for number in (signal.SIGCHLD, signal.SIGQUIT, signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, lambda *_: None)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda *_: self._lose_worker())
-        if not self._start():
-            self._remove_folder()
-            return
-        null = os.open(os.devnull, os.O_RDWR)
-        for descriptor in (0, 1, 2):
-            os.dup2(null, descriptor)
-        os.close(null)
-        poll = select.poll()
-        poll.register(wake, select.POLLIN)
-        poll.register(self._control, select.POLLIN)
-        while not self._all_have_ended():
-            for descriptor, _ in poll.poll(self._wait_milliseconds()):
-                if descriptor == wake:
-                    with suppress(BlockingIOError):
-                        os.read(wake, 4096)
-                elif not self._read_orders():
-                    poll.unregister(self._control)
-            self._act()
+            signal.signal(number, lambda *_: self._end())
+        while True:
+            request, numbers, _, _ = socket.recv_fds(self._control, 1, 4)
+            if not request:
+                return
+            if numbers:  # else an order for the command before, which had ended
+                self._guard(wake, *numbers)
+
+    def _guard(self, wake: int, spec_number: int, *streams: int) -> None:
+        for number in streams:
+            os.set_inheritable(number, False)
+        with os.fdopen(spec_number, encoding="utf-8", errors="surrogateescape") as file:
+            file.seek(0)
+            spec = json.load(file)
+        self._command = GuardedCommand(self._control, spec, wake)
+        self._command.run(streams)
+        self._command = None
+
+    def _end(self) -> None:
+        """End the command as if the worker were gone."""
+        if self._command is None:
+            os._exit(0)
+        self._command.lose_worker()
+
+
+class GuardedCommand:
+    """Starts the command of a spec, and ends its processes."""
+
+    def __init__(self, control: socket.socket, spec: dict, wake: int) -> None:  # type: ignore[type-arg]  # JSON
+        """`wake` can be read after each signal."""
+        self._control = control
+        self._spec = spec
+        self._wake = wake
+        self._is_open = True
+        self._main = -1
+        self._main_has_ended = False
+        self._kill_at: float | None = None
+        self._report_at: float | None = None
+
+    def run(self, streams: Sequence[int]) -> None:
+        """Run the command until none of its processes is left; close its streams."""
+        if self._start(streams):
+            self._watch()
         self._remove_folder()
         self._tell("gone")
 
-    def _start(self) -> bool:
+    def _start(self, streams: Sequence[int]) -> bool:
         reading, writing = os.pipe()
-        guardian = os.getpid()
-        self._main = os.fork()
+        guardian, program = os.getpid(), _program(self._spec)
+        try:
+            self._main = os.fork()
+        except OSError as error:
+            os.write(writing, f"{error.errno} fork".encode())
         if self._main == 0:
-            _become(self._spec, guardian, writing)
-        os.close(writing)
+            _become(self._spec, guardian, streams, writing, program)
+        for descriptor in (writing, *streams):
+            os.close(descriptor)
         with os.fdopen(reading, "rb") as pipe:
             failure = pipe.read()
         if failure:
-            os.waitpid(self._main, 0)
+            if self._main > 0:
+                os.waitpid(self._main, 0)
             self._tell("failed " + failure.decode())
             return False
         self._tell(f"started {self._main}")
         return True
+
+    def _watch(self) -> None:
+        poll = select.poll()
+        poll.register(self._wake, select.POLLIN)
+        poll.register(self._control, select.POLLIN)
+        while not self._all_have_ended():
+            for descriptor, _ in poll.poll(self._wait_milliseconds()):
+                if descriptor == self._wake:
+                    with suppress(BlockingIOError):
+                        os.read(self._wake, 4096)
+                elif not self._read_orders():
+                    poll.unregister(self._control)
+            self._act()
 
     def _wait_milliseconds(self) -> int | None:
         """Return how long to wait for news: for ever, unless something has to be ended."""
@@ -142,7 +187,7 @@ class Guardian:
             orders = b""
         if not orders:
             self._is_open = False
-            self._lose_worker()
+            self.lose_worker()
         if b"term" in orders:
             self._signal_all(signal.SIGTERM)
         if b"kill" in orders:
@@ -150,7 +195,8 @@ class Guardian:
             self._report_at = self._kill_at + LEFT_AFTER_SECONDS
         return bool(orders)
 
-    def _lose_worker(self) -> None:
+    def lose_worker(self) -> None:
+        """End the processes, as nobody waits for them."""
         if self._kill_at is None:
             self._signal_all(signal.SIGTERM)
             self._kill_at = time.monotonic() + LOST_GRACE_SECONDS
@@ -243,16 +289,41 @@ def _remove_entry(name: str, folder: int) -> None:
         os.unlink(name, dir_fd=folder)
 
 
-def _become(spec: dict, guardian: int, errors: int) -> None:  # type: ignore[type-arg]  # JSON
-    """Become the command, in the child process; on failure write why, and end."""
-    file = ""
+def _program(spec: dict) -> _Program:  # type: ignore[type-arg]  # JSON
+    """Return what `execve` takes; of the files that a name may mean, as `execvpe` tries them."""
+    name, texts = spec["arguments"][0], spec["environment"]
+    arguments = [os.fsencode(text) for text in spec["arguments"]]
+    variables = {os.fsencode(key): os.fsencode(text) for key, text in texts.items()}
+    if os.path.dirname(name):
+        return [os.fsencode(name)], arguments, variables
+    folders = texts.get("PATH", os.defpath).split(os.pathsep)
+    paths = [os.fsencode(os.path.join(folder, name)) for folder in folders]
+    return [path for path in paths if not _is_missing(path)] or paths[-1:], arguments, variables
+
+
+def _is_missing(path: bytes) -> bool:
+    """Return whether there is no such file; False for one in a folder that is not known yet."""
     try:
-        signal.set_wakeup_fd(-1)
-        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them
-            signal.signal(number, signal.SIG_DFL)
+        os.stat(path)
+    except OSError as error:
+        is_missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+        return is_missing and path.startswith(b"/")
+    return False
+
+
+def _become(
+    spec: dict,  # type: ignore[type-arg]  # JSON
+    guardian: int,
+    streams: Sequence[int],
+    errors: int,
+    program: _Program,
+) -> None:
+    """Become the program, in the child process; on failure write why, and end."""
+    file = ""  # it does little: each page of memory that it touches is copied
+    try:
         os.setsid()
+        for target, descriptor in enumerate(streams):
+            os.dup2(descriptor, target)
         if spec["account"] is not None:
             groups, group, user = spec["account"]
             os.setgroups(groups)
@@ -268,7 +339,7 @@ def _become(spec: dict, guardian: int, errors: int) -> None:  # type: ignore[typ
                 file = folder
                 os.chdir(folder)
         file = spec["arguments"][0]
-        os.execvpe(file, spec["arguments"], spec["environment"])  # noqa: S606  # that is its task
+        _execute(*program)
     except OSError as error:
         os.write(errors, f"{error.errno} {file}".encode("utf-8", "replace"))
     except BaseException as error:  # noqa: BLE001  # the process ends here
@@ -276,17 +347,24 @@ def _become(spec: dict, guardian: int, errors: int) -> None:  # type: ignore[typ
     os._exit(127)
 
 
-def guard(control_number: int, spec_number: int, *streams: int) -> None:
-    """Read the spec and guard its command; this process does nothing else."""
+def _execute(programs: list[bytes], arguments: list[bytes], variables: dict[bytes, bytes]) -> None:
+    """Become the first program that can be; raise OSError as `os.execvpe` does."""
+    missing = refused = None
+    for program in programs:
+        try:
+            os.execve(program, arguments, variables)  # noqa: S606  # that is its task
+        except (FileNotFoundError, NotADirectoryError) as error:
+            missing = error
+        except OSError as error:
+            refused = refused or error
+    raise refused or missing or FileNotFoundError
+
+
+def guard(control_number: int) -> None:
+    """Guard commands; this process does nothing else."""
     os.setsid()
-    for target, descriptor in enumerate(streams):
-        os.dup2(descriptor, target)
-        os.close(descriptor)
-    with os.fdopen(spec_number, encoding="utf-8", errors="surrogateescape") as file:
-        file.seek(0)
-        spec = json.load(file)
     with socket.socket(fileno=control_number) as control:
-        Guardian(control, spec).run()
+        Guardian(control).serve()
 
 
 def main() -> None:
@@ -299,24 +377,22 @@ def main() -> None:
     gc.freeze()
     with socket.socket(fileno=int(sys.argv[1])) as requests:
         while True:
-            request, numbers, _, _ = socket.recv_fds(requests, 1, 5)
+            request, (control, *_), _, _ = socket.recv_fds(requests, 1, 1)
             if not request:
                 return
-            for number in numbers:
-                os.set_inheritable(number, False)
+            os.set_inheritable(control, False)
             try:
                 is_guardian = os.fork() == 0
             except OSError as error:
-                os.write(numbers[0], f"failed {error.errno} fork\n".encode())
+                os.write(control, f"failed {error.errno} fork\n".encode())
                 is_guardian = False
             if is_guardian:
                 try:
                     requests.close()
-                    guard(*numbers)
+                    guard(control)
                 finally:
                     os._exit(0)
-            for number in numbers:
-                os.close(number)
+            os.close(control)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """LiveLog: writes what a command prints into the log of the run while it runs, within bounds."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -25,6 +26,7 @@ class LiveLog:
         self._call = call
         self._first_seconds = first_seconds
         self._waiting: list[tuple[str, str]] = []
+        self._flushing: deque[tuple[str, str]] = deque()
         self._bytes = 0
         self._rest: dict[str, bytes] = {}
         self._written = 0
@@ -78,12 +80,15 @@ class LiveLog:
             await asyncio.sleep(EVERY_SECONDS)
 
     async def _flush(self) -> None:
-        waiting, self._waiting, self._bytes = self._waiting, [], 0
-        for stream, text in waiting:
+        """Write what waits. A line is taken out at once with its write: `finish` may cancel it."""
+        self._flushing.extend(self._waiting)
+        self._waiting, self._bytes = [], 0
+        while self._flushing:
+            stream, text = self._flushing.popleft()
             masked = self._call.mask.end(self._call.mask.beginning(text))
             message = f"task {self._call.name}: {storable(masked[:_LONGEST_LINE])}"
-            await self._call.log("info", message, {"stream": stream})
             self._written += 1
+            await self._call.log("info", message, {"stream": stream})
         if self._left_out:
             left_out, self._left_out = self._left_out, 0
             message = f"task {self._call.name}: {left_out} more lines are not in the log"

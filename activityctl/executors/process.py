@@ -9,17 +9,17 @@ import functools
 import json
 import os
 import signal
-import socket
 import tempfile
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import field, fields, replace
 from pathlib import Path
 from typing import IO, Final, Self
 
 from activityctl.executors.capture import Capture
 from activityctl.executors.starter import Starter
+from activityctl.frozen_dataclass import frozen_dataclass
 
 DRAIN_SECONDS: Final = 1.0
 """How long the pipes may stay open after the command has ended."""
@@ -31,7 +31,7 @@ _MARK: Final = "ACTIVITYCTL_PROCESS"
 of two databases may have the same id, if their subscriptions have the same names."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ProcessSpec:
     """What the guardian starts."""
 
@@ -77,7 +77,10 @@ class TaskProcess:
         self._drained = asyncio.Event()
         self._gone = asyncio.Event()
         self._is_gone = False
+        self._is_free = False
+        """Whether the guardian can take another command."""
         self._is_ended = False
+        self._starter = starter
         self._releases: dict[int, Callable[[], None]] = {}
         self._outputs = 0
         self._lines = b""
@@ -153,8 +156,16 @@ class TaskProcess:
         finally:
             for release in list(self._releases.values()):
                 release()
-            self._control.close()
+            if not self._is_ended:
+                self._leave_guardian()
             self._is_ended = True
+
+    def _leave_guardian(self) -> None:
+        """Give the guardian to other commands, if it has no command any more; else leave it."""
+        if self._is_free:
+            self._starter.give_back(self._control)
+        else:
+            self._control.close()
 
     def take_left(self) -> tuple[int, ...]:
         """Return the processes that did not end after SIGKILL, the first time it is asked."""
@@ -162,15 +173,15 @@ class TaskProcess:
         return left
 
     def _order(self, order: bytes) -> None:
-        with suppress(OSError):  # the guardian has ended
-            self._control.send(order)
+        if not self._is_ended:  # else it may be at work for others
+            with suppress(OSError):  # the guardian has ended
+                self._control.send(order)
 
     def _start(self, starter: Starter, spec: ProcessSpec, stdin: bytes | None) -> None:
-        """Ask for the guardian, and watch its control socket and the pipes of its command."""
-        self._control, control = socket.socketpair()
+        """Ask for the command, and watch its guardian and the pipes of the command."""
         pipes: list[int] = []
         try:
-            with control, _document(spec) as document:
+            with _document(spec) as document:
                 theirs = [os.open(os.devnull, os.O_RDONLY)] if stdin is None else []
                 pipes += theirs
                 ours = []
@@ -180,18 +191,16 @@ class TaskProcess:
                     read, write = ends
                     theirs.append(read if place == "in" else write)
                     ours.append(write if place == "in" else read)
-                starter.start([control.fileno(), document.fileno(), *theirs])
+                self._control = starter.start([document.fileno(), *theirs])
         except BaseException:  # also a cancellation: no pipe is left open
             for descriptor in pipes:
                 os.close(descriptor)
-            self._control.close()
             raise
         for descriptor in theirs:
             os.close(descriptor)
         self._watch(ours, stdin)
 
     def _watch(self, pipes: Sequence[int], stdin: bytes | None) -> None:
-        self._control.setblocking(False)
         self._loop.add_reader(self._control.fileno(), self._listen)
         self._releases[self._control.fileno()] = self._release_control
         for descriptor in pipes:
@@ -227,6 +236,7 @@ class TaskProcess:
             self._note(line.decode("utf-8", "replace"))
         if not data:
             self._release_control()
+            self._is_free = False
             self._lose_guardian()
 
     def _note(self, line: str) -> None:
@@ -246,7 +256,7 @@ class TaskProcess:
                 self._left = tuple(map(int, rest.split()))
             case "gone":
                 self._left = ()
-                self._is_gone = True
+                self._is_gone = self._is_free = True
                 self._gone.set()
 
     def _settle(self, outcome: int | Exception) -> None:
@@ -316,7 +326,7 @@ def _document(spec: ProcessSpec) -> IO[bytes]:
     for text in texts:
         if b"\0" in os.fsencode(text):
             raise ValueError("embedded null byte")
-    content = json.dumps(asdict(spec)).encode()
+    content = json.dumps({each.name: getattr(spec, each.name) for each in fields(spec)}).encode()
     if hasattr(os, "memfd_create"):
         file = os.fdopen(os.memfd_create("command"), "w+b")
     else:

@@ -10,6 +10,7 @@ import os
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -113,28 +114,36 @@ def drill(daemon: StopDrill, tmp_path: Path) -> StopDrill:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_runs_that_are_stopped_never_overlap_with_the_next(drill: StopDrill) -> None:
-    for how in ("replace", "cancel", "timeout"):
-        gate = {"policy": "replace" if how == "replace" else "queue", "limit": 1}
-        timeout = {"timeout": "2s"} if how == "timeout" else {}
-        await drill.apply(how, concurrency=gate, **timeout)
-        keys = [f"{how}-{number}" for number in range(4)]
-        runs = []
-        for number, key in enumerate(keys):
-            runs.append(await drill.fire(how, str(number)))
-            if number and how == "cancel":
-                await drill.cancel(runs[-2])
-            await drill.begun(key)
-        await drill.cancel(runs[-1])
-        await drill.comes_to(runs[-1], RunStatus.CANCELLED, RunStatus.TIMED_OUT)
-        at_work: set[str] = set()
-        for line in drill.lines():
-            sign, key = line.split()[:2]
-            if sign == "-":
-                at_work.remove(key)
-            else:
-                assert not at_work, f"{key} began beside {at_work}"
-                at_work.add(key)
-        print(f"{how}: three of three did not overlap")
+    ways = ("replace", "cancel", "timeout")
+    await asyncio.gather(*(stop_three_times(drill, how) for how in ways))
+    at_work: set[str] = set()
+    for line in drill.lines():
+        sign, key = line.split()[:2]
+        if sign == "-":
+            at_work.remove(key)
+        else:
+            how = key.partition("-")[0]
+            beside = [each for each in at_work if each.startswith(f"{how}-")]
+            assert not beside, f"{key} began beside {beside}"
+            at_work.add(key)
+    begun = Counter(line.split()[1].partition("-")[0] for line in drill.lines() if line[0] == "+")
+    assert begun == dict.fromkeys(ways, 4)
+
+
+async def stop_three_times(drill: StopDrill, how: str) -> None:
+    """Stop each of four runs of a subscription as soon as its command has begun."""
+    gate = {"policy": "replace" if how == "replace" else "queue", "limit": 1}
+    timeout = {"timeout": "2s"} if how == "timeout" else {}
+    await drill.apply(how, concurrency=gate, **timeout)
+    runs = []
+    for number in range(4):
+        runs.append(await drill.fire(how, str(number)))
+        if number and how == "cancel":
+            await drill.cancel(runs[-2])
+        await drill.begun(f"{how}-{number}")
+    await drill.cancel(runs[-1])
+    await drill.comes_to(runs[-1], RunStatus.CANCELLED, RunStatus.TIMED_OUT)
+    print(f"{how}: three of three did not overlap")
 
 
 @pytest.mark.slow

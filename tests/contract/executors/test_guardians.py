@@ -1,0 +1,143 @@
+"""Guardians of commands: each guards one command after the other, and none is left behind."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from activityctl.errors import TaskError
+from activityctl.executors.command import CommandBody, CommandExecutor
+from activityctl.executors.process import ProcessSpec, TaskProcess
+from activityctl.executors.starter import Starter
+from activityctl.executors.surroundings import make_folder
+from support.commands import (
+    ENVIRONMENT,
+    a_call,
+    an_executor,
+    is_gone,
+    nothing_left_behind,
+    written,
+)
+
+STATUS = ["grep", "-E", "^Sig(Blk|Ign):", "/proc/self/status"]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_behind() -> Iterator[None]:
+    with nothing_left_behind():
+        yield
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def executor() -> AsyncIterator[CommandExecutor]:
+    made = an_executor(grace_seconds=0.1)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def background() -> Iterator[None]:
+    """Ignore what a shell makes a program ignore that it starts in the background."""
+    before = {
+        number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)
+    }
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+async def output(executor: CommandExecutor, seconds: float = 60.0, **body: Any) -> str:
+    outcome = await executor.execute(CommandBody.model_validate(body), a_call(seconds))
+    return str(outcome.output["stdout"]).strip()
+
+
+async def guardian_of(executor: CommandExecutor) -> int:
+    return int(await output(executor, shell="echo $PPID"))
+
+
+async def test_commands_that_follow_one_another_share_a_guardian(executor: CommandExecutor):
+    guardian = await guardian_of(executor)
+    with pytest.raises(TaskError, match="no-such-program"):
+        await output(executor, argv=["no-such-program"])
+    with pytest.raises(TaskError, match="did not end"):
+        await output(executor, 0.1, shell="sleep 60 & sleep 60")
+    assert await guardian_of(executor) == guardian
+
+
+async def test_commands_at_the_same_time_have_their_own(executor: CommandExecutor, tmp_path: Path):
+    script = "echo $PPID; : > {mine}; until [ -e {other} ]; do sleep 0.01; done"
+    first, second = tmp_path / "first", tmp_path / "second"
+    guardians = await asyncio.gather(
+        output(executor, shell=script.format(mine=first, other=second)),
+        output(executor, shell=script.format(mine=second, other=first)),
+    )
+    assert len(set(guardians)) == 2
+
+
+@pytest.mark.usefixtures("background")
+async def test_a_later_command_begins_as_the_first_one_does(executor: CommandExecutor):
+    descriptors = ["sh", "-c", "ls /proc/$$/fd"]
+    before = [await output(executor, argv=STATUS), await output(executor, argv=descriptors)]
+    await output(executor, shell="trap '' TERM PIPE; cat", stdin="x" * 100_000, env={"LEFT": "1"})
+    after = [await output(executor, argv=STATUS), await output(executor, argv=descriptors)]
+    assert before == after
+    assert before[0].split()[1::2] == ["0" * 16] * 2
+    assert "LEFT" not in await output(executor, argv=["env"])
+
+
+async def test_a_guardian_that_was_killed_while_idle_is_replaced(executor: CommandExecutor):
+    guardian = await guardian_of(executor)
+    os.kill(guardian, signal.SIGKILL)
+    assert await is_gone(guardian)
+    assert await guardian_of(executor) != guardian
+
+
+async def test_a_guardian_that_is_lost_with_its_command_is_not_used_again(
+    executor: CommandExecutor,
+):
+    with pytest.raises(TaskError, match="was killed"):
+        await output(executor, shell="kill -KILL $PPID; sleep 60")
+    assert await guardian_of(executor)
+
+
+async def test_idle_guardians_end_with_their_executor_and_after_some_time():
+    executor = an_executor()
+    guardian = await guardian_of(executor)
+    await executor.close()
+    assert await is_gone(guardian)
+    starter = Starter(idle_seconds=0.0)
+    try:
+        process = await a_process(starter)
+        await process.exited()
+        await process.end()
+        assert await is_gone(int(process.stdout.text()))
+    finally:
+        starter.close()
+
+
+async def test_an_order_that_comes_late_harms_no_other_command(tmp_path: Path):
+    starter = Starter()
+    try:
+        first = await a_process(starter)
+        await first.exited()
+        await first.end()
+        second = await a_process(starter, f"echo $$ > {tmp_path}/second; sleep 0.2; echo done")
+        await written(tmp_path / "second")
+        await first.stop(0.0)
+        await first.end()
+        await second.exited()
+        await second.drained()
+        await second.end()
+        assert second.stdout.text() == "done\n"
+    finally:
+        starter.close()
+
+
+async def a_process(starter: Starter, script: str = "echo $PPID") -> TaskProcess:
+    spec = ProcessSpec(["sh", "-c", script], ENVIRONMENT, make_folder(None))
+    return await TaskProcess.start(starter, spec, None, 1.0)
