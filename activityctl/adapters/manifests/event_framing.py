@@ -32,6 +32,8 @@ class ReadBuffer:
         """Index of the first byte that is not consumed yet."""
         self.line = 1
         self.column = 1
+        self.chunks = 0
+        """How often the input was read."""
         self._read = read
 
     @property
@@ -42,6 +44,7 @@ class ReadBuffer:
     def grow(self) -> bool:
         """Read the next chunk; return False at the end of the input."""
         chunk = self._read(_CHUNK)
+        self.chunks += 1
         self.text = self.text[self.start :] + chunk
         self.start = 0
         return bool(chunk)

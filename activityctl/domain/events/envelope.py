@@ -48,6 +48,7 @@ _TIME: Final = re.compile(
 )
 _LEAP_SECOND: Final = "60"
 _STORED: Final = "_stored"
+_CANONICAL: Final = "_canonical"
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,9 @@ class EventEnvelope:
         return kept
 
     def _to_store(self) -> tuple[ids.EventId, str, str]:
-        uid = ids.event_id(self.source, self.id)
-        text = ids.canonical_json(self.document)
+        document = self.document
+        uid = ids.event_id(document["source"], document["id"])
+        text: str = self.__dict__.get(_CANONICAL) or ids.canonical_json(document)
         if "time" in self.filled:
             return uid, text, self.digest
         return uid, text, hashlib.sha256(text.encode()).hexdigest()
@@ -143,8 +145,10 @@ class EventEnvelope:
         return text
 
 
-def envelope_of(value: JsonValue, filled: Iterable[str] = ()) -> EventEnvelope:
-    """Return the event for a JSON value.
+def envelope_of(
+    value: JsonValue, filled: Iterable[str] = (), canonical: str | None = None
+) -> EventEnvelope:
+    """Return the event for a JSON value, of which the canonical text may be known already.
 
     Nothing is added here: call `fill` before, and pass the names that it added as `filled`.
     The JSON parser has already refused text that Postgres cannot store. Attributes are checked
@@ -159,12 +163,25 @@ def envelope_of(value: JsonValue, filled: Iterable[str] = ()) -> EventEnvelope:
         document = {
             name: item for name, item in value.items() if item is not None or name == "data"
         }
-    if "specversion" not in document:
-        raise InvalidEventError("specversion", f'is missing; write "{SPEC_VERSION}"')
-    check_attribute("specversion", document["specversion"])
+        canonical = None
+    if document.get("specversion") != SPEC_VERSION:
+        _check_version(document)
     for name in _REQUIRED:
         if name not in document:
             raise InvalidEventError(name, "is missing")
+    envelope = EventEnvelope(document, _checked_time(document), tuple(filled))
+    envelope.__dict__[_CANONICAL] = canonical
+    return envelope
+
+
+def _check_version(document: Mapping[str, JsonValue]) -> None:
+    if "specversion" not in document:
+        raise InvalidEventError("specversion", f'is missing; write "{SPEC_VERSION}"')
+    check_attribute("specversion", document["specversion"])
+
+
+def _checked_time(document: dict[str, JsonValue]) -> datetime | None:
+    """Check all attributes and the data; return the time, if there is one."""
     time = None
     for name, item in document.items():
         if name in _PLAIN and _is_plain(item):
@@ -175,7 +192,7 @@ def envelope_of(value: JsonValue, filled: Iterable[str] = ()) -> EventEnvelope:
         elif name not in _CHECKED:
             check_attribute(name, item)
     _check_data(document)
-    return EventEnvelope(document, time, tuple(filled))
+    return time
 
 
 def fill(
@@ -189,9 +206,8 @@ def fill(
     """
     if not isinstance(value, dict):
         return value, ()
-    if not any(value.get(name) is None for name in _FILLED) and (
-        source is None or value.get("source") is not None
-    ):
+    wanted = _FILLED if source is None else (*_FILLED, "source")
+    if None not in map(value.get, wanted):
         return value, ()
     defaults: dict[str, Callable[[], str]] = {
         "specversion": lambda: SPEC_VERSION,
@@ -246,6 +262,8 @@ def _check_text(name: str, item: JsonValue) -> None:
 
 
 def _check_characters(name: str, text: str) -> None:
+    if text.isascii() and text.isprintable():  # this takes far less time than the search
+        return
     forbidden = _FORBIDDEN.search(text)
     if forbidden:
         character = f"U+{ord(forbidden[0]):04X} at character {forbidden.start() + 1}"
@@ -295,10 +313,12 @@ def _parse_time(text: str) -> datetime:
     parsed = _TIME.fullmatch(text)
     if parsed is None:
         raise InvalidEventError("time", "is not an RFC 3339 time such as 2026-12-31T18:00:00Z")
-    day, minute, second, fraction, offset = parsed.groups(default="")
+    day, minute, second, fraction, offset = parsed.groups("")
     is_leap = second == _LEAP_SECOND
     plain = f"{day}T{minute}{'59' if is_leap else second}{'' if is_leap else fraction}"
     try:
+        if offset == "Z" and not is_leap:
+            return datetime.fromisoformat(text)
         moment = datetime.fromisoformat(plain + offset.upper()).astimezone(UTC)
         return moment + timedelta(seconds=is_leap)
     except (ValueError, OverflowError):

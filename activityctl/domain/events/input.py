@@ -51,6 +51,8 @@ class ParsedEvent(NamedTuple):
 
     origin: RawEvent
     value: JsonValue
+    canonical: str | None = None
+    """The canonical text of the value, if it is known already."""
 
 
 def made_event(value: dict[str, JsonValue], name: str = "") -> ParsedEvent | InvalidEvent:

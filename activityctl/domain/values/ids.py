@@ -5,6 +5,7 @@ import json
 import re
 import uuid
 from collections.abc import Container, Sequence
+from functools import lru_cache
 from itertools import chain, count
 from typing import Any, Final, NewType
 
@@ -17,7 +18,9 @@ ScheduleId = NewType("ScheduleId", str)
 AlarmId = NewType("AlarmId", str)
 EventId = NewType("EventId", str)
 
-_ROOT: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:activityctl")
+_ROOT: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:activityctl").bytes
+_VARIANTS: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
+"""What the first digit of the fourth group becomes, so that it says the variant of RFC 9562."""
 _PARTS_SEPARATOR: Final = "\x1f"
 """Separates the parts of a hashed name; no name can contain it."""
 
@@ -27,6 +30,8 @@ ALARM_PREFIX: Final = "alarm/"
 """The start of the id of each alarm, and so of the workflows that alarms start."""
 
 _SHORTENED: Final = 100
+_RECENT: Final = 4_096
+"""Ids of runs that are kept: a run in a burst asks for its id a dozen times."""
 
 _BATCH: Final = "batch/"
 
@@ -59,10 +64,9 @@ _CANONICAL: Final = json.JSONEncoder(
 
 def _computed(*parts: str) -> str:
     """Return the UUID of version 5 of these parts, as `uuid.uuid5` does in more time."""
-    digest = hashlib.sha1(
-        _ROOT.bytes + _PARTS_SEPARATOR.join(parts).encode(), usedforsecurity=False
-    ).hexdigest()
-    variant = "89ab"[int(digest[16], 16) & 3]
+    name = _ROOT + _PARTS_SEPARATOR.join(parts).encode()
+    digest = hashlib.sha1(name, usedforsecurity=False).hexdigest()
+    variant = _VARIANTS[digest[16]]
     return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
 
 
@@ -99,6 +103,7 @@ def revision_id(definition: str, spec: Any) -> RevisionId:
     return RevisionId(content_hash({"definition": definition, "spec": spec}))
 
 
+@lru_cache(_RECENT)
 def run_id(subscription: str, trigger: str, firing_key: str) -> RunId:
     """Return the id of the one run of (subscription, trigger, firing key)."""
     return RunId(_computed("run", subscription, trigger, firing_key))
@@ -199,6 +204,11 @@ def backfill_id(subscription: str, trigger: str, start: str, end: str) -> str:
 def gathering_id(subscription: str, trigger: str, key: str) -> str:
     """Return the id of the one gathering of (subscription, trigger, value of its key)."""
     return _computed("gathering", subscription, trigger, key)
+
+
+def closing_entry_id(entry: str) -> str:
+    """Return the id of the entry of the audit that tells how a change has ended."""
+    return _computed("closing entry", entry)
 
 
 def event_id(source: str, sender_id: str) -> EventId:

@@ -11,9 +11,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from activityctl.adapters.manifests.event_stream import read_events, split_events
+from activityctl.adapters.manifests import event_stream
+from activityctl.adapters.manifests.event_framing import ReadBuffer
+from activityctl.adapters.manifests.event_items import read_items
+from activityctl.adapters.manifests.event_stream import read_events
 from activityctl.domain.events.envelope import MAX_EVENT_BYTES
-from activityctl.domain.events.input import InvalidEvent, ParsedEvent, RawEvent
+from activityctl.domain.events.input import InvalidEvent, ParsedEvent
 
 EVENTS = st.lists(
     st.dictionaries(
@@ -98,6 +101,43 @@ def test_the_size_of_the_reads_makes_no_difference(text: bytes, sizes: list[int]
         at += size
     pieces = [piece for piece in [*pieces, text[at:]] if piece]
     assert list(read_events(Pieces(pieces), "events.json")) == read(text)
+
+
+ITEMS = st.lists(
+    st.sampled_from(
+        [
+            *('{"a": 1}', '{"a":\n{"ü": ["]}"]}}', '{"a": "\\u00fc"}', '{"a": "\\n"}'),
+            *('{"a": 1, "a": 2}', '{"a": 18446744073709551616}', '{"a": NaN}', "1e999"),
+            *("", "12", "[]", "null", '{"a": "\\u0000"}', '{"a": "' + "é" * 40 + '"}'),
+            *("x", "{} x", '{"a"}', "}"),
+        ]
+    ),
+    min_size=3,
+    max_size=12,
+)
+
+
+@given(ITEMS, st.sampled_from([",", ", ", " ,\n", ",\r\n\t"]), st.integers(1, 40))
+def test_items_of_an_array_are_the_same_whether_they_are_in_memory_or_not(
+    items: list[str], comma: str, size: int
+) -> None:
+    text = f"[{comma.join(items)}]".encode()
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    assert list(read_events(Pieces(pieces), "events.json")) == read(text)
+
+
+def test_items_in_memory_are_looked_for_once_for_each_part_of_the_input(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[int] = []
+
+    def counted(buffer: ReadBuffer, name: str, number: int) -> Iterator[Any]:
+        calls.append(number)
+        return (yield from read_items(buffer, name, number))
+
+    monkeypatch.setattr(event_stream, "read_items", counted)
+    assert len(read(b"[" + b"x," * 2_000 + b"{}]")) == 2_001
+    assert len(calls) == 1
 
 
 @given(FRAGMENTS | st.binary() | st.text('[]{}",:\\u0d8c1eE-.\n\0').map(str.encode))
@@ -237,10 +277,13 @@ def test_the_framing_is_recognised_if_the_first_event_is_too_large() -> None:
 
 
 def test_a_refused_event_has_the_position_of_its_start() -> None:
-    event = list(split_events(io.BytesIO('[{},\n "ü", {}]'.encode()), "e.json"))[2]
-    assert isinstance(event, RawEvent)
+    _, _, read_event, last = read('[{},\n "ü", {}, {"a":\n1}]')
+    assert isinstance(read_event, ParsedEvent)
+    assert isinstance(last, ParsedEvent)
+    assert (last.origin.line, last.origin.column) == (2, 11)
+    event = read_event.origin
     assert (event.number, event.line, event.column, event.text) == (3, 2, 7, b"{}")
-    assert str(event.refused("is missing", "type").problem) == "e.json:2:7: type: is missing"
+    assert str(event.refused("is missing", "type").problem) == "events.json:2:7: type: is missing"
 
 
 def test_an_event_is_yielded_before_the_next_is_read() -> None:
