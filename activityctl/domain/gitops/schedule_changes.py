@@ -1,8 +1,9 @@
 """Shows the effects of a plan: changed schedules, their next firings, and open runs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
+from functools import lru_cache
 from itertools import islice
 from typing import Final, Literal
 
@@ -16,12 +17,16 @@ from activityctl.domain.gitops.plan import (
 from activityctl.domain.manifests.document import field_view
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
 from activityctl.domain.timing.due_times import nominal_times
+from activityctl.domain.timing.trigger import parsed_trigger
+from activityctl.domain.values import ids
 from activityctl.domain.values.json_form import API_VERSION, View, format_timestamp
+from activityctl.frozen_dataclass import frozen_dataclass
 
 SHOWN_FIRINGS: Final = 3
+_KEPT: Final = 1024
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ScheduleChange:
     """A schedule that the plan creates, changes or deletes."""
 
@@ -53,9 +58,12 @@ def schedule_changes(plan: Plan, present: Present, now: datetime) -> tuple[Sched
         current = _current_schedules(present.live(names[owner]), present)
         old = {schedule.trigger: schedule for schedule in current}
         new = {schedule.trigger: schedule for schedule in schedules}
+        pauses = _pauses(names[owner], plan, present)
         for trigger in sorted(old.keys() | new.keys()):
+            if pauses[0] == pauses[1] and _are_equal(old.get(trigger), new.get(trigger)):
+                continue
             unpaused = _change(names[owner], trigger, old.get(trigger), new.get(trigger), now)
-            if (change := _with_pauses(unpaused, plan, present)) is not None:
+            if (change := _with_pauses(unpaused, *pauses)) is not None:
                 definition = _definition_of(names[owner], plan, present)
                 changes.append(replace(change, definition=definition))
     return tuple(sorted(changes, key=lambda change: (change.subscription, change.trigger)))
@@ -77,13 +85,24 @@ def _current_schedules(
     return wanted_schedules(current.id, spec, current.triggers)
 
 
-def _with_pauses(change: ScheduleChange, plan: Plan, present: Present) -> ScheduleChange | None:
-    """Return the change without firings during a pause; None when nothing changes."""
-    current = present.live(change.subscription)
-    manifest = plan.subscriptions.get(change.subscription)
+def _pauses(subscription: str, plan: Plan, present: Present) -> tuple[bool, bool]:
+    """Return whether the subscription is paused before and after the plan."""
+    current = present.live(subscription)
+    manifest = plan.subscriptions.get(subscription)
     before = current is not None and current.status is SubscriptionStatus.PAUSED
     wanted = manifest.spec.paused if manifest is not None else None
-    after = before if wanted is None else wanted
+    return before, before if wanted is None else wanted
+
+
+def _are_equal(old: WantedSchedule | None, new: WantedSchedule | None) -> bool:
+    """Return whether both are written alike; nearly all are, and thousands are compared."""
+    if old is None or new is None:
+        return False
+    return (old.kind, old.body) == (new.kind, new.body)
+
+
+def _with_pauses(change: ScheduleChange, before: bool, after: bool) -> ScheduleChange | None:  # noqa: FBT001
+    """Return the change without firings during a pause; None when nothing changes."""
     if change.action == "unchanged" and before == after:
         return None
     return replace(
@@ -134,7 +153,12 @@ def _timing(schedule: WantedSchedule) -> tuple[str, datetime | None, datetime | 
 def _next(schedule: WantedSchedule | None, now: datetime) -> tuple[datetime, ...]:
     if schedule is None:
         return ()
-    times = nominal_times(schedule.value, now)
+    return _next_times(schedule.kind, ids.canonical_json(schedule.body), now)
+
+
+@lru_cache(maxsize=_KEPT)  # thousands of subscriptions share a definition's triggers
+def _next_times(kind: str, body: str, now: datetime) -> tuple[datetime, ...]:
+    times = nominal_times(parsed_trigger(kind, body), now)
     return tuple(islice(times, SHOWN_FIRINGS))
 
 
@@ -147,8 +171,11 @@ def plan_view(
     """Return the plan as JSON; all output formats are made from it.
 
     `open_runs` counts the running and queued runs of changed subscriptions, by name. They continue
-    with the revision and params that they froze. `waiting` is the `waiting_view`.
+    with the revision and params that they froze, but queued runs of what is deleted are cancelled.
+    How many are queued is not told: the role `plan` may not read it. `waiting` is the
+    `waiting_view`.
     """
+    deleted = set(plan.deleted("Subscription"))
     return {
         "apiVersion": API_VERSION,
         "kind": "Plan",
@@ -179,7 +206,8 @@ def plan_view(
             for change in schedules
         ],
         "openRuns": [
-            {"subscription": name, "count": count} for name, count in sorted(open_runs.items())
+            {"subscription": name, "count": count, "queuedEnd": name in deleted}
+            for name, count in sorted(open_runs.items())
         ],
         "openSources": [
             change.name

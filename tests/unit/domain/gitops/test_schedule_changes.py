@@ -267,8 +267,8 @@ def test_the_view_has_changes_schedules_runs_and_counts():
         }
     ]
     assert view["openRuns"] == [
-        {"subscription": "a", "count": 1},
-        {"subscription": "gone", "count": 2},
+        {"subscription": "a", "count": 1, "queuedEnd": False},
+        {"subscription": "gone", "count": 2, "queuedEnd": True},
     ]
     assert view["summary"] == {"created": 0, "configured": 1, "unchanged": 1, "deleted": 1}
     assert json.loads(json.dumps(view)) == view
