@@ -307,8 +307,8 @@ def _check_block(block: StaticBlock, kinds: Kinds, scopes: Scopes) -> list[Findi
         found += check_named_limit(task.limit, scopes.limits)
         for case, choice in enumerate(task.switch.cases if task.switch else ()):
             found += _check_condition(choice.when, inside, "switch", "cases", case, "when")
-        if task.repeat is not None and task.repeat.until is not None:
-            found += _check_condition(task.repeat.until, inside, "repeat", "until")
+        if (repeat := task.repeat) is not None and repeat.until is not None:
+            found += _check_condition(repeat.until, scopes.until(block, task), "repeat", "until")
         for path, inner in block.inside(task):
             found += _under(_check_block(inner, kinds, scopes), *path)
         findings += _under(found, index)

@@ -1,7 +1,8 @@
 """The static types of what expressions read of tasks that have ended.
 
-What may not have run has a null output. An expression that reads a field of it must test it first,
-in the same expression or in a condition around it.
+What has not run, or has failed without an output, has a null output. An expression that reads a
+field of it must test it first, in the same expression or in a condition around it. `has` is no such
+test: it cannot be asked of null.
 """
 
 import re
@@ -85,7 +86,7 @@ def _is_sure(task: TaskTemplate, siblings: Sequence[TaskTemplate]) -> bool:
             continue
         seen.add(name)
         other = by_name[name]
-        if other.when is not None or (other.continue_on_error and name != task.name):
+        if other.when is not None:
             return False
         waiting += other.needs
     return True
@@ -98,12 +99,13 @@ def _output_type(
     guards = (f"{path}.status", *_tests((f"{path}.output",)))
     if is_sure or any(guard in as_compared(text) for guard in guards for text in conditions):
         return output
-    reason = f"{task.name} may not have succeeded, and its output is null then: "
-    return replace(output, unsure=f"{reason}test {path}.status first", guards=guards)
+    reason = f"{task.name} may not have run, or may have failed without an output"
+    advice = f"its output is null then: write {path}.output != null ? … : …"
+    return replace(output, unsure=f"{reason}; {advice}", guards=guards)
 
 
 def _tests(paths: Iterable[str]) -> list[str]:
-    return [test for path in paths for test in (f"{path}==null", f"{path}!=null", f"has({path}")]
+    return [test for path in paths for test in (f"{path}==null", f"{path}!=null")]
 
 
 def _select(path: str, name: str) -> str:

@@ -3,6 +3,7 @@
 Their values come from `advance.run_scope` and its outcomes. A test checks that both agree.
 """
 
+from dataclasses import replace
 from typing import Final
 
 from activityctl.domain.cel.expression import has_expression
@@ -20,8 +21,12 @@ from activityctl.domain.manifests.definition import (
     ON_RECOVERED,
     DefinitionSpec,
 )
-from activityctl.domain.manifests.outcome_types import may_not_run, outcome_type
-from activityctl.domain.manifests.task_blocks import StaticBlock
+from activityctl.domain.manifests.outcome_types import (
+    may_not_run,
+    outcome_type,
+    single_outcome_type,
+)
+from activityctl.domain.manifests.task_blocks import StaticBlock, all_needs
 from activityctl.domain.manifests.task_template import TaskTemplate
 from activityctl.domain.manifests.task_tree import all_templates
 from activityctl.domain.tasks.stop import STOP
@@ -82,11 +87,11 @@ _NOT_LOOKED_UP: Final = (
 )
 
 
-def _may_skip(task: TaskTemplate) -> bool:
-    """Return whether the task ends the run as skipped, as far as that is written down."""
+def _may_stop_as(ending: str, task: TaskTemplate) -> bool:
+    """Return whether the task may end the run early in this way, as far as that is written down."""
     body = (task.model_extra or {}).get(STOP)
-    status = body.get("status") if isinstance(body, dict) else None
-    return status == "skipped" or (isinstance(status, str) and has_expression(status))
+    status = body.get("status", "succeeded") if isinstance(body, dict) else None
+    return status == ending or (isinstance(status, str) and has_expression(status))
 
 
 class Scopes:
@@ -96,7 +101,9 @@ class Scopes:
         self._spec = spec
         self.limits = frozenset(limit.name for limit in spec.limits)
         """The names of the limits that tasks may use."""
-        self._can_stop_as_skipped = any(map(_may_skip, all_templates(spec.tasks)))
+        self._can_stop_as_skipped = any(
+            _may_stop_as("skipped", task) for task in all_templates(spec.tasks)
+        )
         self._shared = {
             "params": params_type(spec.params) if has_sound_params else ANY_TYPE,
             "trigger": TRIGGER,
@@ -149,7 +156,8 @@ class Scopes:
         elif block.phase == "onSkip" and not self._can_stop_as_skipped:
             absent |= {task.name: _NOT_BEGUN.format(task.name) for task in self._spec.tasks}
         elif block.phase != "tasks":
-            readable = {**self._main_outcomes(), **readable}
+            conditions = block.conditions_of(task, in_body=in_body)
+            readable = {**self._main_outcomes(block.phase, conditions), **readable}
         for other_phase in lists.keys() - {block.phase, "tasks"}:
             absent |= {
                 other.name: f"tasks.{other.name} runs only when {_RUNS_WHEN[other_phase]}"
@@ -160,6 +168,14 @@ class Scopes:
         tasks = StaticType(frozenset({"map"}), readable, is_closed=True, absent=absent, note=note)
         item = block.has_item or (in_body and task.for_each is not None)
         return {**self._around(block.phase), "tasks": tasks, **({"item": ANY_TYPE} if item else {})}
+
+    def until(self, block: StaticBlock, task: TaskTemplate) -> StaticScope:
+        """Return the scope of `until`, which is asked only after a round that has succeeded."""
+        scope = self.task(block, task, in_body=True)
+        conditions = block.conditions_of(task, in_body=True)
+        done = single_outcome_type(task, conditions, is_sure=True)
+        known = scope["tasks"]
+        return {**scope, "tasks": replace(known, fields={**known.fields, task.name: done})}
 
     def _around(self, phase: str) -> StaticScope:
         """Return what the tasks of a phase can read beside other tasks.
@@ -184,5 +200,34 @@ class Scopes:
         }
         return {**self.rules(), "tasks": closed_map(tasks, "no such task is declared")}
 
-    def _main_outcomes(self) -> dict[str, StaticType]:
-        return {task.name: outcome_type(task) for task in self._spec.tasks}
+    def _main_outcomes(self, phase: str, conditions: tuple[str, ...]) -> dict[str, StaticType]:
+        """Return the outcomes of the main tasks as the tasks of a phase after them read them.
+
+        Of a run that has failed, none has an output for certain.
+        """
+        sure = self._done_before(phase)
+        return {
+            task.name: outcome_type(task, conditions, is_sure=task.name in sure)
+            for task in self._spec.tasks
+        }
+
+    def _done_before(self, phase: str) -> frozenset[str]:
+        """Return the main tasks that have succeeded whenever the tasks of the phase begin.
+
+        A `stop` that ends the run early comes after the tasks that it needs. Rules and gates skip a
+        run before its first task.
+        """
+        main = self._spec.tasks
+        if phase == "onSuccess":
+            ending = "succeeded"
+            sure = frozenset(task.name for task in main if not may_not_run(task, main))
+        elif phase == "onSkip" and not self._spec.rules and not self._spec.skips_at_gates:
+            ending = "skipped"
+            sure = frozenset(task.name for task in main)
+        else:
+            return frozenset()
+        needs = all_needs(main)
+        for task in main:
+            if any(_may_stop_as(ending, inner) for inner in all_templates((task,))):
+                sure &= needs[task.name]
+        return sure

@@ -60,8 +60,7 @@ class StaticBlock:
 
         `in_body` is about what runs if the task's `when` is true, and once for each item.
         """
-        own = (task.when,) if in_body and task.when is not None else ()
-        conditions = (*self.conditions, *own)
+        conditions = self.conditions_of(task, in_body=in_body)
         needed = all_needs(self.templates)[task.name]
         found = self.around(conditions)
         for other in self.templates:
@@ -70,6 +69,11 @@ class StaticBlock:
         if in_body and task.has_rounds:
             found[task.name] = single_outcome_type(task, conditions, is_sure=False)
         return found
+
+    def conditions_of(self, task: TaskTemplate, *, in_body: bool) -> tuple[str, ...]:
+        """Return the conditions that all hold where an expression of the task is evaluated."""
+        own = (task.when,) if in_body and task.when is not None else ()
+        return (*self.conditions, *own)
 
     def around(self, conditions: Sequence[str] = ()) -> dict[str, StaticType]:
         """Return the outcomes that every task of the block may read."""

@@ -57,6 +57,17 @@ def test_a_whole_tree_without_a_fault():
     assert found(tree, loop, last, params=PARAMS) == []
 
 
+def test_until_reads_fields_of_a_round_and_the_task_itself_must_test_them():
+    repeat = {"max": 3, "until": "tasks.l.output.state == 'done'"}
+    assert found(task("l", repeat=repeat)) == []
+    inner = {"max": 3, "until": "tasks.l.output.a.state == 'done'"}
+    assert found(group("l", task("a"), repeat=inner)) == []
+    sometimes = group("l", task("a", when="params.n > 1"), repeat=inner)
+    assert "a may not have run" in str(found(sometimes, params=PARAMS))
+    first = task("l", "${ tasks.l.output.stdout }", repeat={"max": 3})
+    assert "l may not have run" in str(found(first))
+
+
 @pytest.mark.parametrize(
     ("tasks", "place", "reason"),
     [
@@ -150,11 +161,12 @@ def test_a_fault_is_said_at_its_place(tasks: list[Any], place: str, reason: str)
     ("text", "reason"),
     [
         ("tasks.a.output", "tasks.a is a task in s: need s and read tasks.s.tasks.a"),
-        ("tasks.s.output.a.x", "a may not have succeeded"),
-        ("tasks.s.tasks.a.output.x", "a may not have succeeded"),
+        ("tasks.s.output.a.x", "a may not have run, or may have failed"),
+        ("tasks.s.tasks.a.output.x", "a may not have run, or may have failed"),
         ("tasks.s.output.zz", "`tasks.s.output` has no `zz`"),
         ("tasks.s.output.a != null ? tasks.s.output.a.x : 0", None),
         ("tasks.s.tasks.a.status == 'succeeded' ? tasks.s.output.a.x : 0", None),
+        ("has(tasks.s.output.a.x)", "a may not have run, or may have failed"),
         ("tasks.s.output.a", None),
     ],
 )
@@ -177,6 +189,51 @@ def test_a_condition_around_it_counts_as_the_test():
     tested = {"when": "tasks.a.status == 'succeeded'", "needs": ["a"]}
     assert found(soft, task("z", read, **tested)) == []
     assert found(soft, group("g", task("z", read), **tested)) == []
+
+
+READ = "${ tasks.b.output.x }"
+IN_GROUP = "${ tasks.b.output.x.y }"
+TESTED = "${ tasks.b.output != null ? tasks.b.output.x : 'none' }"
+
+
+@pytest.mark.parametrize("phase", ["onFailure", "onSuccess", "onSkip"])
+def test_after_the_main_tasks_an_output_that_may_be_null_is_tested_first(phase: str):
+    ends = {"name": "end", "stop": {"status": "skipped"}, "when": "params.n > 2"}
+    main = [ends, task("a"), task("b", needs=["a"], when="params.n > 1")]
+    ((place, reason),) = found(*main, params=PARAMS, **{phase: [task("page", READ)]})
+    assert place == f"{phase}.0.say.text"
+    assert reason == (
+        "b may not have run, or may have failed without an output; its output is null then: "
+        "write tasks.b.output != null ? … : …"
+    )
+    when = {"when": "tasks.b.status == 'succeeded'"}
+    sound = task("p", TESTED), task("p", READ, **when), group("g", task("p", READ), **when)
+    for page in sound:
+        assert found(*main, params=PARAMS, **{phase: [page]}) == []
+
+
+def test_on_failure_any_task_may_have_no_output_but_on_success_only_some():
+    main = [task("a", continueOnError=True), task("b", needs=["a"])]
+    assert found(*main, onFailure=[task("page", READ)]) != []
+    assert found(*main, onSuccess=[task("page", READ)]) == []
+    assert found(*main, state={"x": READ}) == [], "b runs also if a fails, which it may"
+
+
+@pytest.mark.parametrize(("phase", "status"), [("onSuccess", "succeeded"), ("onSkip", "skipped")])
+def test_only_what_a_stop_needs_has_an_output_for_certain_after_it(phase: str, status: str):
+    stop = {"name": "s", "stop": {"status": status}, "when": "params.n > 1"}
+    after, reads = {**stop, "needs": ["b"]}, {phase: [task("page", READ)], "params": PARAMS}
+    assert found(stop, task("b"), **reads) != []
+    assert found(after, task("b"), **reads) == []
+    assert found(group("b", stop, task("x")), **{**reads, phase: [task("p", IN_GROUP)]}) != []
+
+
+def test_a_rule_that_skips_the_run_leaves_out_every_task():
+    stop = {"name": "s", "stop": {"status": "skipped"}, "needs": ["b"]}
+    rules = [{"when": "params.n > 1"}]
+    reads = {"onSkip": [task("page", READ)], "params": PARAMS}
+    assert found(task("b"), stop, **reads) == []
+    assert found(task("b"), stop, rules=rules, **reads) != []
 
 
 def test_a_state_that_reads_what_may_be_skipped_is_an_error():
