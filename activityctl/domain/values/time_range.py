@@ -7,6 +7,8 @@ from typing import Final
 from activityctl.errors import UsageError
 
 _SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_HAS_LOST_PLUS: Final = re.compile(r"^ |T.* \d\d:\d\d$")
+"""A text of a URL, where a plus sign that is not encoded means a space."""
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -42,11 +44,12 @@ def _moment_of_duration(text: str, now: datetime) -> datetime:
         distance = timedelta(seconds=parse_seconds(text[1:] if text[:1] in {"+", "-"} else text))
         return now + distance if is_future else now - distance
     except (UsageError, OverflowError) as error:
-        raise UsageError(
-            f"not a point in time: {text!r}",
-            hint="write 2h (two hours ago), +2h (in two hours), now, 2026-12-31 "
-            "or 2026-12-31T18:00:00Z",
-        ) from error
+        hint = (
+            "write 2h (two hours ago), +2h (in two hours), now, 2026-12-31 or 2026-12-31T18:00:00Z"
+        )
+        if _HAS_LOST_PLUS.search(text):
+            hint = "in a URL write %2B for +: %2B2h, 2026-12-31T18:00:00%2B01:00"
+        raise UsageError(f"not a point in time: {text!r}", hint=hint) from error
 
 
 def parse_time_range(
