@@ -3,6 +3,7 @@
 Only the command line, the HTTP API and the steps turn them into texts, statuses or retries.
 """
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
@@ -32,15 +33,31 @@ class Problem:
         return ": ".join(filter(None, (position, self.path, self.reason)))
 
 
+_SYSTEM_REASONS: Final = {
+    errno.ENOENT: "there is no such file or folder",
+    errno.EPERM: "permission denied",
+    errno.EISDIR: "it is a folder",
+    errno.ENOTDIR: "part of the path is not a folder",
+    errno.ELOOP: "a loop of symbolic links, or a symbolic link that is not followed",
+    errno.ENAMETOOLONG: "the name is too long",
+    errno.ENXIO: "not a regular file",
+    errno.ECONNREFUSED: "nothing listens there",
+    errno.ECONNRESET: "the connection was cut",
+}
+"""What is said of these errors; of others, what the operating system says, in lower case."""
+
+
 def reason_of(error: Exception) -> str:
     """Return why the operating system refused a file or address, without numbers and paths.
 
-    Such as `permission denied` or `no space left on device`.
+    Such as `permission denied`: it stands after a colon, in each message that tells such an error.
     """
     if isinstance(error, UnicodeError):
         return "it is not valid UTF-8"
     if isinstance(error, ValueError):
         return "it is damaged"
+    if isinstance(error, OSError) and error.errno in _SYSTEM_REASONS:
+        return _SYSTEM_REASONS[error.errno]
     text = getattr(error, "strerror", None)
     return str(text).lower() if text else "it cannot be used"
 
@@ -62,6 +79,10 @@ class RefusedError(ActivityctlError):
     """The request is valid but was refused in the current state."""
 
     code = "refused"
+
+
+class WorkerStartedError(RefusedError):
+    """A worker has come to life while the database was to be restored; nothing was changed."""
 
 
 class ServerNotReadyError(ActivityctlError):
@@ -203,6 +224,20 @@ class UnreachableError(ActivityctlError):
     code = "unreachable"
     exit_code = 7
     retryable = True
+
+
+class OutcomeUnknownError(UnreachableError):
+    """A dependency went away amid a change; whether the change was made is not known."""
+
+    code = "outcome_unknown"
+    retryable = False
+
+
+class TooSlowError(UnreachableError):
+    """Postgres answers, but ended a statement that took too long; nothing was changed."""
+
+    code = "too_slow"
+    exit_code = 8
 
 
 class WaitTimeoutError(ActivityctlError):

@@ -1,4 +1,4 @@
-"""Lets Python look for garbage in circles less often while a command makes many objects."""
+"""Lets Python look for garbage in circles less often, while a command imports or makes much."""
 
 import gc
 from collections.abc import Iterator
@@ -7,6 +7,20 @@ from typing import Final
 
 _OBJECTS: Final = 50_000
 """So many new objects, before the youngest are looked at; other commands look after fewer."""
+
+
+@contextmanager
+def no_collections() -> Iterator[None]:
+    """Collect nothing within the block: imports leave no garbage, and a look takes 0.1 s.
+
+    What was imported is never looked at again.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @contextmanager

@@ -17,10 +17,11 @@ import typer
 from typer.core import TyperCommand
 
 from activityctl.cli.colors import check_choice, choice_of, uses_escapes
+from activityctl.cli.few_collections import no_collections
 from activityctl.cli.render.help_page import HelpedCommand, HelpedGroup
 from activityctl.cli.session import Session
 from activityctl.cli.streams import lost_output, steady_streams
-from activityctl.errors import ActivityctlError, InternalError, UsageError
+from activityctl.errors import ActivityctlError, InternalError, UsageError, reason_of
 
 COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     # name: (module in activityctl.cli.commands, heading in --help, one line)
@@ -206,10 +207,8 @@ class LazyGroup(HelpedGroup):
 
 def load_command(name: str) -> Any:
     """Import the module of the command and return the command, or its group of commands."""
-    gc.disable()  # imports leave no garbage, and a collection takes a tenth of a second
-    module = importlib.import_module(f"activityctl.cli.commands.{COMMANDS[name][0]}")
-    gc.freeze()
-    gc.enable()
+    with no_collections():
+        module = importlib.import_module(f"activityctl.cli.commands.{COMMANDS[name][0]}")
     if isinstance(group := getattr(module, name), typer.Typer):
         return typer.main.get_command(group)
     app = typer.Typer(add_completion=False)
@@ -349,7 +348,7 @@ def _wants_json(args: list[str]) -> bool:
 
 def _outer_failure(error: OSError) -> ActivityctlError | None:
     """Return the error for what the machine refuses, such as a full disk; None for a bug."""
-    from activityctl.errors import RefusedError, reason_of
+    from activityctl.errors import RefusedError
 
     if error.errno not in _OUTER_FAILURES:
         return None
@@ -365,8 +364,7 @@ def _internal_error(error: Exception) -> InternalError:
     try:
         hint = f"report it and add the file {_write_report(error)}"
     except OSError as failure:
-        reason = (failure.strerror or "no folder for it").lower()
-        hint = f"report it; the file for the report cannot be written: {reason}"
+        hint = f"report it; the file for the report cannot be written: {reason_of(failure)}"
     return InternalError(f"a bug in activityctl: {type(error).__name__}", hint=hint)
 
 

@@ -14,7 +14,7 @@ from pydantic import (
 from activityctl.domain.values.duration import format_duration
 from activityctl.domain.values.size import format_size
 from activityctl.domain.values.untrusted import parse_storable_json, storable
-from activityctl.errors import TaskError
+from activityctl.errors import TaskError, reason_of
 from activityctl.executors.capture import OUTPUT_BYTES, Capture
 from activityctl.executors.command_body import CommandBody, CommandLimits
 from activityctl.executors.live_log import LiveLog
@@ -186,7 +186,7 @@ def _call_variables(call: TaskCall) -> dict[str, str]:
 
 
 def _cannot_start(error: OSError, name: str) -> TaskError:
-    reason = f"{error.strerror}: {error.filename or name}"
+    reason = f"{reason_of(error)}: {error.filename or name}"
     may_retry = error.errno in _TEMPORARY_ERRORS
     return TaskError(f"cannot start: {reason}", code="cannot_start", retryable=may_retry)
 

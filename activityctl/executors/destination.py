@@ -6,7 +6,6 @@ variables.
 """
 
 import asyncio
-import os
 import socket
 import ssl
 from collections.abc import (
@@ -317,5 +316,5 @@ def _reason(error: BaseException) -> str:
     if (
         isinstance(error, OSError) and error.errno
     ):  # asyncio's own text does not say what the number means
-        return os.strerror(error.errno)
+        return reason_of(error)
     return str(error) or "no answer in time"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from activityctl.errors import TaskError
+from activityctl.errors import TaskError, reason_of
 
 MAX_FILE_BYTES: Final = 1024 * 1024
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -88,4 +88,4 @@ def _refusal(message: str, code: str) -> TaskError:
 def _unreadable(path: str, error: OSError) -> TaskError:
     if error.errno in {errno.ELOOP, errno.ENOTDIR, errno.ENXIO}:
         return _refusal(f"{path} is not a regular file", "file_forbidden")
-    return TaskError(f"{path}: {os.strerror(error.errno or 0)}", code="file_unreadable")
+    return TaskError(f"{path}: {reason_of(error)}", code="file_unreadable")

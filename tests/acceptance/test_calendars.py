@@ -152,7 +152,7 @@ def test_an_unknown_calendar_is_reported_with_its_column(files: Files):
 @pytest.mark.parametrize(
     ("ical", "message"),
     [
-        ("absent.ics", "absent.ics: no such file or folder"),
+        ("absent.ics", "absent.ics: there is no such file or folder"),
         ("../days.ics", "should be a path in the folder of this manifest or below it, without .."),
         ("calendar.yaml", "calendar.yaml is not a valid iCalendar file"),
     ],

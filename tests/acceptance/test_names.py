@@ -107,6 +107,8 @@ def test_a_schedule_and_a_dead_letter_have_names_of_their_own(names):
     letter = names.json("get", "dl", "named")["items"][0]
     for reference in (letter["id"], letter["id"][:18], f"run/{letter['run']}"):
         assert names.json("describe", "dl", reference)["id"] == letter["id"]
+        assert names.json("dlq", "show", reference)["id"] == letter["id"]
+    assert names.json("dlq", "show", f"deadletter/{letter['id']}")["id"] == letter["id"]
     assert names.json("describe", "dl", letter["id"])["subscription"] == "named"
     names("describe", "deadletter/ffffffff-ffff", code=4)
 

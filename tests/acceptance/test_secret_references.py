@@ -108,7 +108,7 @@ def test_a_password_comes_from_a_variable_or_a_file(member: Member):
     member.having(DB_PASSWORD=member.password)("get", "runs")
     path = member.folder / "password"
     member.add(f"file:{path}")
-    assert "No such file" in member("get", "runs", code=3).stderr
+    assert "which cannot be used: there is no such file" in member("get", "runs", code=3).stderr
     path.write_text(f"{member.password}\n", "utf-8")
     member("get", "runs")
     path.write_text("\n", "utf-8")

@@ -19,6 +19,7 @@ from activityctl.errors import (
     SchemaMismatchError,
     ServerNotReadyError,
     TaskError,
+    WorkerStartedError,
 )
 
 TREE = [
@@ -29,6 +30,7 @@ TREE = [
 SHARED_CODES = {  # scripts know the kind of each
     ServerNotReadyError: "failed",
     SchemaMismatchError: "refused",
+    WorkerStartedError: "refused",
     DatabaseDeniedError: "not_allowed",
     DatabaseNotFoundError: "not_found",
     OutdatedPlanError: "conflict",
@@ -59,11 +61,16 @@ EXIT_CODES = {
     "conflict": 5,
     "not_allowed": 6,
     "unreachable": 7,
+    "outcome_unknown": 7,
     "timeout": 8,
+    "too_slow": 8,
     "output_failed": 74,
     "interrupted": 130,
     "internal": 70,
 }
+
+
+RETRYABLE = {"unreachable", "timeout", "too_slow"}
 
 
 def test_every_error_has_the_code_and_exit_code_that_scripts_rely_on():
@@ -73,7 +80,7 @@ def test_every_error_has_the_code_and_exit_code_that_scripts_rely_on():
 
 
 def test_only_temporary_errors_are_retryable():
-    assert {error.code for error in TREE if error.retryable} == {"unreachable", "timeout"}
+    assert {error.code for error in TREE if error.retryable} == RETRYABLE
 
 
 @pytest.mark.parametrize("error", [error for error in TREE if error not in BUILT_FROM_FACTS])

@@ -4,7 +4,7 @@ import os
 import stat
 from typing import Final
 
-from activityctl.errors import InvalidInputError
+from activityctl.errors import InvalidInputError, reason_of
 from activityctl.secret import Secret, SecretReference
 
 LARGEST: Final = 64 * 1024
@@ -15,11 +15,15 @@ def read_file(reference: SecretReference) -> Secret:
     try:
         text = read_text(reference.name).rstrip("\r\n")
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise _unreadable(reference, reason or "it cannot be read") from None
+        raise _unreadable(reference, file_reason_of(error)) from None
     if not text or "\0" in text:
         raise _unreadable(reference, "it is empty or contains a NUL")
     return Secret(text)
+
+
+def file_reason_of(error: OSError | ValueError) -> str:
+    """Return why `read_text` could not read a file."""
+    return reason_of(error) if isinstance(error, OSError) else str(error)
 
 
 def read_text(path: str) -> str:
@@ -43,5 +47,6 @@ def _content(path: str) -> bytes:
 
 def _unreadable(reference: SecretReference, reason: str) -> InvalidInputError:
     return InvalidInputError(
-        f"{reference.setting} names {reference}, but {reason}", hint=f"fix {reference.name}"
+        f"{reference.setting} names {reference}, which cannot be used: {reason}",
+        hint=f"fix {reference.name}",
     )

@@ -22,7 +22,7 @@ from activityctl.adapters.keystore.own_folder import (
     require_own,
     secrets_folder,
 )
-from activityctl.adapters.keystore.secret_file import read_text
+from activityctl.adapters.keystore.secret_file import file_reason_of, read_text
 from activityctl.domain.values.known_secret import KnownSecret, SecretStore, value_of
 from activityctl.domain.values.secret_hosts import read_host
 from activityctl.domain.values.secret_ref import is_secret_name
@@ -289,9 +289,8 @@ def _read_file(name: str, path: Path) -> str:
     try:
         return read_text(str(path))
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UnreachableError(
-            f"secret {name} cannot be read from {path}: {reason}", hint=f"fix {path}"
+            f"secret {name} cannot be read from {path}: {file_reason_of(error)}", hint=f"fix {path}"
         ) from None
 
 

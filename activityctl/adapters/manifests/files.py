@@ -4,7 +4,6 @@ import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from glob import has_magic
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import BinaryIO, Final
 
 from activityctl.adapters.manifests.strict_yaml import MAX_BYTES
 from activityctl.errors import Problem
+from activityctl.errors import reason_of as system_reason_of
+from activityctl.frozen_dataclass import frozen_dataclass
 
 STDIN_NAME: Final = "<stdin>"
 SUFFIXES: Final = (".yaml", ".yml", ".json")
@@ -28,18 +29,9 @@ _KINDS: Final = (
     (stat.S_ISBLK, "a device"),
     (stat.S_ISDIR, "a folder"),
 )
-_REASONS: Final = {
-    errno.ENOENT: "no such file or folder",
-    errno.EACCES: "permission denied",
-    errno.EPERM: "permission denied",
-    errno.ELOOP: "a loop of symbolic links, or a symbolic link that is not followed",
-    errno.ENAMETOOLONG: "the name is too long",
-    errno.ENOTDIR: "part of the path is not a folder",
-    errno.ENXIO: "not a regular file",
-}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class SourceFile:
     """The content of one file; the name is the path as the user gave it or would write it."""
 
@@ -223,7 +215,7 @@ def irregular(status: os.stat_result) -> str:
 def reason_of(error: OSError | ValueError) -> str:
     """Return why a file could not be read, as a text for users."""
     if isinstance(error, OSError) and error.errno is not None:
-        return _REASONS.get(error.errno, os.strerror(error.errno))
+        return system_reason_of(error)
     return f"cannot be read: {error}"
 
 

@@ -4,13 +4,13 @@ import asyncio
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from activityctl.adapters.signer import wire
 from activityctl.domain.chain.keys import KeyKind
-from activityctl.errors import UnreachableError
+from activityctl.errors import UnreachableError, reason_of
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import ExecutionDraft, SignedTransaction, TransactionDraft
 
 _CONNECT_SECONDS: Final = 5.0
@@ -23,7 +23,7 @@ async def _no_token() -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class SignerPlace:
     """Where a signer listens: a socket of this machine, or a port of another one."""
 
@@ -111,8 +111,9 @@ class RemoteSigner:
         )
 
     def _unreachable(self, error: Exception) -> UnreachableError:
-        reason = getattr(error, "strerror", None) or str(error) or "no answer in time"
+        is_told = isinstance(error, OSError) and error.errno
+        reason = reason_of(error) if is_told else str(error).lower() or "no answer in time"
         return UnreachableError(
-            f"the signer at {self._place.shown} does not answer: {str(reason).lower()}",
+            f"the signer at {self._place.shown} does not answer: {reason}",
             hint="activityctl status",
         )

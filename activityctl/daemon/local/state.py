@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from activityctl.daemon.local.own_files import open_own, require_own_folder, require_safe_parents
 from activityctl.daemon.local.start_steps import StartStep
-from activityctl.errors import ConflictError, NotAllowedError
+from activityctl.errors import ConflictError, NotAllowedError, reason_of
 from activityctl.private_file import write_private
 from activityctl.process_identity import (
     SAME_START_SECONDS,
@@ -107,7 +107,7 @@ def open_home(home: Path) -> Path:
         os.close(open_own(home / LOCK_FILE, os.O_RDWR | os.O_CREAT))
     except OSError as error:
         raise NotAllowedError(
-            f"the home {home} cannot be used: {error.strerror}",
+            f"the home {home} cannot be used: {reason_of(error)}",
             hint="set ACTIVITYCTL_HOME to a folder that you can write",
         ) from error
     return home.resolve()
@@ -167,6 +167,11 @@ class HomeLock:
         trace: TracebackType | None,
     ) -> None:
         self.release()
+
+
+UNSUPERVISED: Final = "the supervisor is not running, so a component that ends is not started again"
+RESTART: Final = "activityctl down && activityctl up -d"
+"""What `status` and `doctor` say of components that have outlived their supervisor."""
 
 
 def lock_is_held(home: Path) -> bool:

@@ -24,6 +24,8 @@ REFUSED = (
         ('connection is bad: invalid port number: "99999"', "the port in the database URL"),
         ("connection timeout expired", "no answer in time"),
         ("FATAL:  the database system is starting up", "the server is starting"),
+        ("terminating connection due to unexpected postmaster exit", "the server was killed"),
+        ("couldn't get a connection after 5.00 sec", "no connection was free in time"),
         ("connection failed: something new\nDETAIL: more", "something new"),
     ],
 )

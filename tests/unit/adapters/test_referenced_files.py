@@ -64,7 +64,7 @@ def test_only_regular_files_up_to_1_mib_are_read(manifest: str):
             "large.ics": "larger than 1 MiB",
             "s.ics": "is a socket",
             "below": "is a folder",
-            "absent.ics": "no such file or folder",
+            "absent.ics": "there is no such file or folder",
             "here.ics/x": "part of the path is not a folder",
         }
         for path, reason in refused.items():

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from activityctl import wiring
+from activityctl.cli.few_collections import no_collections
 from activityctl.cli.options import LogFormat, log_format_of
 from activityctl.cli.session import Session
 from activityctl.errors import RefusedError, UsageError, reason_of
@@ -67,13 +68,14 @@ def serve(
 
     activityctl serve --allowed-host automations.example --behind-proxy 127.0.0.1
     """
-    from activityctl.api.app import ApiOptions
-    from activityctl.api.server import serve_on
-    from activityctl.daemon.local.machine_checks import disk_view
-    from activityctl.daemon.log import configure_logging
-    from activityctl.daemon.protection import forget_variables, protect_memory, secret_variables
-    from activityctl.daemon.signals import ending_on_sigterm
-    from activityctl.settings import known_secrets
+    with no_collections():
+        from activityctl.api.app import ApiOptions
+        from activityctl.api.server import serve_on
+        from activityctl.daemon.local.machine_checks import disk_view
+        from activityctl.daemon.log import configure_logging
+        from activityctl.daemon.protection import forget_variables, protect_memory, secret_variables
+        from activityctl.daemon.signals import ending_on_sigterm
+        from activityctl.settings import known_secrets
 
     session: Session = context.obj
     settings = _with_options(session.settings, certificate, private_key, behind_proxy)

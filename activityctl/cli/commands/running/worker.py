@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from activityctl import wiring
+from activityctl.cli.few_collections import no_collections
 from activityctl.cli.options import LogFormat, Sync, log_format_of
 from activityctl.cli.session import Session
 from activityctl.daemon.log import configure_logging
@@ -31,11 +33,23 @@ def worker(
 
     activityctl --profile prod worker
     """
+    with ExitStack() as starting:
+        starting.enter_context(no_collections())
+        _run(context.obj, starting.close, sync, log_format, migrate=migrate)
+
+
+def _run(
+    session: Session,
+    on_ready: Callable[[], None],
+    sync: Path | None,
+    log_format: LogFormat,
+    *,
+    migrate: bool,
+) -> None:
     from activityctl.daemon.protection import forget_variables, protect_memory, secret_variables
     from activityctl.daemon.signals import ending_on_sigterm
     from activityctl.daemon.worker.worker import run_worker
 
-    session: Session = context.obj
     configure_logging(known_secrets(session.flags), log_format_of(session, log_format))
     protect_memory()
     forget_variables(secret_variables(session.settings))
@@ -43,7 +57,7 @@ def worker(
         with ending_on_sigterm("worker"):
             wiring.migrate(asyncio.run(wiring.database_url(session.settings)))
     folder_sync = None if sync is None else _folder_sync(session.settings, sync)
-    asyncio.run(run_worker(session.settings, sync=folder_sync))
+    asyncio.run(run_worker(session.settings, sync=folder_sync, on_ready=on_ready))
 
 
 def _folder_sync(settings: Settings, folder: Path) -> Callable[[], Coroutine[Any, Any, None]]:

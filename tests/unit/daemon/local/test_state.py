@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from activityctl.daemon.local.doctor import daemon_check
 from activityctl.daemon.local.state import (
     ComponentState,
     ComponentStatus,
@@ -133,6 +134,26 @@ def test_a_second_daemon_is_refused_with_the_pid_of_the_first(tmp_path: Path):
     assert lock_holder(tmp_path) is None
     with HomeLock(tmp_path):
         assert lock_is_held(tmp_path)
+
+
+def test_doctor_tells_components_without_a_supervisor_from_no_daemon_and_looks_at_them(
+    tmp_path: Path, sleeper: psutil.Process
+):
+    part = ComponentStatus(name="postgres", state=ComponentState.RUNNING)
+    write_state(tmp_path, DaemonState(components=(part,)))
+    check, may_answer = daemon_check(tmp_path)
+    assert (check.found, check.hint, may_answer) == ("not running", "activityctl up -d", False)
+    alive = part.with_process(process_identity(sleeper.pid))
+    write_state(tmp_path, DaemonState(components=(alive,)))
+    check, may_answer = daemon_check(tmp_path)
+    assert (check.state, check.found.partition(",")[0]) == (
+        "failed",
+        "the supervisor is not running",
+    )
+    assert (check.hint, may_answer) == ("activityctl down && activityctl up -d", True)
+    with HomeLock(tmp_path):
+        check, may_answer = daemon_check(tmp_path)
+        assert (check.state, may_answer) == ("ok", True)
 
 
 def test_homes_do_not_share_a_lock(tmp_path: Path):
