@@ -44,9 +44,10 @@ class Restores(Protocol):
         """Return which of these workflows carry an open run."""
         ...
 
-    async def settle(self, ended: Sequence[str]) -> None:
-        """Record that the restores are settled, and which workflows were ended as unknown.
+    async def settle(self, restored_at: datetime, ended: Sequence[str]) -> None:
+        """Record that the restores up to that one are settled, with the unknown workflows.
 
+        These were ended. A restore that came meanwhile is still to be settled.
         Every schedule counts as not written to Temporal from then on.
         """
         ...

@@ -19,11 +19,9 @@ from typing import Any
 
 import pytest
 
-from activityctl import wiring
 from activityctl.domain.events.envelope import EventEnvelope, envelope_of
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
-from activityctl.settings import load_settings
 from support.drilled import PortsDrill, Receiver, receiving, seed
 from support.engine import now
 from support.forked import COMMAND
@@ -105,15 +103,6 @@ class RestoreDrill(PortsDrill):
             assert time.monotonic() < deadline, Counter(run["status"] for run in runs)
             await asyncio.sleep(0.3)
 
-    async def wait_for_temporal(self) -> None:
-        """Wait until Temporal has no open workflow of a run."""
-        client = await wiring.connect_temporal(load_settings({"home": self.home}, {}))
-        starter = wiring.build_starter(client)
-        deadline = time.monotonic() + PATIENCE
-        while found := await starter.open_workflows():
-            assert time.monotonic() < deadline, found
-            await asyncio.sleep(0.5)
-
 
 def event(number: int) -> EventEnvelope:
     return envelope_of(
@@ -154,7 +143,7 @@ async def test_a_restored_ledger_and_a_newer_temporal_are_brought_together(tmp_p
             await asyncio.sleep(3)  # the schedule goes on
             await drill.done("pause", "timed")
             runs = await drill.all_ended()
-            await drill.wait_for_temporal()
+            await drill.wait_for_temporal(PATIENCE)
             tasks = {row["id"]: row for row in await drill.fetch("SELECT * FROM tasks")}
             (events,) = await drill.fetch("SELECT count(*) AS n FROM events")
 

@@ -1,17 +1,22 @@
 """Backups of a real Postgres: what comes back, what is refused, and what a failure leaves."""
 
+import asyncio
 import itertools
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg
 import pytest
 from alembic import command
 from psycopg import sql
+from typer.testing import CliRunner
 
 from activityctl import wiring
 from activityctl.adapters.memory.temporal import MemoryRunStarter, MemoryScheduleClient
@@ -19,10 +24,17 @@ from activityctl.adapters.postgres.backups.archive import BackupFile
 from activityctl.adapters.postgres.backups.load import look_at_target
 from activityctl.adapters.postgres.schema import migrate as migration
 from activityctl.adapters.postgres.schema.version import package_versions
+from activityctl.cli.main import app
 from activityctl.domain.runs.worker import WorkerBeat
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
-from activityctl.errors import InvalidInputError, NotAllowedError, RefusedError, SchemaMismatchError
+from activityctl.errors import (
+    InvalidInputError,
+    NotAllowedError,
+    RefusedError,
+    SchemaMismatchError,
+    WorkerStartedError,
+)
 from activityctl.operations.runs.settle_restore import RestoreSettling
 from activityctl.settings import Settings
 from support.logins import url_as
@@ -55,6 +67,15 @@ def fill(url: str, text: str) -> None:
             "FROM generate_series(1, 200) n",
             (f"{text}é\\\t", FAR),
         )
+
+
+def child_names() -> set[str]:
+    """Return the names of the processes that were started here; the servers' come and go."""
+    names = set()
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            names.add(child.name())
+    return names
 
 
 def messages(url: str) -> list[str]:
@@ -148,8 +169,7 @@ def test_a_failed_or_stopped_restore_changes_nothing(
             wiring.load_backup(empty_url, backup, [], quiet)
         assert messages(empty_url) == before
         connection.execute("DROP VIEW mine; CREATE TABLE of_others AS SELECT 7 AS n")
-    children = psutil.Process().children(recursive=True)
-    assert not [child for child in children if child.name() in {"psql", "pg_restore", "pg_dump"}]
+    assert not {"psql", "pg_restore", "pg_dump"} & child_names()
     wiring.load_backup(empty_url, backup, [], quiet)
     assert messages(empty_url) == messages(database_url)
     again = take(empty_url, tmp_path / "b")  # the tables of others are neither saved nor touched
@@ -191,6 +211,63 @@ def test_older_schemas_are_migrated_newer_ones_and_poor_logins_refused(
             look_at_target(empty_url, BackupFile(tmp_path / "future"))
 
 
+async def test_a_restore_and_a_worker_that_starts_do_not_wait_for_each_other(
+    settings: Settings, ports: wiring.Ports, tmp_path: Path
+):
+    """The worker holds the lock of the drift detector while it reads other tables."""
+    url = settings.required_database_url()
+    backup = take(url, tmp_path / "a")
+    async with ports.register.drift_lock() as is_held, asyncio.timeout(20):
+        assert is_held
+        restoring = asyncio.create_task(
+            asyncio.to_thread(wiring.load_backup, url, backup, [], quiet)
+        )
+        with psycopg.connect(url, autocommit=True) as connection:
+            while not connection.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchall():
+                await asyncio.sleep(0.02)
+        await ports.register.stored(["any"])
+    await restoring
+
+
+async def test_a_restore_has_a_worker_end_that_had_just_passed_the_fence(
+    settings: Settings, ports: wiring.Ports, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    url, path, load = settings.required_database_url(), tmp_path / "a", wiring.load_backup
+    take(url, path)
+    beat = WorkerBeat("w", "host", 1, "1", await ports.workers.server_time())
+    loop, loads = asyncio.get_running_loop(), itertools.count(1)
+
+    async def end_and_settle() -> None:
+        """Do what a worker does when it is told to end, and the next one at its start."""
+        while await ports.workers.beat(beat):
+            await asyncio.sleep(0.1)
+        await ports.workers.leave("w")
+        while (latest := await ports.restores.latest()) is None:
+            await asyncio.sleep(0.1)
+        await ports.restores.settle(latest.restored_at, [])
+
+    def load_beside_a_worker(*arguments: Any) -> list[str]:
+        if next(loads) == 1:
+            asyncio.run_coroutine_threadsafe(ports.workers.beat(beat), loop).result()
+        try:
+            return load(*arguments)
+        except WorkerStartedError:
+            working.append(asyncio.run_coroutine_threadsafe(end_and_settle(), loop))
+            raise
+
+    working: list[Future[None]] = []
+    monkeypatch.setattr(wiring, "load_backup", load_beside_a_worker)
+    monkeypatch.setenv("ACTIVITYCTL_DATABASE_URL", url)
+    command = ["restore", str(path), "--replace", "--yes", "--stop-workers"]
+    done = await asyncio.to_thread(CliRunner().invoke, app, command)
+    assert (done.exit_code, next(loads)) == (0, 3), done.output
+    await asyncio.gather(*map(asyncio.wrap_future, working))
+    beat = replace(beat, started_at=await ports.workers.server_time())
+    loads = itertools.count(1)
+    refused = await asyncio.to_thread(CliRunner().invoke, app, command[:-1])
+    assert isinstance(refused.exception, WorkerStartedError)
+
+
 async def test_workers_are_fenced_off_and_temporal_is_settled_once(
     settings: Settings, ports: wiring.Ports, tmp_path: Path
 ):
@@ -199,7 +276,7 @@ async def test_workers_are_fenced_off_and_temporal_is_settled_once(
     started = await ports.workers.server_time()
     beat = WorkerBeat("w", "host", 1, "1", started)
     assert await ports.workers.beat(beat)
-    with pytest.raises(RefusedError, match="a worker has started"):
+    with pytest.raises(WorkerStartedError):
         wiring.load_backup(url, backup, [], quiet)
     await ports.restores.fence(timedelta(minutes=1))
     assert not await ports.workers.beat(beat)
@@ -210,6 +287,11 @@ async def test_workers_are_fenced_off_and_temporal_is_settled_once(
     assert not await ports.workers.beat(beat)  # it began before the restore
     fresh = WorkerBeat("x", "host", 2, "1", await ports.workers.server_time())
     assert await ports.workers.beat(fresh)
+
+    latest = await ports.restores.latest()
+    assert latest is not None
+    await ports.restores.settle(latest.restored_at - timedelta(seconds=1), ["of the one before"])
+    assert await ports.restores.latest() == latest, "only what was looked at is settled"
 
     starter, schedules = MemoryRunStarter(), MemoryScheduleClient()
     unknown = FiringRequest(ids.subscription_id("gone"), "manual", "k", NOW).ref

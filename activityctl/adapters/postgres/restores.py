@@ -1,7 +1,7 @@
 """Implements the Restores port: the fence for workers, and what became of each restore."""
 
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from psycopg.types.json import Jsonb
@@ -67,13 +67,13 @@ class PostgresRestores:
         )
         return {row["workflow_id"] for row in rows}
 
-    async def settle(self, ended: Sequence[str]) -> None:
-        """Record that the restores are settled; have every alarm written again."""
+    async def settle(self, restored_at: datetime, ended: Sequence[str]) -> None:
+        """Record that the restores up to that one are settled; have every alarm written again."""
         said = {"count": len(ended), "workflows": list(ended[:_KEPT])}
         async with self._database.transaction() as connection:
             await connection.execute("UPDATE alarms SET observed_at = NULL")
             await connection.execute(
                 """UPDATE restores SET settled_at = clock_timestamp(), ended = %s
-                   WHERE restored_at IS NOT NULL AND settled_at IS NULL""",
-                (Jsonb(said),),
+                   WHERE restored_at <= %s AND settled_at IS NULL""",
+                (Jsonb(said), restored_at),
             )

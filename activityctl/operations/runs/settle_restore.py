@@ -53,17 +53,19 @@ class RestoreSettling:
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def settle(self) -> Settled | None:
-        """Settle a restore; None if there is nothing to do.
+        """Settle the restores that are not; None if there is nothing to do.
 
         Only one process does it, before it begins with its work; the others wait for it.
         UnreachableError when Temporal does not answer; a repeat goes on where this one ended.
         """
-        while (restore := await self._unsettled()) is not None:
+        settled = None
+        while await self._unsettled() is not None:
             async with self._register.drift_lock() as is_ours:
-                if is_ours and await self._unsettled() is not None:
-                    return await self._settle(restore)
+                if is_ours and (restore := await self._unsettled()) is not None:
+                    settled = await self._settle(restore)
+                    continue  # there may be another one meanwhile
             await self._wait(_AGAIN_AFTER)
-        return None
+        return settled
 
     async def _unsettled(self) -> Restore | None:
         latest = await self._restores.latest()
@@ -86,7 +88,7 @@ class RestoreSettling:
         carried = await self._restores.carried(ended)
         schedules = await self._delete_unknown_schedules()
         unknown = [each for each in ended if each not in carried]
-        await self._restores.settle(unknown)
+        await self._restores.settle(restore.restored_at, unknown)
         return Settled(restore, unknown, sorted(carried), schedules)
 
     async def _end(self, workflow_ids: Collection[str], reason: str) -> None:

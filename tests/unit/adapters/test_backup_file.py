@@ -74,7 +74,7 @@ def test_a_failure_leaves_nothing_and_a_file_is_replaced_only_if_told(tmp_path: 
     with pytest.raises(ConflictError):
         write_beside_another(tmp_path / "b")
     assert sorted(each.name for each in tmp_path.iterdir()) == ["a.backup", "b"]
-    with pytest.raises(InvalidInputError, match="no such file or directory"):
+    with pytest.raises(InvalidInputError, match="there is no such file or folder"):
         write(tmp_path / "absent" / "a.backup")
 
 

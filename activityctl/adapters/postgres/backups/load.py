@@ -6,7 +6,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import IO, Any, Final
 
@@ -28,11 +27,22 @@ from activityctl.adapters.postgres.backups.contents import (
 from activityctl.adapters.postgres.backups.login import login_of
 from activityctl.adapters.postgres.backups.programs import Programs, find_programs
 from activityctl.adapters.postgres.backups.running import Program, running
-from activityctl.adapters.postgres.backups.script import closing, for_older_server, opening
+from activityctl.adapters.postgres.backups.script import (
+    WORKER_STARTED,
+    closing,
+    for_older_server,
+    opening,
+)
 from activityctl.adapters.postgres.schema.roles import known_prefixes
 from activityctl.adapters.postgres.schema.version import package_versions
 from activityctl.domain.values.backup import differences, has_data
-from activityctl.errors import NotAllowedError, RefusedError, SchemaMismatchError
+from activityctl.errors import (
+    NotAllowedError,
+    RefusedError,
+    SchemaMismatchError,
+    WorkerStartedError,
+)
+from activityctl.frozen_dataclass import frozen_dataclass
 
 Tell = Callable[[str], None]
 _SCRATCH: Final = "activityctl_verify_"
@@ -40,7 +50,7 @@ _LEFT_AFTER: Final = timedelta(days=1)
 _CHUNK: Final = 1 << 18
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Target:
     """The database that a backup is to be restored into, as it is now."""
 
@@ -94,8 +104,8 @@ def prefixes_without_roles(url: str, prefixes: Sequence[str]) -> list[str]:
 def load_backup(url: str, backup: BackupFile, tell: Tell = lambda _: None) -> str:
     """Replace our tables by those of the backup, in one transaction; return the restore's id.
 
-    Nothing is changed if it fails, is stopped or killed, if the data are not those that were
-    backed up, or if a worker is alive.
+    Nothing is changed if it fails, is stopped or killed, or if the data are not those that were
+    backed up; and WorkerStartedError if a worker is alive.
     """
     key = uuid.uuid4().hex
     manifest = backup.manifest
@@ -104,7 +114,12 @@ def load_backup(url: str, backup: BackupFile, tell: Tell = lambda _: None) -> st
         before = opening(schema, our_tables(connection), major, connection=connection)
         after = closing(schema, manifest.tables, (key, manifest.taken_at), connection=connection)
         programs = find_programs(max(major, manifest.tool_version))
-    _load(url, backup, programs, (before, after), major, tell)
+    try:
+        _load(url, backup, programs, (before, after), major, tell)
+    except RefusedError as error:
+        if WORKER_STARTED in error.message:
+            raise WorkerStartedError(WORKER_STARTED, hint="add --stop-workers") from error
+        raise
     return key
 
 

@@ -26,11 +26,29 @@ SET idle_in_transaction_session_timeout = 0;
 SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'iso_8601';
 SET bytea_output = 'hex'; SET extra_float_digits = 1;
 """
+# A worker that starts may hold a lock of one table while it reads another, and neither would ever
+# come to its end. So what is had already is let go after a short time, and taken again.
+_TAKE: LiteralString = """
+DO $restore$ DECLARE ends_at timestamptz := clock_timestamp() + interval '60 s'; BEGIN
+    LOOP
+        BEGIN
+            PERFORM set_config('lock_timeout', '2s', true);
+            LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE;
+            RETURN;
+        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+            IF clock_timestamp() > ends_at THEN
+                RAISE;
+            END IF;
+        END;
+        PERFORM pg_sleep(0.5);
+    END LOOP;
+END $restore$;
+"""
+WORKER_STARTED: Final = "a worker has started meanwhile"
 _REFUSE_WORKERS: LiteralString = """
-LOCK TABLE {workers} IN ACCESS EXCLUSIVE MODE;
 DO $restore$ BEGIN
     IF EXISTS (SELECT FROM {workers} WHERE seen_at >= clock_timestamp() - {alive}::interval) THEN
-        RAISE EXCEPTION 'a worker has started meanwhile';
+        RAISE EXCEPTION {reason};
     END IF;
 END $restore$;
 """
@@ -77,14 +95,18 @@ def opening(
     if server_major >= _KNOWS_TRANSACTION_TIMEOUT:
         parts.append(sql.SQL("SET transaction_timeout = 0;\n"))
     parts.append(sql.SQL("BEGIN;\n"))
+    tables = sql.SQL(", ").join(sql.Identifier(schema, table) for table in present)
+    if present:
+        parts.append(sql.SQL(_TAKE).format(tables=tables))
     if "workers" in present:
         parts.append(
             sql.SQL(_REFUSE_WORKERS).format(
-                workers=sql.Identifier(schema, "workers"), alive=sql.Literal(str(COUNTS_AS_ALIVE))
+                workers=sql.Identifier(schema, "workers"),
+                alive=sql.Literal(str(COUNTS_AS_ALIVE)),
+                reason=sql.Literal(WORKER_STARTED),
             )
         )
     if present:
-        tables = sql.SQL(", ").join(sql.Identifier(schema, table) for table in present)
         parts.append(sql.SQL("DROP TABLE {};\n").format(tables))
     parts += [_dropped(name) for name in _functions(schema)]
     return sql.Composed(parts).as_bytes(connection)

@@ -25,7 +25,7 @@ from activityctl.cli.render.output import print_json
 from activityctl.cli.session import Session
 from activityctl.domain.runs.worker import WorkerBeat
 from activityctl.domain.values.plurals import count_noun
-from activityctl.errors import RefusedError, SchemaMismatchError
+from activityctl.errors import RefusedError, SchemaMismatchError, WorkerStartedError
 from activityctl.ports import Restore
 
 if TYPE_CHECKING:
@@ -92,7 +92,9 @@ def restore(
         session.err.print(f"this replaces {replaced_text(target.rows)}")
         require_yes("to replace them", f"Replace them by {file}?")
     with session.status("checking the file") as tell:
-        restored = _restore(session, url, backup, target, tell, has_workers=bool(workers))
+        restored = _restore(
+            session, url, backup, target, tell, has_workers=bool(workers), may_stop=stop_workers
+        )
     if output == "json":
         print_json(session.out, restore_view(restored, file))
         return
@@ -108,19 +110,27 @@ def _restore(
     tell: Callable[[str], None],
     *,
     has_workers: bool,
+    may_stop: bool,
 ) -> Restored:
     for _ in backup.parts():
         continue  # damage is an error
     prefixes = dict.fromkeys([*target.role_prefixes, *backup.manifest.role_prefixes])
     with _fenced(session, target) as is_lifted:
-        if has_workers:
-            tell("waiting for the workers to end")
-            _wait_until_stopped(session)
-        session.set_interrupt_message(
-            "the restore was stopped; if it was not complete, nothing was changed",
-            hint="run the command again",
-        )
-        missing = wiring.load_backup(url, backup, list(prefixes), tell)
+        missing = None
+        while missing is None:
+            if has_workers:
+                tell("waiting for the workers to end")
+                _wait_until_stopped(session)
+            session.set_interrupt_message(
+                "the restore was stopped; if it was not complete, nothing was changed",
+                hint="run the command again",
+            )
+            try:
+                missing = wiring.load_backup(url, backup, list(prefixes), tell)
+            except WorkerStartedError:  # it had passed the fence just before
+                if not may_stop:
+                    raise
+                has_workers = True
         is_lifted()
     settled = None
     if has_workers or session.settings.uses_local_daemon:
