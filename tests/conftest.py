@@ -71,12 +71,21 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return two more than the number of CPUs, because many tests wait for daemons; at most 8.
+    """Return four more than the number of CPUs, because many tests wait for daemons; at most 8.
 
-    Each has servers of its own, which need CPU even while they have nothing to do. With one more
-    a run took as long, with one less a quarter of two CPUs was idle.
+    Each has servers of its own, which need CPU even while they have nothing to do.
     """
-    return min((os.cpu_count() or 1) + 2, 8)
+    return min((os.cpu_count() or 1) + 4, 8)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give the acceptance tests that share a daemon to few workers, one file after the other."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from support.lanes import LaneScheduling  # without `-n` there may be no xdist
+
+    return LaneScheduling(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,7 +1,7 @@
 """The fields of the `http` task, with the checks that need no network."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -10,10 +10,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ValidationError,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
+    WrapValidator,
     model_validator,
 )
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from activityctl.domain.cel.expression import json_text
 from activityctl.domain.values.model import JsonValue, Manifest, is_written
@@ -63,13 +67,34 @@ def _method(name: str) -> str:
 
 
 def _headers(
-    headers: dict[str, str | SecretRef], info: ValidationInfo
+    value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo
 ) -> dict[str, str | SecretRef]:
-    seen: dict[str, str] = {}
-    for name in headers if is_written(info) else ():
-        if (first := seen.setdefault(name.lower(), name)) != name:
-            raise ValueError(f"{first} and {name} are the same header; write one of them")
+    """Return the headers; raise ValueError for all faults at once, also for what is repeated."""
+    names = [str(name) for name in value] if is_written(info) and isinstance(value, dict) else []
+    reasons = list(_repeated(names))
+    try:
+        headers: dict[str, str | SecretRef] = handler(value)
+    except ValidationError as error:
+        details = [
+            _detail(fault["type"], fault["msg"], fault["loc"], fault["input"])
+            for fault in error.errors(include_url=False, include_context=False)
+        ]
+        details += [_detail("value_error", reason, (), value) for reason in reasons]
+        raise ValidationError.from_exception_data(error.title, details) from None
+    if reasons:
+        raise ValueError("; ".join(reasons))
     return headers
+
+
+def _repeated(names: Iterable[str]) -> Iterator[str]:
+    seen: dict[str, str] = {}
+    for name in names:
+        if (first := seen.setdefault(name.lower(), name)) != name:
+            yield f"{first} and {name} are the same header; write one of them"
+
+
+def _detail(kind: str, message: str, loc: tuple[int | str, ...], value: Any) -> InitErrorDetails:
+    return InitErrorDetails(type=PydanticCustomError(kind, message), loc=loc, input=value)
 
 
 def _status(value: int | str, info: ValidationInfo) -> int | str:
@@ -119,7 +144,7 @@ class HttpBody(Manifest):
         "written.",
         examples=["https://risk.example/score"],
     )
-    headers: Annotated[dict[HeaderName, HeaderValue], AfterValidator(_headers)] = Field(
+    headers: Annotated[dict[HeaderName, HeaderValue], WrapValidator(_headers)] = Field(
         default={},
         description="Headers to send, in addition to those that activityctl sets; a value may be "
         "{secretRef: NAME}.",

@@ -22,6 +22,8 @@ MAX_BODY_BYTES: Final = 1024 * 1024
 QUOTED_CHARACTERS: Final = 500
 """How much of a body a message quotes."""
 MAX_HEADER_BYTES: Final = 64 * 1024
+_LONGEST_WAIT: Final = 1e9
+"""In seconds. A number that is too large counts as the largest (RFC 9111, section 1.2.2)."""
 MAX_RAW_BYTES: Final = 2 * MAX_BODY_BYTES
 """Counted before decompression: a body can be long and decompress to nothing."""
 MAX_PARTS: Final = 50_000
@@ -107,8 +109,8 @@ def seconds_to_wait(headers: Mapping[str, str], now: datetime) -> float | None:
     A date counts from the `Date` of the response, so that a wrong clock here does not matter.
     """
     text = headers.get("retry-after", "").strip()
-    if re.fullmatch("[0-9]{1,9}", text):
-        return float(text)
+    if re.fullmatch("[0-9]+", text):
+        return min(float(text), _LONGEST_WAIT)
     moment = _http_date(text)
     if moment is None:
         return None

@@ -101,6 +101,10 @@ class Catalog(Protocol):
         """Return subscriptions, sorted by name; deleted ones only if the status asks for them."""
         ...
 
+    async def subscriptions_of(self, ids: Sequence[str]) -> list[Subscription]:
+        """Return the subscriptions with these ids, also deleted ones, in any order."""
+        ...
+
     async def find_subscription(self, reference: str) -> Subscription:
         """Return the subscription with this name, id or unique beginning of an id.
 

@@ -10,8 +10,12 @@ from activityctl.domain.values.log import Cursor, LogEntry, LogFilter, LogNews
 class Logbook(Protocol):
     """The logs of all subscriptions."""
 
-    async def append(self, entries: Sequence[LogEntry]) -> None:
-        """Add entries and wake the readers that follow the log."""
+    async def append(self, entries: Sequence[LogEntry], *, again: bool = False) -> None:
+        """Add entries and wake the readers that follow the log.
+
+        With `again` an earlier call may have added them: those that are there already, with the
+        same time, run, level, text and metadata, are not added.
+        """
         ...
 
     async def page(
@@ -39,6 +43,13 @@ class Logbook(Protocol):
 
         The cursor after them goes on as far as possible, also if there was none. So all that is
         read from there on is new, even that of a subscription which was not asked for until then.
+        """
+        ...
+
+    async def matches(self, patterns: Sequence[str], texts: Sequence[str]) -> list[list[int]]:
+        """Return for each regular expression the positions of the texts in which it is found.
+
+        The answer is that of `page`. TooSlowError if it takes longer than half a second.
         """
         ...
 

@@ -162,10 +162,13 @@ class RunStore(Protocol):
         """Note why no attempt of an open task begins; write the entry if that is new."""
         ...
 
-    async def keep_output(self, task_id: str, output: JsonValue, entry: LogEntry) -> None:
+    async def keep_output(
+        self, task_id: str, output: JsonValue, entry: LogEntry, *, again: bool = False
+    ) -> None:
         """Write the entry, and store the output of an attempt that was stopped.
 
-        A task that has ended with an output keeps that one.
+        A task that has ended with an output keeps that one. With `again`, the entry is not written
+        if it is there already, as in `Logbook.append`.
         """
         ...
 
@@ -178,8 +181,11 @@ class RunStore(Protocol):
         """
         ...
 
-    async def request_cancel(self, run_id: str, now: datetime) -> bool:
-        """Record a request to cancel and wake the dispatcher; return False if the run has ended."""
+    async def request_cancel(self, run_id: str, now: datetime, reason: str | None = None) -> bool:
+        """Record a request to cancel and wake the dispatcher; return False if the run has ended.
+
+        `reason` is why the run is cancelled; None if a person asked for it.
+        """
         ...
 
     async def cancel_accepted(self, workflow_id: str, change: RunChange) -> bool:

@@ -1,13 +1,13 @@
 """Port for the runs that are stuck, because the code of their workflow cannot go on."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from activityctl.domain.values.ids import RunId, SubscriptionId
+from activityctl.frozen_dataclass import frozen_dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class StuckSummary:
     """How many runs are stuck."""
 
@@ -18,9 +18,9 @@ class StuckSummary:
     last_reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class StuckWorkflow:
-    """A workflow that cannot go on, while none of its tasks is at work."""
+    """A workflow that cannot go on, or does not, while none of its tasks is at work."""
 
     id: str
     since: datetime
@@ -57,6 +57,22 @@ class StuckRuns(Protocol):
 
     async def idle(self) -> list[StuckWorkflow]:
         """Return the stuck workflows that have no attempt at work in a living worker."""
+        ...
+
+    async def forsaken(self) -> list[StuckWorkflow]:
+        """Return the workflows that have open attempts, all of them lost with their workers.
+
+        `since` is now. A workflow is one for some seconds after such a loss; it stays one only if
+        it does not hear of the loss.
+        """
+        ...
+
+    async def quiet(self, within: timedelta, limit: int) -> list[tuple[RunId, str]]:
+        """Return open runs of which nothing is at work, but was within that time.
+
+        One run for each workflow, with the id of the workflow; the last that were at work first.
+        A run in a queue has no workflow yet.
+        """
         ...
 
     async def summary(self) -> StuckSummary | None:

@@ -64,7 +64,7 @@ class RingResult:
     until: datetime
     """What is due after this moment is not decided, unless with earlier times."""
     firings: Sequence[FiringRef]
-    """The firings that the workflow of the caller runs itself."""
+    """The firings that the workflow of the caller runs itself, also those of its earlier calls."""
     facts: Mapping[RunId, ClaimedFacts] = field(default_factory=dict)
     """What their admissions need, by run id, of those that have little data."""
 
@@ -88,7 +88,8 @@ class Timetable(Protocol):
         A call decides those of some hundred schedules, in one transaction. The next call gets
         `until` of the last result, so that the calls come to an end. The dispatcher starts
         the firings, except those of the alarm's time that start at once and belong to the
-        schedules in `carries`: the workflow of the caller runs them.
+        schedules in `carries`: the workflow of the caller runs them. If its answer is lost, it asks
+        again, and gets them again, whatever has become of their schedules.
         """
         ...
 

@@ -40,7 +40,6 @@ from activityctl.errors import ExpressionError, InvalidInputError
 from activityctl.ports import (
     ContextSource,
     Gates,
-    Logbook,
     OpenResult,
     RunStore,
     SecretReader,
@@ -48,12 +47,13 @@ from activityctl.ports import (
 )
 from activityctl.steps.admission_entries import skipping_entry, started_entry
 from activityctl.steps.asking import HELD
-from activityctl.steps.attempts import RunningAttempts, write_safely
+from activityctl.steps.attempts import RunningAttempts
 from activityctl.steps.deciding import Deciding
 from activityctl.steps.early_admissions import EarlyAdmissions, workflow_is_there
 from activityctl.steps.give_up import GiveUp
 from activityctl.steps.guarded_lookups import GuardedLookups
 from activityctl.steps.held_secrets import NO_SECRETS
+from activityctl.steps.log_writer import LogWriter
 from activityctl.steps.orders import orders_of, with_waits
 from activityctl.steps.read_ahead import ReadAhead
 from activityctl.steps.record import RecordStep
@@ -70,7 +70,7 @@ _LOST_LOOKUP: Final = (
 _TOGETHER: Final = 30.0
 """Seconds after which those that were admitted together do not wait for one another any more."""
 _AT_ONCE: Final = 10
-"""How many of those admitted together use a connection at the same time; others need some too."""
+"""How many of those admitted together use connections of their own; others need some too."""
 _MAX_ADMISSIONS: Final = 50
 """How many firings a worker admits at the same time before the dispatcher has to wait."""
 
@@ -87,7 +87,7 @@ class AdmitStep:
         clock: Callable[[], datetime],
         decide: Deciding | None = None,
         *,
-        logbook: Logbook | None = None,
+        log: LogWriter | None = None,
         secrets: SecretReader = NO_SECRETS,
         guarded: GuardedLookups | None = None,
         tracing: Tracing | None = None,
@@ -98,10 +98,10 @@ class AdmitStep:
         self._clock = clock
         self._decide = decide or Deciding()
         self._look_up_context = ContextLookup(
-            sources, clock, self._decide, logbook, secrets, guarded=guarded
+            sources, clock, self._decide, log, secrets, guarded=guarded
         )
         self._look_up_context.tracing = tracing or Tracing(runs, clock)
-        self._logbook = logbook
+        self._log = log
         self._lookups = RunningAttempts(self._is_wanted)
         self.has_attributes: Callable[[], bool] = lambda: False
         """Returns whether Temporal has search attributes for names."""
@@ -142,8 +142,11 @@ class AdmitStep:
         return [None if isinstance(answer, BaseException) else answer for answer in answers]
 
     async def _admit_in_turn(self, firing: FiringRef) -> Orders:
-        async with asyncio.timeout(_TOGETHER), self._turns:
-            return await self._admit_asked(firing)
+        async with asyncio.timeout(_TOGETHER):
+            if self.read_ahead.has_all(firing):
+                return await self._admit_asked(firing)
+            async with self._turns:
+                return await self._admit_asked(firing)
 
     async def _admit_asked(self, firing: FiringRef) -> Orders:
         """Admit a firing whose workflow asks, unless that is done or on its way."""
@@ -170,10 +173,10 @@ class AdmitStep:
 
     async def _look_up(self, firing: FiringRef, *, is_again: bool) -> Orders:
         is_lost = is_again and not self._look_up_context.is_held(firing.run_id)
-        if is_lost and self._logbook is not None:
+        if is_lost and self._log is not None:
             run, now = firing.run_id, self._clock()
             entry = LogEntry(firing.subscription_id, run, _LOST_LOOKUP, "warning", now, {})
-            await write_safely(self._logbook.append([entry]))
+            await self._log.write(entry)
         return await self._admit_or_give_up(firing, looks_up=True)
 
     async def close(self) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
@@ -14,7 +13,9 @@ from activityctl.domain.values.json_form import format_timestamp
 from activityctl.domain.values.log import Level
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ActivityctlError, TaskError
-from activityctl.ports import BreakerChange, Guards, Hold, Logbook
+from activityctl.frozen_dataclass import frozen_dataclass
+from activityctl.ports import BreakerChange, Guards, Hold
+from activityctl.steps.log_writer import LogWriter
 
 _LOG = logging.getLogger(__name__)
 _WAITED_HERE: Final = 1.0
@@ -27,7 +28,7 @@ Log = Callable[[Level, str, dict[str, JsonValue]], Awaitable[None]]
 """Writes an entry into the log of the run."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Asker:
     """The task or the lookup that asks."""
 
@@ -48,13 +49,13 @@ class Asking:
     def __init__(
         self,
         guards: Guards,
-        logbook: Logbook,
+        log: LogWriter,
         worker: str,
         clock: Callable[[], datetime],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._guards = guards
-        self._logbook = logbook
+        self._log = log
         self._worker = worker
         self._clock = clock
         self._sleep = sleep

@@ -73,7 +73,7 @@ class RunningAttempts:
         try:
             async with heartbeats():
                 if joined:
-                    await write_safely(on_joined())
+                    await on_joined()
                 return await asyncio.shield(attempt.work)
         except asyncio.CancelledError:
             return await self._cancelled(task_id, attempt)
@@ -167,14 +167,6 @@ def _is_taken_for_lost() -> bool:
     if details is None or details.cancel_requested or details.worker_shutdown:
         return False
     return details.not_found or details.timed_out
-
-
-async def write_safely(writing: Awaitable[None]) -> None:
-    """Write what is only for people; an error is logged and must not end the attempt."""
-    try:
-        await writing
-    except ActivityctlError as error:
-        _LOG.warning("cannot write to the log of a run: %s", error)
 
 
 @asynccontextmanager

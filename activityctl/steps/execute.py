@@ -31,13 +31,14 @@ from activityctl.ports import (
     RunStore,
     SecretReader,
 )
-from activityctl.steps.attempts import RunningAttempts, write_safely
+from activityctl.steps.attempts import RunningAttempts
 from activityctl.steps.chain_call import ChainCall
 from activityctl.steps.failed_attempts import FailedAttempts, note_about_wait
 from activityctl.steps.guarding import Guarding
 from activityctl.steps.held_secrets import NO_SECRETS, HeldSecrets
 from activityctl.steps.lane_call import LaneCall
 from activityctl.steps.limited import TimeUsed, execute_limited, parse_body
+from activityctl.steps.log_writer import STOPPED_SECONDS, LogWriter
 from activityctl.steps.lost_attempts import told_loss
 from activityctl.steps.orders import order_of
 from activityctl.steps.places import Places
@@ -78,24 +79,24 @@ class ExecuteStep:
         """
         self._runs = runs
         self._secrets = secrets
-        self._logbook = logbook
+        self._log = LogWriter(logbook, sleep)
         self._executors = executors
         self._recorder = recorder
         self._clock = clock
         self._tries = Tries()
-        self._failures = FailedAttempts(runs, recorder.decide, self._tries, sleep)
+        self._failures = FailedAttempts(runs, recorder.decide, self._tries, sleep, self._log)
         self._worker = worker
         self._tracing = tracing or Tracing(runs, clock)
         self._lanes = lanes
         self.places = places or Places(sys.maxsize)
-        self._guarding = Guarding(guards, logbook, worker, clock, sleep)
+        self._guarding = Guarding(guards, self._log, worker, clock, sleep)
         self._strategies = Strategies(runs, executors, clock)
         self._begun: dict[str, TaskInstance] = {}
         self._lane_calls: dict[str, LaneCall] = {}
         self._used: dict[str, TimeUsed] = {}
         self._known: dict[str, KnownRun | None] = {}
         self._attempts = RunningAttempts(self._is_wanted)
-        self._calls = TaskCalls(runs, logbook, recorder.decide, clock, self._tracing)
+        self._calls = TaskCalls(runs, self._log, recorder.decide, clock, self._tracing)
 
     @activity.defn(name="execute")
     async def execute(self, order: TaskOrder) -> Orders:
@@ -120,6 +121,7 @@ class ExecuteStep:
     async def close(self) -> None:
         """End the attempts that are still at work although Temporal took them for lost."""
         await self._attempts.close()
+        await self._log.close()
 
     async def _execute(self, order: TaskOrder) -> Orders:
         used = TimeUsed()
@@ -149,8 +151,7 @@ class ExecuteStep:
         task = begun.task
         if begun.lost_worker is not None:
             message, facts = told_loss(begun, self._worker)
-            entry = self._entry(task, order, "warning", message, facts)
-            await write_safely(self._logbook.append([entry]))
+            await self._log.write(self._entry(task, order, "warning", message, facts))
         if order.takes_next:
             return await self._execute_lane(task, order)
         return await self._execute_chain(begun, order, used)
@@ -171,8 +172,7 @@ class ExecuteStep:
             with self._at_work(call.lane, begun.task, used):
                 self._known[begun.task.id] = begun.known
                 orders = await self._execute_begun(begun.task, order)
-            following = call.follower(orders)
-            if following is None:
+            if (following := call.follower(orders)) is None:
                 return call.told(orders)
             order = following
             try:
@@ -263,6 +263,7 @@ class ExecuteStep:
 
     async def _stopped(self, task: TaskInstance, order: TaskOrder) -> Orders | None:
         """Record that a cancelled attempt is not at work any more; None if the run goes on."""
+        await self._log.settle(task.id, STOPPED_SECONDS)
         orders = await self._recorder.end_stopped(order.run_id, order.task_id, is_attempt=True)
         if orders is None:
             message = (
@@ -292,7 +293,7 @@ class ExecuteStep:
             f"task {address_of(task)} attempt {task.attempts} is still running in this worker, but "
             "Temporal took it for lost and asked for another attempt; it was not started again"
         )
-        await self._logbook.append([self._entry(task, order, "warning", message, {})])
+        await self._log.write(self._entry(task, order, "warning", message, {}))
 
     async def _execute_begun(self, task: TaskInstance, order: TaskOrder) -> Orders:
         failure: TaskError | asyncio.CancelledError | None = None

@@ -20,7 +20,9 @@ from activityctl.workflows.shared_calls import TASKS_ENDED
 
 _LOG = logging.getLogger(__name__)
 _TELL_EVERY: Final = 0.5
-"""Seconds after which the workflow is told what has ended while others are at work."""
+"""Seconds after which the workflow is told what it can go on with while others are at work."""
+_TELL_OVER_EVERY: Final = 5.0
+"""The same if it has nothing to do: runs that are over are over in Postgres already."""
 _AGAIN: Final = 1.0
 """Seconds until the next try of a task whose call failed for a reason of ours."""
 
@@ -133,12 +135,13 @@ class _Teller:
 
     def __init__(self) -> None:
         self._told: set[str] = set()
-        self._tell_at = time.monotonic() + _TELL_EVERY
+        self._told_at = time.monotonic()
 
     async def tell(self, ended: Sequence[CallEnd]) -> None:
         """Tell what is new, not too often; what is told last comes with the result of the call."""
         ends = [end for end in ended if end.task_id not in self._told]
-        if not ends or time.monotonic() < self._tell_at:
+        pause = _TELL_OVER_EVERY if all(map(_is_over, ends)) else _TELL_EVERY
+        if not ends or time.monotonic() < self._told_at + pause:
             return
         info = activity.info()
         try:
@@ -150,7 +153,12 @@ class _Teller:
             _LOG.warning("cannot tell a workflow what has ended: %s", error)
         else:
             self._told.update(end.task_id for end in ends)
-        self._tell_at = time.monotonic() + _TELL_EVERY
+        self._told_at = time.monotonic()
+
+
+def _is_over(end: CallEnd) -> bool:
+    """Return whether the run of the task has ended with it."""
+    return end.orders is not None and end.orders.is_over
 
 
 def _leave(members: Iterable[_Member]) -> None:

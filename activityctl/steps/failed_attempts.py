@@ -16,6 +16,7 @@ from activityctl.domain.values.log import LogEntry
 from activityctl.errors import TaskError
 from activityctl.ports import RunStore
 from activityctl.steps.deciding import Deciding
+from activityctl.steps.log_writer import LogWriter
 from activityctl.workflows.calls import TaskOrder
 
 _Written = TypeVar("_Written")
@@ -32,11 +33,13 @@ class FailedAttempts:
         decide: Deciding,
         tries: Tries,
         sleep: Callable[[float], Awaitable[None]],
+        log: LogWriter,
     ) -> None:
         self._runs = runs
         self._decide = decide
         self._tries = tries
         self._sleep = sleep
+        self._log = log
 
     async def following(
         self, task: TaskInstance, error: TaskError, budget: TimeBudget
@@ -68,8 +71,10 @@ class FailedAttempts:
     ) -> _Written:
         """Write what the attempt led to, as often as it takes: it must not run again for that.
 
-        If Postgres refuses it for good, `write` itself gives up after some tries.
+        What the attempt has logged is written before. If Postgres refuses it for good, `write`
+        itself gives up after some tries.
         """
+        await self._log.settle(task.id)
         failures = 0
         while True:
             try:

@@ -20,7 +20,6 @@ from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ActivityctlError, TaskError
 from activityctl.ports import BegunLookup, GuardedLookup, LookupEnd
 from activityctl.steps.asking import Asker, Asking
-from activityctl.steps.attempts import write_safely
 
 
 class GuardedLookups(Asking):
@@ -86,6 +85,6 @@ class GuardedLookups(Asking):
     def _asker(self, run: Run) -> Asker:
         async def log(level: Level, message: str, facts: dict[str, JsonValue]) -> None:
             entry = log_entry(run, level, message, self._clock(), **facts)
-            await write_safely(self._logbook.append([entry]))
+            await self._log.write(entry)
 
         return Asker("lookup", {"run": run.id}, log)

@@ -14,9 +14,9 @@ from activityctl.domain.tasks.retry import chance_of
 from activityctl.domain.values.log import Level, LogEntry
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import TaskError
-from activityctl.ports import BegunAttempt, Guards, Hold, Logbook
+from activityctl.ports import BegunAttempt, Guards, Hold
 from activityctl.steps.asking import Asker, Asking, held_by
-from activityctl.steps.attempts import write_safely
+from activityctl.steps.log_writer import LogWriter
 from activityctl.workflows.calls import TaskOrder
 
 
@@ -26,12 +26,12 @@ class Guarding(Asking):
     def __init__(
         self,
         guards: Guards,
-        logbook: Logbook,
+        log: LogWriter,
         worker: str,
         clock: Callable[[], datetime],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        super().__init__(guards, logbook, worker, clock, sleep)
+        super().__init__(guards, log, worker, clock, sleep)
         self._probes: set[str] = set()
 
     async def begin(
@@ -95,6 +95,6 @@ class Guarding(Asking):
             facts = {"taskId": order.task_id, **metadata}
             now = self._clock()
             entry = LogEntry(order.subscription_id, order.run_id, message, level, now, facts)
-            await write_safely(self._logbook.append([entry]))
+            await self._log.write(entry)
 
         return Asker("task", {"task": order.task_id, "run": order.run_id}, log)

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Final
 
@@ -14,15 +14,30 @@ from activityctl.steps.attempts import heartbeats
 _PATIENCE: Final = 5.0
 """Seconds for which a call for one task waits; its own time runs meanwhile."""
 _AGAIN: Final = timedelta(seconds=1)
+_MANY: Final = 500
+"""So many tasks wait while about all calls are at work; a call begins for up to twenty of them."""
+_HELD_BACK: Final = 5.0
+"""Seconds for which further firings wait for the tasks before them, which may be long ones."""
 
 
 class Places:
     """The places for tasks. Each call gets its first one before further tasks of other calls do."""
 
-    def __init__(self, count: int, *, patience: float = _PATIENCE) -> None:
+    def __init__(
+        self,
+        count: int,
+        *,
+        patience: float = _PATIENCE,
+        many: int = _MANY,
+        held_back: float = _HELD_BACK,
+    ) -> None:
         """`count` is the number of places; there are never more calls than that."""
         self._free = count
         self._patience = patience
+        self._many = many
+        self._held_back = held_back
+        self._are_few = asyncio.Event()
+        self._are_few.set()
         self._calls: deque[asyncio.Future[None]] = deque()
         self._others: deque[asyncio.Future[None]] = deque()
 
@@ -30,6 +45,15 @@ class Places:
     def waiting(self) -> int:
         """How many tasks wait for a place."""
         return len(self._calls) + len(self._others)
+
+    async def wait_for_fewer(self) -> None:
+        """Wait while many tasks wait for a place, but not for long.
+
+        A burst waits in Postgres then, and not as open runs in the memory of this worker.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._held_back):
+                await self._are_few.wait()
 
     @asynccontextmanager
     async def one(self, *, is_further: bool = False) -> AsyncIterator[None]:
@@ -59,6 +83,7 @@ class Places:
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         queue.append(turn)
+        self._count()
         try:
             await asyncio.wait([turn], timeout=within)
         except asyncio.CancelledError:
@@ -78,10 +103,18 @@ class Places:
             self._release()
         else:
             queue.remove(turn)
+            self._count()
 
     def _release(self) -> None:
         for queue in (self._calls, self._others):
             if queue:
                 queue.popleft().set_result(None)
+                self._count()
                 return
         self._free += 1
+
+    def _count(self) -> None:
+        if self.waiting < self._many:
+            self._are_few.set()
+        else:
+            self._are_few.clear()

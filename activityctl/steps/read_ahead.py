@@ -44,6 +44,13 @@ class ReadAhead:
         _, facts = self._kept.get(firing.run_id, (0.0, None))
         return facts is not None and not is_looked_up_apart(facts.spec)
 
+    def has_all(self, firing: FiringRef) -> bool:
+        """Return whether its admission, so far, only opens the run, which it does with others."""
+        read_at, facts = self._kept.get(firing.run_id, (0.0, None))
+        if facts is None or self._monotonic() - read_at >= _FRESH_SECONDS:
+            return False
+        return not facts.spec.context and not facts.spec.on_skip
+
     def take(self, firing: FiringRef) -> AdmissionInput | None:
         """Return what is kept of the firing, once; None if there is nothing, or if it is old."""
         read_at, facts = self._kept.pop(firing.run_id, (0.0, None))

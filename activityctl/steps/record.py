@@ -206,12 +206,13 @@ class RecordStep:
     async def _decide_end(
         self, state: RunState, ended: TaskInstance, now: datetime
     ) -> tuple[RunChange, Orders]:
-        before = await self.decide(advance, state, now)
-        known = {other.id for other in before.start}
-        state = with_tasks(state, ended)
+        before, state = state, with_tasks(state, ended)
         decision = await self.decide(advance, state, now)
-        # Only the new ones: a forEach of a thousand items would return a thousand orders each time.
-        new = tuple(task for task in decision.start if task.id not in known)
+        new = decision.start
+        if new:
+            # Only those: a forEach of a thousand items would return a thousand orders each time.
+            known = {other.id for other in (await self.decide(advance, before, now)).start}
+            new = tuple(task for task in new if task.id not in known)
         orders = orders_of(state.run, state.spec, replace(decision, start=new))
         change = run_change(state.run, decision, now, update=(ended,))
         return change, with_waits(orders, state.tasks, decision, now)

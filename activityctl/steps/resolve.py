@@ -30,16 +30,15 @@ from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import (
     ContextSource,
     JsonValue,
-    Logbook,
     Outgoing,
     SecretReader,
     SourceCall,
     untraced,
 )
-from activityctl.steps.attempts import write_safely
 from activityctl.steps.deciding import Deciding
 from activityctl.steps.guarded_lookups import GuardedLookups
 from activityctl.steps.held_secrets import NO_SECRETS, HeldSecrets
+from activityctl.steps.log_writer import LogWriter
 from activityctl.steps.tracing import Tracing
 
 _LOG = logging.getLogger(__name__)
@@ -68,20 +67,20 @@ class ContextLookup:
         sources: Mapping[str, ContextSource],
         clock: Callable[[], datetime],
         decide: Deciding,
-        logbook: Logbook | None = None,
+        log: LogWriter | None = None,
         secrets: SecretReader = NO_SECRETS,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         guarded: GuardedLookups | None = None,
     ) -> None:
-        """Failed attempts and used defaults are written to the logbook, if there is one.
+        """Failed attempts and used defaults are written to the log, if there is one.
 
         Without `guarded`, nothing holds up an attempt.
         """
         self._sources = sources
         self._clock = clock
         self._decide = decide
-        self._logbook = logbook
+        self._log = log
         self._secrets = secrets
         self._sleep = sleep
         self._guarded = guarded
@@ -208,9 +207,9 @@ class ContextLookup:
             raise TaskError(message, code="internal", retryable=False) from error
 
     async def _warn(self, run: Run, message: str, **facts: JsonValue) -> None:
-        if self._logbook is not None:
+        if self._log is not None:
             entry = log_entry(run, "warning", message, self._clock(), **facts)
-            await write_safely(self._logbook.append([entry]))
+            await self._log.write(entry)
 
 
 def _is_outage(error: ActivityctlError) -> bool:

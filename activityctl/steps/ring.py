@@ -43,14 +43,15 @@ class RingStep:
         carries = await self._carried(ringing)
         workflow_id = activity.info().workflow_id or ""  # a step always has one
         until = self._monotonic() + _SECONDS_PER_CALL
-        firings: list[FiringRef] = []
+        found: dict[RunId, FiringRef] = {}
         is_complete, due_until = False, None
-        while not is_complete and (self._monotonic() < until or firings):
+        while not is_complete and (self._monotonic() < until or found):
             result = await self._timetable.ring(ringing, carries, workflow_id, due_until)
             due_until = result.until
-            firings += result.firings
+            found |= {firing.run_id: firing for firing in result.firings}
             self.read_ahead(await read_inputs(self._runs, result.firings, result.facts))
             is_complete = result.is_complete
+        firings = list(found.values())
         started = {(firing.subscription_id, firing.trigger) for firing in firings}
         missing = [each for each in carries if (each.subscription_id, each.trigger) not in started]
         if is_complete and missing:

@@ -7,10 +7,10 @@ from activityctl.domain.runs.logged_output import logged_output
 from activityctl.domain.runs.run import TaskInstance, address_of
 from activityctl.domain.values.log import Level, LogEntry
 from activityctl.domain.values.model import JsonValue
-from activityctl.ports import Logbook, RunStore, TaskCall
-from activityctl.steps.attempts import write_safely
+from activityctl.ports import RunStore, TaskCall
 from activityctl.steps.deciding import Deciding
 from activityctl.steps.held_secrets import HeldSecrets
+from activityctl.steps.log_writer import LogWriter
 from activityctl.steps.tracing import Tracing
 from activityctl.workflows.calls import TaskOrder
 
@@ -21,13 +21,13 @@ class TaskCalls:
     def __init__(
         self,
         runs: RunStore,
-        logbook: Logbook,
+        log: LogWriter,
         decide: Deciding,
         clock: Callable[[], datetime],
         tracing: Tracing,
     ) -> None:
         self._runs = runs
-        self._logbook = logbook
+        self._log = log
         self._decide = decide
         self._clock = clock
         self._tracing = tracing
@@ -45,7 +45,7 @@ class TaskCalls:
         async def log(level: Level, message: str, metadata: Mapping[str, JsonValue]) -> None:
             shown, facts = held.mask.text(message), held.mask.json(dict(metadata))
             entry = attempt_entry(task, order, level, shown, self._clock(), facts)
-            await write_safely(self._logbook.append([entry]))
+            await self._log.write(entry)
 
         async def stopped(output: JsonValue, last_lines: str) -> None:
             message = f"task {address_of(task)} attempt {task.attempts} was stopped"
@@ -53,7 +53,8 @@ class TaskCalls:
             output = held.mask.json(output)
             facts = {"output": logged_output(output)}
             entry = attempt_entry(task, order, "warning", message, self._clock(), facts)
-            await write_safely(self._runs.keep_output(task.id, output, entry))
+            keep = self._runs.keep_output
+            await self._log.write(entry, lambda again: keep(task.id, output, entry, again=again))
 
         return TaskCall(
             run_id=task.run_id,

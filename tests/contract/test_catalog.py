@@ -316,6 +316,9 @@ async def test_subscriptions_are_selected_by_status_label_id_and_limit(
     assert await names(Selection(labels={"env": "prod"})) == ["c"]
     assert await names(Selection(limit=1)) == ["b"]
     assert await names(Selection(subscription_id=gone.id)) == []
+    (kept,) = await ports.catalog.subscriptions(Selection(labels={"env": "prod"}))
+    found = await ports.catalog.subscriptions_of([gone.id, kept.id, "none"])
+    assert sorted(each.name for each in found) == ["a", "c"]
 
 
 # ---- the status of a subscription ----------------------------------------------------

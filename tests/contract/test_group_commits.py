@@ -11,7 +11,8 @@ from activityctl import wiring
 from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.run import Run, RunStatus, TaskInstance, TaskStatus
 from activityctl.domain.runs.run_change import RunChange
-from activityctl.ports import BegunAttempt, KnownRun
+from activityctl.domain.values import ids
+from activityctl.ports import BegunAttempt, KnownRun, OpenResult
 from support.run_store import ended, log_entry, messages, save, state_of
 
 MakeRun = Callable[..., Awaitable[Run]]
@@ -153,3 +154,38 @@ async def test_a_cancelled_caller_takes_no_other_with_it(
     asking[0].cancel()
     results = await asyncio.gather(*asking, return_exceptions=True)
     assert all(isinstance(result, BegunAttempt) for result in results[1:])
+
+
+VALUES = [
+    None,
+    0.1,
+    2**53 - 1,
+    -(2**53),
+    1.0,
+    "ä\U0001f600",
+    {"a": {"b": [None, True, ""]}},
+    [],
+    {},
+]
+
+
+async def test_what_is_opened_together_is_stored_as_if_it_were_opened_alone(
+    ports: wiring.Ports, make_run: MakeRun
+):
+    alone = await make_run("alone")
+    (pattern,) = (await state_of(ports, alone)).tasks
+    opened = []
+    for number, value in enumerate(VALUES):
+        run_id = ids.run_id(alone.subscription_id, "manual", f"k{number}")
+        run = replace(alone, id=run_id, firing_key=f"k{number}", payload={"v": value}, reason="ä")
+        tasks = tuple(
+            replace(pattern, id=ids.task_id(run_id, name, 0), run_id=run_id, name=name, input=value)
+            for name in ("first", "second")
+        )
+        opened.append((RunChange(run, create=tasks), tasks))
+    results = await asyncio.gather(*(ports.runs.open("w", change) for change, _ in opened))
+    assert results == [OpenResult.OPENED] * len(VALUES)
+    for change, tasks in opened:
+        state = await state_of(ports, change.run)
+        assert (state.run, state.tasks) == (change.run, tasks)
+        assert repr(state.run.payload) == repr(change.run.payload)

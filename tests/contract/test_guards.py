@@ -46,15 +46,7 @@ async def test_a_limit_says_who_uses_it_and_what_waits(
     first, second = await bench.add(2, limited(concurrency=1))
     assert isinstance(await bench.begin(first), BegunAttempt)
     assert isinstance(await bench.begin(second), Hold)
-    views = ObjectViews(
-        ports.catalog,
-        ports.register,
-        ports.run_lists,
-        ports.events,
-        ports.workers,
-        ports.audit,
-        chains=ports.chains,
-    )
+    views = ObjectViews(ports)
     crm, spare = (await views.page("limits", None, Selection(limit=None))).views
     assert (crm["name"], crm["concurrency"], crm["rate"], crm["per"]) == ("crm", 1, None, None)
     assert (crm["atWork"], crm["waiting"], crm["usedBy"]) == (1, 1, ["definition/pushing"])

@@ -69,6 +69,36 @@ async def accepted(ports: wiring.Ports) -> list[Run]:
     return await ports.run_lists.accepted(Selection())
 
 
+@pytest.mark.parametrize(
+    ("phase", "reason"),
+    [
+        ("main", "task stop[2] failed: exit code 1"),
+        (
+            "onSuccess",
+            "continueOnError allowed that of note; onSuccess task stop[2] failed: 1",
+        ),
+    ],
+)
+async def test_a_letter_is_about_the_task_that_its_run_failed_for(
+    ports: wiring.Ports, make_run: MakeRun, now: datetime, phase: str, reason: str
+):
+    """Another one had failed before, and its failure was allowed."""
+    run = await make_run("allowed")
+    (allowed,) = (await state_of(ports, run)).tasks
+    allowed = replace(allowed, status=TaskStatus.FAILED, error="exit code 1", ended_at=now)
+    last = replace(allowed, id=ids.task_id(run.id, "stop", 2), name="stop", index=2, of=3)
+    last = replace(last, phase=phase)
+    decision = Decision((last,), end=RunEnd(RunStatus.FAILED, reason))
+    async with ports.runs.locked(run.id) as locked:
+        await locked.save(run_change(run, decision, now, update=(allowed,)))
+    assert (await letter_of(ports, run)).task == "stop[2]"
+    for name, count in {"stop": 1, "stop[2]": 1, "note": 0}.items():
+        found = await ports.run_lists.dead_letters(
+            Selection(run_id=run.id), LetterFilter(task=name)
+        )
+        assert len(found) == count, name
+
+
 async def test_a_letter_says_what_failed_and_is_found_by_it(
     ports: wiring.Ports, failed: Run, mine: Subscription
 ):

@@ -70,6 +70,19 @@ async def test_what_is_decided_in_memory_is_what_the_store_decides(
     assert decided > 0.9 * 150 * len(everything)
 
 
+async def test_a_search_for_several_expressions_finds_what_a_page_of_each_has(
+    ports: wiring.Ports, now: datetime
+):
+    await ports.logbook.append([LogEntry("s", None, text, "info", now) for text in MESSAGES])
+    entries, _ = await ports.logbook.page(LogFilter(("s",)), Cursor(), limit=200)
+    patterns = [text for text in TEXTS if text is not None]
+    found = await ports.logbook.matches(patterns, [entry.message for entry in entries])
+    for pattern, places in zip(patterns, found, strict=True):
+        page, _ = await ports.logbook.page(LogFilter(("s",), text=pattern), Cursor(), limit=200)
+        assert [entries[place].id for place in places] == [entry.id for entry in page], pattern
+    assert await ports.logbook.matches(["x"], []) == [[]]
+
+
 async def test_only_the_entries_of_a_run_are_admitted(ports: wiring.Ports, now: datetime):
     entries = [LogEntry("s", run, "x", "info", now) for run in ("r1", "r2", None)]
     await ports.logbook.append(entries)

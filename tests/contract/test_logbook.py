@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
 from activityctl import wiring
+from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.run import Run
 from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.values import ids
@@ -294,3 +296,18 @@ async def test_a_reader_that_does_not_read_on_holds_no_writer_up(ports: wiring.P
     assert [entry.message for entry in seen[:2]] == ["0/0", "0/1"]
     assert len({entry.id for entry in seen}) == 2_000
     await followed.aclose()  # type: ignore[attr-defined]
+
+
+async def test_a_repeated_append_adds_only_what_is_missing_in_the_order_given(
+    ports: wiring.Ports, mine: Subscription, now: datetime
+):
+    entries = [
+        LogEntry(mine.id, "r", f"{text}\0", "info", now, {"n": 1.50, "text": "\ud800"})
+        for text in ("c", "b", "a")
+    ]
+    later = replace(entries[0], created_at=now + timedelta(microseconds=1))
+    await ports.logbook.append(entries[:2])
+    await ports.logbook.append([*entries, later], again=True)
+    await ports.logbook.append([*entries, later], again=True)
+    found, _ = await ports.logbook.page(LogFilter((mine.id,)), Cursor(), limit=10)
+    assert [entry.message[0] for entry in found] == ["c", "b", "a", "c"]

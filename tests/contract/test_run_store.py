@@ -256,6 +256,17 @@ async def test_a_cancel_request_is_listed_until_the_run_ends(
     assert (await state_of(ports, other)).run == other
 
 
+async def test_the_first_reason_of_a_cancellation_is_kept(
+    ports: wiring.Ports, make_run: MakeRun, now: datetime
+):
+    run = await make_run("k")
+    assert await ports.runs.request_cancel(run.id, now)
+    assert (await state_of(ports, run)).run.cancel_reason is None
+    for reason in ("first", "second"):
+        assert await ports.runs.request_cancel(run.id, now, reason)
+    assert (await state_of(ports, run)).run.cancel_reason == "first"
+
+
 async def test_a_cancel_request_waits_for_the_locked_run(
     ports: wiring.Ports, make_run: MakeRun, now: datetime
 ):

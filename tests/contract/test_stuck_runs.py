@@ -2,9 +2,10 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from activityctl import wiring
+from activityctl.adapters.memory.runs.stuck import MemoryStuckRuns
 from activityctl.daemon.worker.stuck_runs import GOOD_AFTER, StuckRunWatch
 from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.admission import new_run
@@ -87,6 +88,23 @@ async def test_a_stuck_workflow_is_idle_while_no_attempt_of_its_runs_is_at_work(
     assert [found.id for found in await ports.stuck_runs.idle()] == [workflow]
 
 
+async def test_a_workflow_is_forsaken_while_all_its_attempts_are_lost_with_their_workers(
+    ports: wiring.Ports, make_run: Callable[..., Awaitable[Run]]
+):
+    run = await make_run("k")
+    bench = Bench(ports, run)
+    first, second = await bench.add(2, behind())
+    bench.ahead = -timedelta(minutes=2)
+    assert isinstance(await bench.begin(first, "worker gone pid 1"), BegunAttempt)
+    workflow = (await ports.unfinished.open_runs(timedelta(0), 10))[0].workflow_id
+    forsaken = [(found.id, found.began_at) for found in await ports.stuck_runs.forsaken()]
+    no_worker_is_lost = isinstance(ports.stuck_runs, MemoryStuckRuns)
+    assert forsaken == ([] if no_worker_is_lost else [(workflow, run.created_at)])
+    bench.ahead = timedelta(0)
+    assert isinstance(await bench.begin(second, "worker new pid 2"), BegunAttempt)
+    assert await ports.stuck_runs.forsaken() == []
+
+
 async def test_a_workflow_without_an_open_run_is_marked_itself(
     ports: wiring.Ports, mine: Subscription, now: datetime
 ):
@@ -104,3 +122,27 @@ async def test_a_workflow_without_an_open_run_is_marked_itself(
     assert (await stuck.idle(), await stuck.summary()) == ([], None)
     await stuck.clear_stuck("w")
     assert await stuck.stuck_workflows() == []
+
+
+async def test_a_workflow_is_quiet_when_nothing_of_it_is_at_work_but_was_lately(
+    ports: wiring.Ports, make_run: Callable[..., Awaitable[Run]]
+):
+    async def quiet(within: timedelta = timedelta(minutes=10), limit: int = 5) -> list[str]:
+        return [workflow for _, workflow in await ports.stuck_runs.quiet(within, limit)]
+
+    now = datetime.now(UTC)
+    run = await make_run("k", at=now)
+    bench = Bench(ports, run)
+    task, _ = await bench.add(2, behind())
+    workflow = (await ports.unfinished.open_runs(timedelta(0), 10))[0].workflow_id
+    assert await ports.stuck_runs.quiet(timedelta(minutes=10), 5) == [(run.id, workflow)]
+    assert isinstance(await bench.begin(task), BegunAttempt)
+    assert await quiet() == []
+    await save(ports, RunChange(run, update=(ended(task, now),)))
+    assert await quiet() == [workflow]
+    assert await quiet(timedelta(0)) == await quiet(limit=0) == []
+    await make_run("q", at=now, status=RunStatus.QUEUED)
+    other = await make_run("l", at=now)
+    assert len(await quiet()) == 2
+    await ports.stuck_runs.mark_stuck(workflow, "it does not fit", now)
+    assert [key for key, _ in await ports.stuck_runs.quiet(timedelta(hours=1), 5)] == [other.id]

@@ -11,7 +11,6 @@ import asyncio
 import itertools
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -28,14 +27,12 @@ import psutil
 import psycopg
 import pytest
 
-from activityctl import wiring
 from activityctl.daemon.local.state import read_state
 from activityctl.domain.events.envelope import EventEnvelope, envelope_of
 from activityctl.domain.manifests.subscription import SubscriptionStatus
 from activityctl.domain.values.ids import subscription_id
 from activityctl.errors import ActivityctlError
 from activityctl.operations.runs.actions import cancel, change_status
-from activityctl.settings import load_settings
 from support.drilled import PortsDrill, Receiver, Row, receiving, seed
 from support.link import Link
 
@@ -176,32 +173,9 @@ class ChaosDrill(PortsDrill):
     async def power_cut(self) -> None:
         """Kill Temporal and give it its files of some seconds ago."""
         kept = self.home.with_name("kept")
-        shutil.rmtree(kept, ignore_errors=True)
-        kept.mkdir()
-        pid = self.pid_of("temporal")
-        if pid is not None:
-            with suppress(psutil.Error):
-                temporal = psutil.Process(pid)
-                temporal.suspend()  # all files as they are at one moment, as on a disk
-                for path in self.home.glob("temporal.db*"):
-                    shutil.copy(path, kept)
-                temporal.resume()
+        self.copy_temporal(kept)
         await asyncio.sleep(self.chance.uniform(1, 4))
-        await asyncio.to_thread(self._exchange_files, kept)
-
-    def _exchange_files(self, kept: Path) -> None:
-        pid = self.pid_of("temporal")
-        with self.without_restarts():
-            if pid is not None:
-                with suppress(psutil.Error):
-                    process = psutil.Process(pid)
-                    process.kill()
-                    while process.status() != psutil.STATUS_ZOMBIE:
-                        time.sleep(0.02)
-            for path in self.home.glob("temporal.db*"):
-                path.unlink()
-            for path in kept.iterdir():
-                shutil.copy(path, self.home)
+        await asyncio.to_thread(self.put_back_temporal, kept)
 
     # ---- the second worker -----------------------------------------------------------
 
@@ -253,10 +227,6 @@ class ChaosDrill(PortsDrill):
             assert time.monotonic() < deadline, f"after {PATIENCE} s: {counted}"
             await asyncio.sleep(0.5)
 
-    async def open_workflows(self) -> int:
-        client = await wiring.connect_temporal(load_settings({"home": self.home}, {}))
-        return (await client.count_workflows('ExecutionStatus = "Running"')).count
-
 
 def event(number: int) -> EventEnvelope:
     head = {"specversion": "1.0", "id": str(number), "source": "/chaos", "type": "chaos.came"}
@@ -294,9 +264,7 @@ async def test_nothing_is_lost_doubled_or_left_over_whatever_fails(
                     check_schedule(runs)
                     check_queue(runs)
                     await check_effects(drill)
-                    async with asyncio.timeout(60):
-                        while await drill.retry_while_down(drill.open_workflows, 60):
-                            await asyncio.sleep(0.3)
+                    await drill.wait_for_temporal(PATIENCE)
 
 
 def check_runs(drill: ChaosDrill, runs: list[Row]) -> None:

@@ -21,12 +21,10 @@ from typing import Any
 import psutil
 import pytest
 
-from activityctl import wiring
 from activityctl.daemon.local.state import read_state
 from activityctl.daemon.local.supervisor import stop_daemon
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
-from activityctl.settings import load_settings
 from support.drilled import PortsDrill, Row, seed
 
 FULL = os.environ.get("DRILL_FULL") == "1"
@@ -87,8 +85,12 @@ class CrashDrill(PortsDrill):
         await self.apply_specs({name: {"tasks": tasks} for name, tasks in task_lists.items()})
 
     def add_firing(self, name: str, number: int) -> None:
-        """Add a firing to the list of those to store; `fire` stores them."""
-        firing = FiringRequest(ids.subscription_id(name), "manual", f"drill/{number}", now())
+        """Add a firing to the list of those to store; `fire` stores them.
+
+        Its key tells the processes of this drill from those of another one that runs beside it.
+        """
+        key = f"drill/{self.home}/{number}"
+        firing = FiringRequest(ids.subscription_id(name), "manual", key, now())
         self.firings.append((name, firing))
 
     async def fire(self) -> None:
@@ -132,10 +134,6 @@ class CrashDrill(PortsDrill):
             open_runs = Counter(run["status"] for run in runs)
             assert time.monotonic() < deadline, f"after {PATIENCE} s: {open_runs}"
             await asyncio.sleep(0.5)
-
-    async def open_workflows(self) -> int:
-        client = await wiring.connect_temporal(load_settings({"home": self.home}, {}))
-        return (await client.count_workflows('ExecutionStatus = "Running"')).count
 
     def processes(self) -> list[psutil.Process]:
         """Return every running process of the daemon or of one of its tasks."""
@@ -199,8 +197,6 @@ async def test_kill_9_loses_no_run_and_repeats_no_task(drill: CrashDrill, scenar
     ends = await drill.fetch("SELECT run_id FROM log_entries WHERE message = 'run succeeded'")
     assert Counter(entry["run_id"] for entry in ends) == Counter(run["id"] for run in runs)
     assert await drill.fetch("SELECT * FROM dead_letters") == []
-    async with asyncio.timeout(60):
-        while await drill.open_workflows():
-            await asyncio.sleep(0.5)
+    await drill.wait_for_temporal(60)
     await asyncio.to_thread(stop_daemon, drill.home)
     assert drill.processes() == []

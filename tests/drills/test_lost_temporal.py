@@ -99,16 +99,16 @@ class LostTemporalDrill(PortsDrill):
             assert time.monotonic() < deadline, "nothing was under way that Temporal could lose"
             await asyncio.sleep(0.5)
 
-    async def all_ended(self, count: int) -> list[Row]:
+    async def all_ended(self, count: int, patience: float = PATIENCE) -> list[Row]:
         """Wait until that many firings have runs that have ended, and return all runs."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + patience
         while True:
             runs = await self.retry_while_down(lambda: self.fetch("SELECT * FROM runs"))
             by_hand = [run for run in runs if run["trigger"] == "manual"]
             if len(by_hand) == count and all(run["ended_at"] for run in runs):
                 return runs
             statuses = Counter((run["trigger"], run["status"]) for run in runs)
-            assert time.monotonic() < deadline, f"after {PATIENCE} s: {statuses}"
+            assert time.monotonic() < deadline, f"after {patience} s: {statuses}"
             await asyncio.sleep(0.5)
 
 
@@ -161,15 +161,10 @@ async def lose_once(drill: LostTemporalDrill, round_number: int, loss: str) -> d
 
     Return the tasks that had ended before, each with the number of its effects.
     """
-    kept = drill.home.with_name(f"kept-{round_number}")
-    kept.mkdir()
+    kept = drill.home.with_name("kept")
     firing = asyncio.create_task(drill.fire(round_number))
     await asyncio.sleep(drill.chance.uniform(0.5, 1.5))
-    temporal = drill.process_of("temporal")
-    temporal.suspend()  # all files as they are at one moment, as a power cut would leave them
-    for path in drill.files():
-        shutil.copy(path, kept)
-    temporal.resume()
+    drill.copy_temporal(kept)
     await firing
     await asyncio.sleep(drill.chance.uniform(0.5, 1.5))
     is_damaged = loss == "all data" and drill.chance.choice([True, False])

@@ -13,6 +13,7 @@ from activityctl.adapters.postgres.runs.definition_facts import DEFINITION_FACT_
 from activityctl.adapters.postgres.runs.facts import FACT_QUERIES
 from activityctl.adapters.postgres.runs.gate_rows import SELECT_QUEUE_HEADS, SELECT_SLOTS
 from activityctl.adapters.postgres.runs.gates import SELECT_QUEUES
+from activityctl.adapters.postgres.runs.stuck import FORSAKEN
 from activityctl.domain.runs.subscription_facts import NEWEST
 from support.plans import scans
 
@@ -45,6 +46,17 @@ FILL = (
        SELECT n, 'mine', 'run-' || n, 'info', 'line', %(now)s::timestamptz - interval '1 s' * n
        FROM generate_series(1, %(runs)s) AS n""",
 )
+WAITING = (
+    "UPDATE runs SET status = 'running', ended_at = NULL",
+    """INSERT INTO tasks (id, run_id, name, index, phase, kind, status, created_at)
+       SELECT id, id, 't', 0, 'tasks', 'manual', 'waiting', created_at FROM runs""",
+    """INSERT INTO attempts (task_id, number, started_at, ended_at, outcome)
+       SELECT id, 1, created_at, created_at, 'succeeded' FROM tasks""",
+    "UPDATE tasks SET status = 'running' WHERE id = 'run-9'",
+    "UPDATE attempts SET outcome = 'running', ended_at = NULL WHERE task_id = 'run-9'",
+    "VACUUM ANALYZE",
+)
+"""All runs wait for a person, and one is at work in a worker that is lost."""
 MOST = {
     "figures": NEWEST * 1.1,  # of a subscription that has nearly all runs, by time alone
     "late": NEWEST * 1.1,
@@ -109,6 +121,15 @@ def test_whose_turn_it_is_is_found_without_reading_the_queue(
     assert all(_read(scan) <= 20 for scan in _scans(filled, SELECT_QUEUE_HEADS, values))
     assert filled.execute(SELECT_SLOTS.encode(), values).fetchall() == [("", ["run-9"])]
     assert all(_read(scan) <= 10 for scan in _scans(filled, SELECT_SLOTS, values))
+
+
+def test_workflows_whose_worker_is_lost_are_found_among_many_that_wait(
+    filled: psycopg.Connection[Any],
+):
+    for statement in WAITING:
+        filled.execute(statement.encode())
+    assert [row[0] for row in filled.execute(FORSAKEN.encode())] == ["9"]
+    assert all(_read(scan) <= 10 for scan in _scans(filled, FORSAKEN, {}))
 
 
 def _scans(

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import random
+import shutil
 import sys
 import threading
 import time
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 import psutil
 import psycopg
 from psycopg.rows import dict_row
+from temporalio.api.enums.v1 import EventType
 
 from activityctl import wiring
 from activityctl.daemon.local.detached import start_detached
@@ -138,6 +140,12 @@ class Drill:
         assert process is not None
         return process
 
+    def _find_temporal(self) -> psutil.Process | None:
+        """Return its process; None while it is down, which a drill may have caused."""
+        parts = read_state(self.home).components
+        found = next((part for part in parts if part.name == "temporal"), None)
+        return None if found is None else find_process(found.identity)
+
     @contextmanager
     def without_restarts(self) -> Iterator[None]:
         """Suspend the supervisor, so that it does not restart what is killed."""
@@ -149,6 +157,33 @@ class Drill:
             yield
         finally:
             supervisor.resume()
+
+    def copy_temporal(self, folder: Path) -> None:
+        """Copy Temporal's files as they are at one moment, as a power cut would leave them."""
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        temporal = self._find_temporal()
+        with suppress(psutil.NoSuchProcess):
+            if temporal is not None:
+                temporal.suspend()
+            for path in self.home.glob("temporal.db*"):
+                shutil.copy(path, folder)
+            if temporal is not None:
+                temporal.resume()
+
+    def put_back_temporal(self, folder: Path) -> None:
+        """Kill Temporal, if it is there, and start it again with the files of this folder."""
+        with self.without_restarts():
+            temporal = self._find_temporal()
+            with suppress(psutil.NoSuchProcess):
+                if temporal is not None:
+                    temporal.kill()
+                    while temporal.status() != psutil.STATUS_ZOMBIE:  # its parent is suspended
+                        time.sleep(0.02)
+            for path in self.home.glob("temporal.db*"):
+                path.unlink()
+            for path in folder.iterdir():
+                shutil.copy(path, self.home)
 
     def processes(self) -> list[psutil.Process]:
         """Return every process of the daemon that still runs."""
@@ -203,6 +238,23 @@ class PortsDrill(Drill):
                 self.database_url, autocommit=True, row_factory=dict_row
             )
             return list(await (await self._kept.execute(query.encode())).fetchall())
+
+    async def wait_for_temporal(self, seconds: float) -> None:
+        """Wait until Temporal has no open workflow; say what the open ones did last."""
+        deadline = time.monotonic() + seconds
+        while left := await self.retry_while_down(self._open_workflows):
+            assert time.monotonic() < deadline, "\n".join(left)
+            await asyncio.sleep(0.5)
+
+    async def _open_workflows(self) -> list[str]:
+        client = await wiring.connect_temporal(load_settings({"home": self.home}, {}))
+        found = []
+        async for workflow in client.list_workflows('ExecutionStatus = "Running"'):
+            handle = client.get_workflow_handle(workflow.id, run_id=workflow.run_id)
+            events = (await handle.fetch_history()).events[-8:]
+            last = [EventType.Name(event.event_type) for event in events]
+            found.append(f"{workflow.id} since {workflow.start_time}: {last}")
+        return found
 
     async def retry_while_down(
         self, ask: Callable[[], Awaitable[_Answer]], seconds: float = 90

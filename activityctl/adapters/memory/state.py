@@ -120,6 +120,8 @@ class FiringRow:
     params: Mapping[str, JsonValue] = field(default_factory=dict)
     replay: ReplayOptions | None = None
     """How it replays a run; None if it is the first firing of its run."""
+    workflow_id: str | None = None
+    """The workflow of an alarm that runs it itself."""
 
     @property
     def may_start_at(self) -> datetime | None:
@@ -336,18 +338,22 @@ class MemoryState:
         """Wake the workers that are listening."""
         self.notify(WORK_CHANNEL, work)
 
-    def write_log_entries(self, entries: Sequence[LogEntry]) -> None:
-        """Add the entries to the log, and wake its readers once for each subscription."""
+    def write_log_entries(self, entries: Sequence[LogEntry], *, again: bool = False) -> None:
+        """Add the entries to the log, and wake its readers once for each subscription.
+
+        With `again`, only those that are not there yet.
+        """
+        present = [replace(entry, id=0) for _, entry in self.log] if again else []
         for entry in entries:
             number = len(self.log) + 1
             stored = replace(
                 entry,
                 message=storable(entry.message),
                 metadata=stored_json(dict(entry.metadata)),
-                id=number,
-                transaction=number,
             )
-            self.log.append((Cursor(number, number), stored))
+            if stored not in present:
+                stored = replace(stored, id=number, transaction=number)
+                self.log.append((Cursor(number, number), stored))
         for subscription in sorted({entry.subscription_id for entry in entries}):
             self.notify(LOG_CHANNEL, subscription)
 

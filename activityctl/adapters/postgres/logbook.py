@@ -30,16 +30,38 @@ _IS_OF_TASK: Final = """EXISTS (
     WHERE %(task)s IN (told.name, format('%%s[%%s]', told.name, told.index))
         OR starts_with(told.name, %(task)s || '.') OR starts_with(told.name, %(task)s || '['))"""
 _START: Final = Cursor()
+_INTO: Final = (
+    "INSERT INTO log_entries (subscription_id, run_id, level, message, metadata, created_at)"
+)
+_VALUES: Final = """unnest(%(subscriptions)s::text[], %(runs)s::text[], %(levels)s::text[],
+    %(messages)s::text[], %(metadata)s::jsonb[], %(times)s::timestamptz[])"""
+_INSERT: Final = f"{_INTO} SELECT * FROM {_VALUES}"
+# An entry is found by the index on its time.
+_INSERT_AGAIN: Final = f"""{_INTO}
+    SELECT subscription_id, run_id, level, message, metadata, created_at
+    FROM {_VALUES} WITH ORDINALITY
+        AS new(subscription_id, run_id, level, message, metadata, created_at, place)
+    WHERE NOT EXISTS (
+        SELECT FROM log_entries present
+        WHERE present.subscription_id = new.subscription_id
+            AND present.created_at = new.created_at
+            AND present.run_id IS NOT DISTINCT FROM new.run_id
+            AND present.level = new.level AND present.message = new.message
+            AND present.metadata = new.metadata)
+    ORDER BY place"""
 
 
-async def insert_log_entries(connection: Connection, entries: Sequence[LogEntry]) -> None:
-    """Insert the entries with one statement, and wake the readers of each subscription once."""
+async def insert_log_entries(
+    connection: Connection, entries: Sequence[LogEntry], *, again: bool = False
+) -> None:
+    """Insert the entries with one statement, and wake the readers of each subscription once.
+
+    With `again`, insert only those that are not there yet.
+    """
     if not entries:
         return
     await connection.execute(
-        """INSERT INTO log_entries (subscription_id, run_id, level, message, metadata, created_at)
-           SELECT * FROM unnest(%(subscriptions)s::text[], %(runs)s::text[], %(levels)s::text[],
-               %(messages)s::text[], %(metadata)s::jsonb[], %(times)s::timestamptz[])""",
+        _INSERT_AGAIN if again else _INSERT,
         {
             "subscriptions": [entry.subscription_id for entry in entries],
             "runs": [entry.run_id for entry in entries],
@@ -59,10 +81,10 @@ class PostgresLogbook:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def append(self, entries: Sequence[LogEntry]) -> None:
+    async def append(self, entries: Sequence[LogEntry], *, again: bool = False) -> None:
         """Add the entries and wake the readers that follow the log."""
         async with self._database.one_trip() as connection:
-            await insert_log_entries(connection, entries)
+            await insert_log_entries(connection, entries, again=again)
 
     async def page(
         self, wanted: LogFilter, after: Cursor, *, limit: int
@@ -93,6 +115,14 @@ class PostgresLogbook:
         is_full = len(entries) == limit
         cursor = _cursor_of(rows[-1]) if is_full else end_of(rows[0]["oldest_open"] - 1)
         return LogNews(entries, cursor, is_held_back=rows[0]["is_held_back"])
+
+    async def matches(self, patterns: Sequence[str], texts: Sequence[str]) -> list[list[int]]:
+        """Return for each regular expression the positions of the texts in which it is found."""
+        async with self._database.transaction() as connection:
+            await connection.execute(_MATCH_SOON)
+            values = {"patterns": list(patterns), "texts": list(texts)}
+            rows = await (await connection.execute(_MATCHES, values)).fetchall()
+        return [[place - 1 for place in row["places"]] for row in rows]
 
     async def is_held_back(self, wanted: LogFilter) -> bool:
         """Return whether an open transaction is older than the newest of these entries."""
@@ -187,3 +217,10 @@ def _cursor_of(row: dict[str, Any]) -> Cursor:
 
 
 _NEWS: Final = _news_query()
+_MATCH_SOON: Final = "SET LOCAL statement_timeout = '500ms'"
+# A pattern after the other, so that Postgres compiles each once.
+_MATCHES: Final = """
+    SELECT ARRAY(
+        SELECT t.place FROM unnest(%(texts)s::text[]) WITH ORDINALITY AS t(message, place)
+        WHERE t.message ~ p.pattern ORDER BY t.place) AS places
+    FROM unnest(%(patterns)s::text[]) WITH ORDINALITY AS p(pattern, place) ORDER BY p.place"""

@@ -11,6 +11,7 @@ import psycopg
 
 from activityctl.adapters.postgres.failures import first_line
 from activityctl.adapters.postgres.rights import roles_with_rights
+from activityctl.adapters.postgres.server_faults import server_fault
 from activityctl.adapters.postgres.watched_connection import (
     IDLE_IN_TRANSACTION_SECONDS,
     TRANSACTION_SECONDS,
@@ -35,6 +36,10 @@ _REASONS: Final = {
     "starting up": "the server{place} is starting",
     "shutting down": "the server{place} is stopping",
     "terminating connection due to administrator command": "the server{place} was stopped",
+    "because of crash of another server process": "the server{place} starts again after a crash",
+    "unexpected postmaster exit": "the server{place} was killed",
+    "idle-session timeout": "the server{place} has ended the idle connection",
+    "couldn't get a connection": "no connection was free in time",
     "server closed the connection unexpectedly": "the connection{place} was lost",
     "certificate verify failed": "the certificate of the server{place} is not trusted",
     "does not support SSL": "the server{place} does not use TLS, and the URL asks for it",
@@ -89,7 +94,7 @@ def ended_transaction(error: psycopg.Error) -> UnreachableError:
 
 
 def failed_connection(error: psycopg.Error) -> ActivityctlError:
-    """Return the error for a server that does not answer, refuses the login or has a full disk."""
+    """Return the error for a server that does not answer, refuses the login or has a fault."""
     text = str(error).strip()
     if found := _NO_DATABASE.search(text):
         return DatabaseNotFoundError(
@@ -101,13 +106,9 @@ def failed_connection(error: psycopg.Error) -> ActivityctlError:
             f"Postgres refuses the login: {said}",
             hint="correct the user and the password of the database URL",
         )
-    if isinstance(error, psycopg.errors.DiskFull):
-        said = error.diag.message_primary or first_line(error, "no space left")
-        return UnreachableError(
-            f"the disk of Postgres is full: {said}",
-            hint="free space on the disk of the Postgres server; work goes on by itself then",
-        )
-    return UnreachableError(f"Postgres does not answer: {_plain_reason(error)}", hint=_DOCTOR)
+    return server_fault(error) or UnreachableError(
+        f"Postgres does not answer: {_plain_reason(error)}", hint=_DOCTOR
+    )
 
 
 def _plain_reason(error: psycopg.Error) -> str:

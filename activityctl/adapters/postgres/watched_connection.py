@@ -31,6 +31,8 @@ ASK_AFTER: Final = 4.0
 _ASK_AGAIN: Final = 5.0
 _CONFIRM_AFTER: Final = 1.0
 """An answer may be on its way, so the server is asked a second time before it counts as lost."""
+STATEMENT_SECONDS: Final = 30
+"""Postgres ends a statement that takes longer."""
 IDLE_IN_TRANSACTION_SECONDS: Final = 15
 """Postgres ends a transaction whose client sends nothing for so long, and frees its locks."""
 TRANSACTION_SECONDS: Final = 60
@@ -38,7 +40,7 @@ TRANSACTION_SECONDS: Final = 60
 client that was cut off between the statements of a pipeline counts as active, not as idle."""
 _SERVER_SETTINGS: Final = {
     "timezone": "UTC",
-    "statement_timeout": "30s",
+    "statement_timeout": f"{STATEMENT_SECONDS}s",
     "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",

@@ -8,7 +8,6 @@ import json
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -20,7 +19,8 @@ from activityctl.adapters.remote.problems import (
     other_version,
     redirected,
 )
-from activityctl.errors import ActivityctlError, UnreachableError
+from activityctl.errors import ActivityctlError, UnreachableError, reason_of
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.secret import Secret
 from activityctl.version import VERSION
 
@@ -35,15 +35,13 @@ _PATIENCE: Final = 10.0
 """How long requests are repeated in all, whatever `Retry-After` says."""
 _TRIES: Final = 4
 _FIRST_PAUSE: Final = 0.2
-_AGAIN: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
-"""Statuses that say that nothing was done."""
 _SUCCESS: Final = 2
 _REDIRECTION: Final = 3
 _CONTENT: Final = "application/json"
 Params = Mapping[str, str | int | Sequence[str] | None]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ServerPlace:
     """Where the API is, and how it is reached."""
 
@@ -54,7 +52,7 @@ class ServerPlace:
     """What to do if it does not answer."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Answer:
     """The JSON of an answer, and its ETag."""
 
@@ -151,7 +149,8 @@ class ApiClient:
             except TimeoutError:
                 raise self._unreachable(TimeoutError()) from None
             else:
-                wait = _seconds(answered) if status in _AGAIN else None
+                again = _says_again(status, body, is_harmless=is_harmless)
+                wait = _seconds(answered) if again else None
                 if wait is None or not left or loop.time() + wait > deadline:
                     return self._checked(status, answered, body)
                 pause = wait
@@ -255,13 +254,29 @@ class ApiClient:
         )
 
 
+def _says_again(status: int, body: bytes, *, is_harmless: bool) -> bool:
+    """Return whether the same request may be sent again after this answer.
+
+    What is not harmless only if nothing of it was done, as the problem details say.
+    """
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return True
+    if status != HTTPStatus.SERVICE_UNAVAILABLE:
+        return False
+    try:
+        problem = json.loads(body)
+    except ValueError:
+        return is_harmless
+    return is_harmless or (isinstance(problem, dict) and problem.get("retryable") is True)
+
+
 def _reason(error: Exception) -> str:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"its certificate is not valid: {cause.verify_message}"
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror.lower()
+        if isinstance(cause, OSError) and cause.errno:
+            return reason_of(cause)
         cause = cause.__cause__ or cause.__context__
     if isinstance(error, TimeoutError | httpx.TimeoutException):
         return "no answer in time"

@@ -17,10 +17,12 @@ from activityctl.errors import (
     InvalidManifestsError,
     NotAllowedError,
     NotFoundError,
+    OutcomeUnknownError,
     OutdatedPlanError,
     Problem,
     RefusedError,
     SchemaMismatchError,
+    TooSlowError,
     UnreachableError,
     UnstorableError,
     UsageError,
@@ -28,16 +30,20 @@ from activityctl.errors import (
 )
 from activityctl.version import VERSION
 
+ENDED: Final = "token_ended"
+"""The code of a token that was valid when the request came."""
 _KINDS: Final[Mapping[str, type[ActivityctlError]]] = {
     kind.code: kind
     for kind in (
         *(AmbiguousError, ConflictError, DestinationForbiddenError, ExpressionBudgetError),
         *(ExpressionError, InternalError, InvalidInputError, NotAllowedError, NotFoundError),
-        *(RefusedError, UnreachableError, UnstorableError, UsageError, WaitTimeoutError),
+        *(RefusedError, TooSlowError, UnreachableError, UnstorableError, UsageError),
+        *(OutcomeUnknownError, WaitTimeoutError),
     )
 }
 _OF_HTTP: Final[Mapping[str, type[ActivityctlError]]] = {
     "foreign_origin": NotAllowedError,
+    ENDED: NotAllowedError,
     "body_too_large": InvalidInputError,
     "busy": UnreachableError,
     "too_many_requests": UnreachableError,
@@ -65,7 +71,7 @@ def error_of(status: int, problem: Mapping[str, Any], url: str) -> ActivityctlEr
 def _of_status(status: int, problem: Mapping[str, Any], url: str) -> ActivityctlError | None:
     """Return the error of a status that says more here than the problem; None for others."""
     message = str(problem.get("detail"))
-    if status == HTTPStatus.UNAUTHORIZED:
+    if status == HTTPStatus.UNAUTHORIZED and problem.get("code") != ENDED:
         return unauthorized(url)
     if status == HTTPStatus.PRECONDITION_FAILED:
         return OutdatedPlanError(message, hint=_PLAN_AGAIN)

@@ -19,6 +19,8 @@ from temporalio.converter import (
     PayloadCodec,
 )
 
+from activityctl.adapters.temporal.call_payloads import CallPayloadConverter
+from activityctl.domain.runs.stuck import CHANGED, ENCRYPTED
 from activityctl.errors import InvalidInputError
 
 MAKE_KEY: Final = "make a key with: openssl rand -base64 32"
@@ -75,9 +77,7 @@ class EncryptingCodec(PayloadCodec):
         try:
             return Payload.FromString(cipher.decrypt(nonce, sealed, key))
         except (InvalidTag, ValueError, DecodeError):
-            raise UnreadablePayloadError(
-                "a payload of Temporal was changed after it was encrypted"
-            ) from None
+            raise UnreadablePayloadError(CHANGED) from None
 
 
 class _Encrypted(EncodingPayloadConverter):
@@ -93,7 +93,7 @@ class _Encrypted(EncodingPayloadConverter):
         """Raise UnreadablePayloadError with the id of the key."""
         key = payload.metadata.get(_KEY_ID, b"").decode("ascii", "replace")
         raise UnreadablePayloadError(
-            f"what Temporal has is encrypted with the key {key}, which this process does not have: "
+            f"{ENCRYPTED} {key}, which this process does not have: "
             "name it as temporal_payload_key_ref, or as temporal_former_payload_key_ref"
         )
 
@@ -102,7 +102,8 @@ class ReadableConverter(CompositePayloadConverter):
     """Converts as the SDK does, and says of an encrypted payload which key is missing."""
 
     def __init__(self) -> None:
-        super().__init__(*DefaultPayloadConverter.default_encoding_payload_converters, _Encrypted())
+        *others, _ = DefaultPayloadConverter.default_encoding_payload_converters
+        super().__init__(*others, CallPayloadConverter(), _Encrypted())
 
 
 def key_id(key: bytes) -> bytes:

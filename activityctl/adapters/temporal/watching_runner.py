@@ -3,6 +3,7 @@
 Temporal tries a failed workflow task for ever, so such a run would look as if it were working.
 """
 
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from temporalio.bridge.proto.workflow_activation import RemoveFromCache, WorkflowActivation
@@ -15,6 +16,7 @@ from temporalio.worker import (
 )
 
 _CANNOT_REPLAY: Final = RemoveFromCache.EvictionReason.NONDETERMINISM
+Note = Callable[[str, WorkflowActivation, WorkflowActivationCompletion], None]
 
 
 class WorkflowWatch(Protocol):
@@ -32,8 +34,10 @@ class WorkflowWatch(Protocol):
 class WatchingRunner(WorkflowRunner):
     """Runs workflows without the sandbox, and tells the watch how their tasks went."""
 
-    def __init__(self, watch: WorkflowWatch) -> None:
+    def __init__(self, watch: WorkflowWatch, note: Note) -> None:
+        """`note` is called with the id of the workflow and what it was told and answered."""
         self._watch = watch
+        self._note = note
         self._runner = UnsandboxedWorkflowRunner()
 
     def prepare_workflow(self, defn: Any) -> None:
@@ -43,15 +47,22 @@ class WatchingRunner(WorkflowRunner):
     def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
         """Return an instance that is watched."""
         return _WatchedInstance(
-            self._runner.create_instance(det), det.info.workflow_id, self._watch
+            self._runner.create_instance(det), det.info.workflow_id, self._watch, self._note
         )
 
 
 class _WatchedInstance(WorkflowInstance):
-    def __init__(self, instance: WorkflowInstance, workflow_id: str, watch: WorkflowWatch) -> None:
+    def __init__(
+        self,
+        instance: WorkflowInstance,
+        workflow_id: str,
+        watch: WorkflowWatch,
+        note: Note,
+    ) -> None:
         self._instance = instance
         self._workflow_id = workflow_id
         self._watch = watch
+        self._note = note
 
     def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
         """Activate the workflow and report the result."""
@@ -60,6 +71,7 @@ class _WatchedInstance(WorkflowInstance):
             if removal.reason == _CANNOT_REPLAY:
                 self._watch.failed(self._workflow_id, removal.message)
         completion = self._instance.activate(act)
+        self._note(self._workflow_id, act, completion)
         if completion.HasField("failed"):
             self._watch.failed(self._workflow_id, completion.failed.failure.message)
         elif not removals:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final, Self
 
 import psutil
@@ -16,10 +17,11 @@ from activityctl import wiring
 from activityctl.daemon.local import judgements, temporal_checks
 from activityctl.daemon.local.check import Check
 from activityctl.daemon.local.machine_checks import machine_checks
-from activityctl.daemon.local.state import lock_is_held
+from activityctl.daemon.local.state import RESTART, UNSUPERVISED, lock_is_held, read_status
 from activityctl.daemon.local.supervised_process import log_path
 from activityctl.daemon.local.temporal_checks import SEARCH, Compare
 from activityctl.domain.chain.keys import KeyKind
+from activityctl.domain.runs.stuck import advice_on
 from activityctl.domain.tasks.strategy_wait import STRATEGY_WAIT
 from activityctl.domain.values.plurals import count_noun
 from activityctl.domain.values.selection import Selection
@@ -45,9 +47,10 @@ async def run_checks(settings: Settings, compare: Compare) -> list[Check]:
     """
     checks = machine_checks(settings.home, has_servers=settings.uses_local_daemon)
     if settings.uses_local_daemon:
-        if not lock_is_held(settings.home):
-            return [*checks, Check("daemon", "failed", "not running", "activityctl up -d")]
-        checks.append(Check("daemon", "ok", f"runs for {settings.home}"))
+        daemon, has_components = daemon_check(settings.home)
+        checks.append(daemon)
+        if not has_components:
+            return checks
     _load_clients()
     async with _Postgres(settings) as shared:
         servers = await asyncio.gather(
@@ -68,6 +71,18 @@ async def run_checks(settings: Settings, compare: Compare) -> list[Check]:
             _guarded(settings, "strategies", lambda: _strategies(shared)),
         )
         return [*checks, *without_echoes([*servers, *await _figures(settings, shared)])]
+
+
+def daemon_check(home: Path) -> tuple[Check, bool]:
+    """Return the check of the local daemon, and whether any of its components may answer.
+
+    The components go on if their supervisor is killed.
+    """
+    if lock_is_held(home):
+        return Check("daemon", "ok", f"runs for {home}"), True
+    if any(part.pid for part in read_status(home)):
+        return Check("daemon", "failed", UNSUPERVISED, RESTART), True
+    return Check("daemon", "failed", "not running", "activityctl up -d"), False
 
 
 class _Postgres:
@@ -138,7 +153,7 @@ async def _figures(settings: Settings, shared: _Postgres) -> list[Check]:
 
 def _restart(settings: Settings) -> str:
     if settings.uses_local_daemon:
-        return "activityctl down && activityctl up -d"
+        return RESTART
     return f"restart those workers with activityctl {VERSION}, or install their version here"
 
 
@@ -257,7 +272,7 @@ async def _runs(shared: _Postgres) -> Check:
     if stuck is None:
         return Check("runs", "ok", "none is stuck")
     found = f"{count_noun(stuck.count, 'run is', 'runs are')} stuck: {stuck.last_reason}"
-    return Check("runs", "failed", found, "run a worker of the version that began them")
+    return Check("runs", "failed", found, advice_on(stuck.last_reason))
 
 
 async def _strategies(shared: _Postgres) -> Check:

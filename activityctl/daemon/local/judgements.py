@@ -71,8 +71,9 @@ def firings(figures: MetricsSnapshot, failing: FailingFirings | None, log: str) 
         return Check("firings", "failed", found, log)
     due, lag = figures.firings.get("due", 0), figures.due_lag
     if lag <= WAITS_TOO_LONG:
-        return Check("firings", "ok", f"{due} due")
-    found = f"{due} due, the oldest for {format_duration(lag // _SECOND * _SECOND)}"
+        return Check("firings", "ok", f"{due:,} due")
+    oldest = format_duration(lag // _SECOND * _SECOND)
+    found = f"{due:,} due, the oldest for {oldest}; while the number falls, it is only a queue"
     return Check("firings", "failed", found, log)
 
 

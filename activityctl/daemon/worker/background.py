@@ -30,6 +30,7 @@ from activityctl.daemon.worker.stuck_runs import StuckRunWatch
 from activityctl.daemon.worker.wait_keeper import WaitKeeper
 from activityctl.daemon.worker.watchdog import Watchdog
 from activityctl.domain.cel.evaluator import Evaluator
+from activityctl.domain.runs.stuck import EVENTS_LOST
 from activityctl.domain.runs.worker import BEAT_EVERY, WorkerBeat
 from activityctl.domain.values.retention import parse_policy
 from activityctl.operations.runs.recover import Recovery
@@ -37,6 +38,7 @@ from activityctl.ports import WORK_CHANNEL, Chains, RunStarter, ScheduleClient, 
 from activityctl.settings import Settings
 from activityctl.steps.admit import AdmitStep
 from activityctl.steps.give_up import GiveUp
+from activityctl.steps.places import Places
 from activityctl.steps.record import RecordStep
 from activityctl.version import VERSION
 from activityctl.wiring import Ports
@@ -48,6 +50,7 @@ _WAKE_EVERY: Final = 1.0
 _RETENTION_EVERY: Final = 3600.0
 _RECOVER_EVERY: Final = 15.0
 _STUCK_EVERY: Final = 2.0
+_LOST_EVENTS_EVERY: Final = 5.0
 _LATE_EVERY: Final = 5.0
 _NOTICES_EVERY: Final = 2.0
 _SCHEMA_EVERY: Final = 30.0
@@ -64,7 +67,7 @@ class BackgroundLoops:
         settings: Settings,
         ports: Ports,
         temporal: tuple[RunStarter, ScheduleClient],
-        steps: tuple[AdmitStep, RecordStep],
+        steps: tuple[AdmitStep, RecordStep, Places],
         *,
         evaluator: Callable[[], Evaluator | None],
         check_schema: Callable[[], Awaitable[None]],
@@ -83,7 +86,7 @@ class BackgroundLoops:
         self.guard = LoopGuard(clock, lambda seconds: wait(None, seconds))
         self._wake = {work: asyncio.Event() for work in Work}
         starter, schedule_client = temporal
-        admit, recorder = steps
+        admit, recorder, places = steps
         give_up = GiveUp(ports.runs, recorder, clock)
         maintenance = ScheduleMaintenance(ports.register, schedule_client, ports.logbook, clock)
         self.stuck_runs = StuckRunWatch(ports.stuck_runs, ports.logbook, clock)
@@ -93,7 +96,7 @@ class BackgroundLoops:
             starter,
             recorder,
             clock,
-            admit.wait_for_capacity,
+            _each(admit.wait_for_capacity, places.wait_for_fewer),
             is_stuck=self.stuck_runs.is_stuck,
         )
         dispatcher.read_ahead, dispatcher.starting = admit.read_ahead.keep, admit.early.starting
@@ -152,6 +155,15 @@ class BackgroundLoops:
         every = _LOOK_AT_ATTRIBUTES_EVERY
         self.loops = (*self.loops, Loop("search-attributes", look, every))
 
+    def look_for_lost_events(self, look: Callable[[], Awaitable[list[str]]]) -> None:
+        """Add the loop that looks for workflows of which Temporal has lost the last events."""
+
+        async def work() -> None:
+            for workflow_id in await look():
+                self.stuck_runs.failed(workflow_id, EVENTS_LOST)
+
+        self.loops = (*self.loops, Loop("lost-events", work, _LOST_EVENTS_EVERY))
+
     async def run(self, loop: Loop) -> None:
         """Run one of the loops until it is cancelled."""
         await repeat(loop, self.guard, self._wait)
@@ -182,3 +194,11 @@ def _without_answer(call: Callable[[], Awaitable[int]]) -> Callable[[], Awaitabl
         await call()
 
     return work
+
+
+def _each(*waits: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    async def wait() -> None:
+        for each in waits:
+            await each()
+
+    return wait

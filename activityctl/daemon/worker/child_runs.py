@@ -23,6 +23,7 @@ from activityctl.ports import Catalog, Outbox, RunStore, Waits
 _LOG = logging.getLogger(__name__)
 _AT_ONCE: Final = 200
 """The most runs of which one call starts, settles or cancels."""
+_UNWANTED: Final = "cancelled with the task that started it"
 
 
 class ChildRuns:
@@ -52,7 +53,7 @@ class ChildRuns:
                 await self._waits.answer(task_id, ended_answer(state))
         for run_id in await self._waits.unwanted_children(_AT_ONCE):
             _LOG.info("run is cancelled with the task that started it", extra={"run": run_id})
-            await self._runs.request_cancel(run_id, self._clock())
+            await self._runs.request_cancel(run_id, self._clock(), _UNWANTED)
 
     async def _start(self, request: ChildRequest) -> None:
         name = str(request.body["subscription"])

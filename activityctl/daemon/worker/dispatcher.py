@@ -52,7 +52,7 @@ class Dispatcher:
         is_stuck: Callable[[str], bool] = lambda _: False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`wait_for_capacity` returns once most of the started firings are admitted.
+        """`wait_for_capacity` returns once this worker has done most of what was started.
 
         `is_stuck` tells by its id whether the code of a workflow cannot go on.
         """

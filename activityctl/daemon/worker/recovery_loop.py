@@ -75,8 +75,9 @@ class RecoveryLoop:
     def __init__(self, recovery: Recovery, register: ScheduleRegister) -> None:
         self._recovery = recovery
         self._register = register
-        # Kept in memory only: a new worker looks at all firings once.
+        # Kept in memory only: a new worker looks at all firings once, and wakes quiet workflows.
         self._checked_until: datetime | None = None
+        self._has_woken = False
 
     async def carry_on(self) -> int:
         """Carry on what Temporal does not know; return how many runs and firings that were.
@@ -87,6 +88,9 @@ class RecoveryLoop:
             if not is_ours:
                 return 0
             recovered = await self._recovery.carry_on(since=self._checked_until)
+            if not self._has_woken:
+                await self._recovery.wake_quiet()
+                self._has_woken = True
         self._checked_until = recovered.checked_until
         if not recovered.is_empty:
             _LOG.warning(

@@ -43,13 +43,16 @@ class ServerClock:
         self._monotonic = monotonic
         self._wall = wall
         self._samples: deque[_Sample] = deque(maxlen=_SAMPLES)
+        self._best: _Sample | None = None
+        """The most certain sample; None if that is not known."""
         self._last: datetime | None = None
         self._wrong_since: datetime | None = None
 
     def __call__(self) -> datetime:
         """Return the time by Postgres' clock, UTC."""
-        best = min(self._samples, key=lambda sample: sample.uncertainty)
-        now = best.origin + timedelta(seconds=self._monotonic())
+        if self._best is None:
+            self._best = min(self._samples, key=lambda sample: sample.uncertainty)
+        now = self._best.origin + timedelta(seconds=self._monotonic())
         self._last = now if self._last is None else max(self._last, now)
         return self._last
 
@@ -63,6 +66,7 @@ class ServerClock:
         if any(_differ(new, known) for known in self._samples):
             self._samples.clear()
         self._samples.append(new)
+        self._best = None
 
     @property
     def trouble(self) -> LoopTrouble | None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from queue import SimpleQueue
 from typing import Final
 
+from activityctl.domain.runs.stuck import cause_of, outlook_of
 from activityctl.domain.values.log import LogEntry
 from activityctl.ports import Logbook, StuckRuns
 
@@ -80,11 +81,7 @@ class StuckRunWatch:
         if not marked and workflow_id not in self._known:
             _LOG.error("a workflow without an open run is stuck: %s: %s", workflow_id, error)
         for run_id, owner in marked:
-            message = (
-                "the run is stuck: this version of activityctl cannot go on with its workflow. "
-                "Run a worker of the version that began it, or wait: when none of its tasks is at "
-                f"work, a new workflow goes on with it. {error}"
-            )
+            message = f"the run is stuck: {cause_of(error)}. {outlook_of(error)} {error}"
             _LOG.error(message, extra={"run": run_id})
             await self._logbook.append([LogEntry(owner, run_id, message, "error", now, {})])
 

@@ -15,6 +15,7 @@ from temporalio.worker import Interceptor, Worker
 
 from activityctl import wiring
 from activityctl.adapters.postgres.schema.version import require_schema
+from activityctl.adapters.temporal.remembered import RememberedHistories
 from activityctl.adapters.temporal.search_attributes import SearchAttributes
 from activityctl.adapters.temporal.watching_runner import WatchingRunner
 from activityctl.daemon.log import hide_secret
@@ -25,13 +26,13 @@ from activityctl.daemon.worker.restoring import settle_restore, wait_for_restore
 from activityctl.daemon.worker.run_spans import RunSpans
 from activityctl.daemon.worker.server_clock import ServerClock
 from activityctl.daemon.worker.stopping import Stopping, stop_on_signals
-from activityctl.daemon.worker.stuck_runs import StuckRunWatch
 from activityctl.errors import ActivityctlError, RefusedError, UnreachableError
 from activityctl.settings import Settings
 from activityctl.steps.admit import AdmitStep
 from activityctl.steps.execute import ExecuteStep
 from activityctl.steps.execute_many import ExecuteManyStep, runs_going_on
 from activityctl.steps.guarded_lookups import GuardedLookups
+from activityctl.steps.log_writer import log_writer
 from activityctl.steps.places import Places
 from activityctl.steps.record import RecordStep
 from activityctl.steps.ring import RingStep
@@ -100,23 +101,23 @@ async def _work(
             )
         )
         evaluators = stack.enter_context(Evaluators())
-        decide = evaluators.deciding
         clock = ServerClock(ports.workers.server_time, wall=_now)
         await clock.synchronise()
-        recorder = RecordStep(ports.runs, clock, decide)
+        recorder = RecordStep(ports.runs, clock, evaluators.deciding)
         sources = await stack.enter_async_context(wiring.open_sources(settings, ports))
         name = f"worker {socket.gethostname()} pid {os.getpid()}"
         tracing, interceptors = _open_tracing(settings, ports, clock, stack)
+        log = await stack.enter_async_context(log_writer(ports.logbook))
         admit = AdmitStep(
             ports.runs,
             ports.timetable,
             ports.gates,
             sources,
             clock,
-            decide,
-            logbook=ports.logbook,
+            evaluators.deciding,
+            log=log,
             secrets=secrets,
-            guarded=GuardedLookups(ports.guards, ports.logbook, name, clock),
+            guarded=GuardedLookups(ports.guards, log, name, clock),
             tracing=tracing,
         )
         stack.push_async_callback(admit.close)
@@ -142,7 +143,7 @@ async def _work(
             settings,
             ports,
             temporal,
-            (admit, recorder),
+            (admit, recorder, execute.places),
             evaluator=evaluators.for_event,
             check_schema=lambda: require_schema(url),
             clock=clock,
@@ -150,7 +151,7 @@ async def _work(
         loops.end_for_restore = stopping.ask_for_restore
         loops.watch_chains(chains)
         loops.look_at_search_attributes(attributes.look)
-        settle = SettleStep(ports.runs, recorder, clock, decide)
+        settle = SettleStep(ports.runs, recorder, clock, evaluators.deciding)
         activities: list[Callable[..., Any]] = [
             _ring_step(ports, attributes, admit).ring,
             admit.admit,
@@ -160,7 +161,9 @@ async def _work(
             recorder.record,
             settle.settle,
         ]
-        worker = _temporal_worker(settings, client, activities, loops.stuck_runs, interceptors)
+        worker = _temporal_worker(
+            settings, client, activities, _watching_runner(loops, client), interceptors
+        )
         lookups = _context_worker(client, admit, interceptors)
         with _unanswered(stopping):
             async with worker, lookups, asyncio.TaskGroup() as group:
@@ -266,11 +269,18 @@ async def _leave(ports: wiring.Ports, worker_id: str) -> None:
         _LOG.warning("could not record that this worker has stopped: %s", error)
 
 
+def _watching_runner(loops: BackgroundLoops, client: Client) -> WatchingRunner:
+    """Return what runs workflows; a loop looks for those that Temporal no longer has whole."""
+    remembered = RememberedHistories(client)
+    loops.look_for_lost_events(remembered.lost)
+    return WatchingRunner(loops.stuck_runs, remembered.note)
+
+
 def _temporal_worker(
     settings: Settings,
     client: Client,
     steps: Sequence[Callable[..., Any]],
-    watch: StuckRunWatch,
+    runner: WatchingRunner,
     interceptors: Sequence[Interceptor],
 ) -> Worker:
     return Worker(
@@ -280,7 +290,7 @@ def _temporal_worker(
         workflows=[RunActivityWorkflow, RunBatchWorkflow, AlarmWorkflow],
         activities=steps,
         # The sandbox costs 4-9 ms for each run; a test checks that workflows obey its rules.
-        workflow_runner=WatchingRunner(watch),
+        workflow_runner=runner,
         build_id=VERSION,  # else the SDK reads each loaded module, which takes 0.3 s of CPU
         max_concurrent_activities=settings.max_tasks,
         max_cached_workflows=_CACHED_WORKFLOWS,

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from activityctl.domain.cel.expression import render
 from activityctl.domain.runs import auto_pause
-from activityctl.domain.runs.phases import after_phase, end_of, has_left_main
+from activityctl.domain.runs.phases import after_phase, end_of, has_left_main, templates_of
 from activityctl.domain.runs.run import (
     Decision,
     Phase,
@@ -83,9 +83,20 @@ def _last_phases(state: RunState, ending: RunStatus, before: Decision, now: date
     `before` has what was decided about the others. First comes what undoes their effects, then
     what the definition has for such an end. A run without such tasks ends at once.
     """
+    phases = list(_phases_of_end(state, ending))
+    if not phases:
+        return replace(
+            before,
+            start=(),
+            wait=(),
+            ending=ending,
+            reason=state.run.reason,
+            pauses=state.run.pauses,
+            end=end_of(ending, state.run.reason, state.tasks),
+        )
     state = replace(state, run=replace(state.run, ending=ending))
     before = replace(before, start=(), wait=())
-    for phase in _phases_of_end(state, ending):
+    for phase in phases:
         after = spawn_undo(state, now) if phase == "undo" else spawn(state, phase, now)
         before = replace(
             before,
@@ -106,7 +117,7 @@ def _last_phases(state: RunState, ending: RunStatus, before: Decision, now: date
 def _phases_of_end(state: RunState, ending: RunStatus) -> Iterator[Phase]:
     if ending in UNDONE and can_undo(state.spec):
         yield "undo"
-    if (phase := after_phase(ending)) is not None:
+    if (phase := after_phase(ending)) is not None and templates_of(state.spec, phase):
         yield phase
 
 

@@ -53,12 +53,16 @@ class Outcomes:
     def visible(self, block: Block) -> Outcome:
         """Return the outcomes of all tasks that have ended and that a task of the block may read.
 
-        A task of an inner block hides none of an outer one: the checks refuse equal names.
+        A task of an inner block hides none of an outer one: the checks refuse equal names. After
+        the main tasks, those of them that never began can be read too: nothing starts them now.
         """
         found: Outcome = {}
+        is_after = block.phase not in {"main", "undo"}
         for level in block.levels:
             for template in level.templates:
-                if self._rows.is_over(name := level.prefix + template.name):
+                name = level.prefix + template.name
+                never_began = is_after and level.phase == "main" and not self._rows.exists(name)
+                if never_began or self._rows.is_over(name):
                     found[template.name] = self._of_ended(template, name)
             found |= level.own
         return found

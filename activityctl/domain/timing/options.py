@@ -64,7 +64,8 @@ class Misfire(Manifest):
         default=MisfirePolicy.FIRE_ONCE,
         strict=False,
         description="Which of them run late: `skip` none; `fire_once` only the latest; `fire_all` "
-        "all. Each of the others becomes a `missed` run.",
+        "all. Each of the others becomes a `missed` run. A firing is late after 30 s, also if it "
+        "only waits for its turn because thousands are due at once.",
         examples=["fire_all"],
     )
     window: Duration = Field(

@@ -106,6 +106,11 @@ class LogFilter:
             )
 
     @property
+    def is_search(self) -> bool:
+        """Whether entries have to be looked at that may not be wanted."""
+        return self != LogFilter(self.subscription_ids, self.run_id)
+
+    @property
     def levels(self) -> tuple[Level, ...]:
         """The levels that are read."""
         return LEVELS[LEVELS.index(self.level) :]

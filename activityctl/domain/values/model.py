@@ -33,6 +33,7 @@ class Manifest(BaseModel):
         alias_generator=to_camel,
         populate_by_name=True,
         strict=True,
+        defer_build=True,  # a command needs few of the models; each is built at its first use
     )
 
 

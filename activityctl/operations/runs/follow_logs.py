@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Final
 
 from activityctl.domain.values.log import Cursor, LogEntry, LogFilter
-from activityctl.errors import UnreachableError
+from activityctl.errors import TooSlowError, UnreachableError
 from activityctl.ports import LOG_CHANNEL, Logbook, Signals
 
 _PAGE: Final = 500
@@ -58,7 +58,8 @@ async def follow_logs(  # noqa: PLR0913  # where to begin, and what to do meanwh
     Ends when `has_ended` says so, which is asked at least once a second; else never. If the
     database stops answering, go on after the last entry when it answers again. Calls `on_outage`
     once with the error, and once with None when it answers again. Raises UnreachableError if it
-    does not answer at the beginning. With `after`, begins after this position.
+    does not answer at the beginning, and TooSlowError if it ends the search: the next one would
+    take as long. With `after`, begins after this position.
 
     `ask_again` says once a second what is wanted from then on, for example because a subscription
     got a label; of what is new in it, the entries after the last one are yielded.
@@ -87,12 +88,25 @@ async def follow_logs(  # noqa: PLR0913  # where to begin, and what to do meanwh
                     if len(entries) < _PAGE:
                         await waiting.for_more(found_some=bool(entries), is_held_back=is_held_back)
         except UnreachableError as error:
-            if cursor is None:
-                raise
+            if cursor is None or isinstance(error, TooSlowError):
+                raise _reason(error) from error.__cause__
             if not is_out:
                 on_outage(error)
             is_out = True
             await asyncio.sleep(pause_seconds)
+
+
+def too_slow_to_follow() -> TooSlowError:
+    """Return the error for a log that cannot be followed with this filter."""
+    return TooSlowError(
+        "searching the log for this takes too long: Postgres has ended the search",
+        hint="follow only new entries (tail 0), or choose a later time (since) or a simpler "
+        "expression (grep)",
+    )
+
+
+def _reason(error: UnreachableError) -> UnreachableError:
+    return too_slow_to_follow() if isinstance(error, TooSlowError) else error
 
 
 async def _first(

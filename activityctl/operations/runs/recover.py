@@ -3,13 +3,18 @@
 Temporal forgets when its data are lost, restored from a backup, or cut off by a power failure.
 Postgres decides: a run without a workflow gets one again. Tasks that have ended stay ended, and an
 attempt that was under way counts as lost. A workflow that no worker can go on with is replaced in
-the same way, also before it has opened its runs. To start a workflow that is open changes nothing,
-so a listing of Temporal that is some seconds old does no harm.
+the same way, also before it has opened its runs; and so is one that does not hear that the worker
+of its tasks is lost. That happens when Temporal has lost its last seconds, while a worker that
+lives remembers them and takes other events for those that it knows.
+
+To start a workflow that is open changes nothing, so a listing of Temporal that is some seconds old
+does no harm.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Final
@@ -18,13 +23,16 @@ from activityctl.domain.runs.fresh_start import begins_anew
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values.log import LogEntry
 from activityctl.errors import RefusedError
-from activityctl.ports import Logbook, RunStarter, StuckRuns, UnfinishedWork
+from activityctl.frozen_dataclass import frozen_dataclass
+from activityctl.ports import Logbook, RunStarter, StuckRuns, StuckWorkflow, UnfinishedWork
 
 OLDER_THAN: Final = timedelta(seconds=20)
 """What is younger may not be in Temporal's listing yet."""
 _PAGE: Final = 1000
 _FIRINGS: Final = 1000
 """The most started firings without a run that one call looks at."""
+_QUIET_SINCE: Final = timedelta(minutes=10)
+_WOKEN: Final = 200
 _LATE_COMMIT: Final = timedelta(minutes=1)
 """A transaction may commit this long after the time that it writes, and not be seen before."""
 _AT_ONCE: Final = 16
@@ -39,7 +47,7 @@ _RUN_BEGINS_ANEW: Final = (
 _GIVEN_UP: Final = "no worker could go on with it; a new workflow goes on with its runs"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Recovered:
     """What Temporal did not know, and was carried on."""
 
@@ -75,6 +83,8 @@ class Recovery:
         self._logbook = logbook
         self._clock = clock
         self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._forsaken: dict[str, datetime] = {}
+        """The forsaken workflows of the last look, with the time when this process saw it first."""
 
     async def find(
         self,
@@ -103,7 +113,9 @@ class Recovery:
         A workflow that cannot go on is closed first, so that it is started again too.
         UnreachableError when Temporal does not answer; what was started stays so.
         """
-        closed = await self._close_stuck()
+        seen, self._forsaken = self._forsaken, {}  # patience begins anew after an outage
+        forsaken = await self._forsaken_since(seen)
+        closed = await self._close([*await self._stuck.idle(), *forsaken])
         found = await self.find(older_than=older_than, since=since, closed=closed)
         by_workflow = sorted(found.runs, key=lambda firing: firing.workflow_id)
         groups = [
@@ -126,13 +138,35 @@ class Recovery:
         for _, error in failed:
             if not isinstance(error, RefusedError):
                 raise error
+        self._forsaken = {workflow.id: workflow.since for workflow in forsaken}
         return Recovered(found.runs, found.firings, refused, found.checked_until)
 
-    async def _close_stuck(self) -> list[str]:
-        """Close the workflows that are to begin anew, and return their ids."""
+    async def wake_quiet(self) -> None:
+        """Let workflows look at their runs again of which nothing is at work, but was lately.
+
+        If Temporal loses its last seconds, and then a worker that remembered more of a workflow is
+        gone, nothing tells this workflow to go on. When it hears something, the next worker reads
+        its history, and finds that it does not fit. To the others it does no harm.
+        """
+        for run_id, workflow_id in await self._stuck.quiet(_QUIET_SINCE, _WOKEN):
+            with suppress(RefusedError):  # as if it had not been quiet
+                await self._starter.wake(run_id, workflow_id)
+
+    async def _forsaken_since(self, seen: Mapping[str, datetime]) -> list[StuckWorkflow]:
+        """Return the forsaken workflows, each since when this process has always seen it so.
+
+        When workers or Temporal come back, they first get the time to go on by themselves.
+        """
+        return [
+            replace(workflow, since=seen.get(workflow.id, workflow.since))
+            for workflow in await self._stuck.forsaken()
+        ]
+
+    async def _close(self, workflows: Sequence[StuckWorkflow]) -> list[str]:
+        """Close those of the workflows that are to begin anew, and return their ids."""
         now = self._clock()
         closed = []
-        for workflow in await self._stuck.idle():
+        for workflow in workflows:
             if begins_anew(workflow.since, workflow.began_at, now):
                 await self._starter.terminate(workflow.id, _GIVEN_UP)
                 await self._stuck.clear_stuck(workflow.id, is_replaced=True)

@@ -7,6 +7,7 @@ from typing import Final
 from activityctl.domain.runs.accepted import WAITS_FOR_WORKER
 from activityctl.domain.runs.run import Run, RunStatus, TaskStatus
 from activityctl.domain.runs.stopping import waiting_text
+from activityctl.domain.runs.stuck import advice_on, cause_of
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import WaitTimeoutError
 from activityctl.operations.looking.obstacles import obstacle_among
@@ -49,11 +50,11 @@ async def wait_for_run(
             return run
         stuck_since = None if run is None or not run.is_stuck else stuck_since or loop.time()
         if run is not None and stuck_since is not None and loop.time() >= stuck_since + _STUCK_FOR:
+            reason = run.stuck_reason or ""
             raise WaitTimeoutError(
-                f"run {run_id} is stuck and has not ended: the worker's version cannot go on with "
-                f"its workflow: {run.stuck_reason}",
-                hint="run a worker of the version that began it, or cancel it with a running "
-                f"worker: activityctl cancel {run_id}",
+                f"run {run_id} is stuck and has not ended: {cause_of(reason)}: {reason}",
+                hint=f"{advice_on(reason)}, or cancel it with a running worker: "
+                f"activityctl cancel {run_id}",
             )
         if is_first and not await workers.alive():
             what = "is recorded" if run is None else "cannot go on"

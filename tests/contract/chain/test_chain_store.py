@@ -101,15 +101,7 @@ async def test_a_trigger_that_ends_keeps_no_reading(ports: wiring.Ports, begun: 
 async def test_chains_are_listed_with_nodes_readings_and_filters(
     ports: wiring.Ports, begun: Reading
 ):
-    views = ObjectViews(
-        ports.catalog,
-        ports.register,
-        ports.run_lists,
-        ports.events,
-        ports.workers,
-        ports.audit,
-        chains=ports.chains,
-    )
+    views = ObjectViews(ports)
     assert await ports.chains.advance(begun, replace(begun, number=104, hash="0xa"), [], [])
     await ports.chains.note(7, 110, None, [NodeState("one.example"), NodeState("two", "slow")])
     (view,) = (await views.page("chains", None, Selection(limit=None))).views

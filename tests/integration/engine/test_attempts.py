@@ -204,4 +204,4 @@ async def test_a_task_kind_that_the_worker_does_not_know_fails_the_task(engine: 
 async def test_a_command_that_does_not_exist_fails_the_run(engine: Engine) -> None:
     run = await engine.run({"tasks": [shell("true", command={"argv": ["absent-program"]})]})
     assert run.status is RunStatus.FAILED
-    assert "cannot start: No such file or directory: absent-program" in str(run.reason)
+    assert "cannot start: there is no such file or folder: absent-program" in str(run.reason)

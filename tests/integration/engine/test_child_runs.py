@@ -87,7 +87,9 @@ async def test_a_cancellation_goes_down_unless_nobody_waits(engine: Engine) -> N
         assert (await engine.ended(run_id)).status is RunStatus.CANCELLED
         child = found[0].id
         if waits:
-            assert (await engine.ended(child)).status is RunStatus.CANCELLED
+            ended = await engine.ended(child)
+            assert ended.status is RunStatus.CANCELLED
+            assert ended.reason == "cancelled with the task that started it"
         else:
             assert (await engine.run_of(child)).status is RunStatus.RUNNING
             await engine.cancel(child)

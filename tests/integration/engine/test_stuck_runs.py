@@ -102,7 +102,7 @@ async def test_a_stuck_run_is_told_everywhere_and_can_be_cancelled(
             check = await doctor._runs(shared)
         assert (check.state, check.hint) == (
             "failed",
-            "run a worker of the version that began them",
+            "run a worker of the version that began it",
         )
         assert "1 run is stuck: " in check.found
         shown = Console(width=200, file=StringIO())

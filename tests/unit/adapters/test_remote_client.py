@@ -19,8 +19,10 @@ from activityctl.errors import (
     InvalidManifestsError,
     NotAllowedError,
     NotFoundError,
+    OutcomeUnknownError,
     RefusedError,
     SchemaMismatchError,
+    TooSlowError,
     UnreachableError,
     UsageError,
     WaitTimeoutError,
@@ -92,7 +94,10 @@ async def test_a_request_has_its_token_and_no_other_host_gets_it():
         (problem("409 Conflict", "refused"), RefusedError, "why"),
         (problem("503 Away", "refused"), SchemaMismatchError, "why"),
         (problem("503 Away", "unreachable"), UnreachableError, "why"),
+        (problem("503 Away", "outcome_unknown"), OutcomeUnknownError, "why"),
         (problem("504 Late", "timeout"), WaitTimeoutError, "why"),
+        (problem("504 Late", "too_slow"), TooSlowError, "why"),
+        (problem("401 Ended", "token_ended"), NotAllowedError, "why"),
         (problem("400 Bad", "bad_request"), UsageError, "why"),
         (problem("500 Bug", "internal"), UnreachableError, "failed by a bug of its own"),
         (answering(b"<html>", "502 Bad Gateway"), UnreachableError, "502 and no JSON"),
@@ -145,6 +150,23 @@ async def test_only_what_is_harmless_is_repeated(monkeypatch: pytest.MonkeyPatch
         await api.post("/v1/x", {"a": 1}, key="k-1")
     assert {request.headers["idempotency-key"] for request in server.requests} == {"k-1"}
     assert [request.body for request in server.requests] == [b'{"a": 1}'] * 2
+
+
+async def test_what_may_have_been_done_is_not_repeated_without_a_key():
+    unknown = problem("503 Away", "outcome_unknown", ["Retry-After: 0"], retryable=False)
+    away = problem("503 Away", "unreachable", ["Retry-After: 0"], retryable=True)
+    proxy = answering(b"<html>", "503 Away", ["Retry-After: 0"])
+    for answer in (unknown, proxy):
+        async with asking(answer, OK) as (api, server):
+            with pytest.raises(UnreachableError):
+                await api.post("/v1/x")
+        assert len(server.requests) == 1
+        async with asking(answer, OK) as (api, server):
+            await api.post("/v1/x", key="k-1")
+        assert len(server.requests) == 2
+    async with asking(away, OK) as (api, server):
+        await api.post("/v1/x")
+    assert len(server.requests) == 2
 
 
 async def test_retry_after_is_obeyed_within_a_bound():

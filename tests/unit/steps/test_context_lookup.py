@@ -18,6 +18,7 @@ from activityctl.domain.values.model import Manifest
 from activityctl.errors import InvalidInputError, TaskError, UnreachableError
 from activityctl.ports import SourceCall
 from activityctl.steps.deciding import Deciding
+from activityctl.steps.log_writer import LogWriter
 from activityctl.steps.resolve import ContextLookup
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -74,7 +75,7 @@ class Bench:
         self.waits: list[float] = []
         logbook: Any = self.log
         self.lookup = ContextLookup(
-            {"scripted": source}, lambda: NOW, Deciding(), logbook, sleep=self._sleep
+            {"scripted": source}, lambda: NOW, Deciding(), LogWriter(logbook), sleep=self._sleep
         )
 
     async def _sleep(self, seconds: float) -> None:

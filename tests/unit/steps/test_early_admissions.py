@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from temporalio.testing import ActivityEnvironment
@@ -11,9 +12,11 @@ from temporalio.testing import ActivityEnvironment
 from activityctl.adapters.memory.ports import MemoryPorts
 from activityctl.domain.runs.admission import AdmissionInput
 from activityctl.domain.runs.run import RunStatus
+from activityctl.domain.runs.workflow_batches import BATCH
 from activityctl.domain.timing.firing import FiringCause, FiringRef, FiringRequest
 from activityctl.domain.values import ids
 from activityctl.errors import UnreachableError
+from activityctl.ports import OpenResult
 from activityctl.steps.admit import AdmitStep
 from activityctl.steps.early_admissions import EarlyAdmissions, workflow_is_there
 from activityctl.workflows.calls import Orders
@@ -165,6 +168,33 @@ async def test_the_workflow_gets_the_answer_of_the_early_admission(
     assert (await ports.run_lists.find_run(FIRST.run_id)).status is RunStatus.RUNNING
     (again,) = await asked_by(FIRST).run(admit.admit, [FIRST])  # its answer was lost
     assert again.start == orders.start
+
+
+async def test_runs_whose_input_was_read_before_open_all_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each waits until all others open too; with a limit below their number they would not."""
+    ports = await ports_with("mine", NOW)
+    requests = [FiringRequest(OWNER, "manual", f"manual/{n}", NOW) for n in range(BATCH)]
+    await ports.outbox.add(requests, NOW)
+    firings = [replace(each.ref, workflow_id="batch/1") for each in requests]
+    admit = AdmitStep(ports.runs, ports.timetable, ports.gates, {}, lambda: NOW)
+    facts = {each.run_id: await ports.runs.admission_input(each) for each in firings}
+    admit.read_ahead.keep({run: found for run, found in facts.items() if found is not None})
+    opening, opened = ports.runs.open, list[str]()
+    are_all_there = asyncio.Event()
+
+    async def open_together(*args: Any, **more: Any) -> OpenResult:
+        opened.append(args[1].run.id)
+        if len(opened) == BATCH:
+            are_all_there.set()
+        await are_all_there.wait()
+        return await opening(*args, **more)
+
+    monkeypatch.setattr(ports.runs, "open", open_together)
+    answers = await asked_by(firings[0]).run(admit.admit_many, firings)
+    assert [answer and len(answer.start) for answer in answers] == [1] * BATCH
+    assert sorted(opened) == sorted(facts)
 
 
 @pytest.mark.parametrize(

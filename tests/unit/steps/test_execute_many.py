@@ -1,15 +1,18 @@
 """ExecuteManyStep carries out each task as if it had a call of its own."""
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from typing import cast
 
 import pytest
+from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activityctl.errors import UnreachableError
+from activityctl.steps import execute_many
 from activityctl.steps.execute_many import ExecuteManyStep
 from activityctl.steps.places import Places
 from activityctl.workflows.calls import CallEnd, Orders, TaskOrder
@@ -131,6 +134,41 @@ async def test_the_attempts_of_runs_that_do_not_go_on_are_stopped():
     bench.end_all()
     await call
     assert set(bench.stopped) == {"task-2"}
+
+
+class Told:
+    """The client of a worker; it keeps what workflows are told."""
+
+    def __init__(self) -> None:
+        self.ends: list[Sequence[CallEnd]] = []
+
+    def get_workflow_handle(self, *_: object, **__: object) -> "Told":
+        return self
+
+    async def signal(self, _: str, ends: Sequence[CallEnd]) -> None:
+        self.ends.append(ends)
+
+
+async def test_a_workflow_is_told_soon_only_what_it_can_go_on_with(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(execute_many, "_TELL_EVERY", 0.001)
+    bench, told = Bench(), Told()
+    bench.environment = ActivityEnvironment(client=cast("Client", told))
+    bench.failures = {"task-1": UnreachableError("Postgres is away")}
+    call = bench.call()
+    bench.may_end["task-0"].set()
+    await until(lambda: bench.ended == ["run-0"])
+    await asyncio.sleep(0.05)  # so often could it be told
+    bench.may_end["task-1"].set()
+    await until(lambda: bool(told.ends))
+    assert told.ends == [[over(0), CallEnd("task-1", again_seconds=1.0)]]
+    monkeypatch.setattr(execute_many, "_TELL_OVER_EVERY", 0.001)
+    bench.may_end["task-2"].set()
+    await until(lambda: len(told.ends) == 2)
+    assert told.ends[1] == [over(2)]
+    bench.end_all()
+    await call
 
 
 async def test_a_call_that_is_cancelled_cancels_each_task():

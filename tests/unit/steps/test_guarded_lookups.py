@@ -16,6 +16,7 @@ from activityctl.errors import InvalidInputError, TaskError
 from activityctl.ports import BegunLookup, BreakerChange, GuardedLookup, Hold, LookupEnd
 from activityctl.steps.deciding import Deciding
 from activityctl.steps.guarded_lookups import GuardedLookups
+from activityctl.steps.log_writer import LogWriter
 from activityctl.steps.resolve import ContextLookup
 from support.runs import begun_run_of
 
@@ -56,10 +57,11 @@ class Bench:
         ports: Any = SimpleNamespace(
             begin_lookup=self.begin, settle_lookup=self.settle, append=self.append
         )
-        guarded = GuardedLookups(ports, ports, "here", lambda: NOW, self.sleep)
+        log = LogWriter(ports)
+        guarded = GuardedLookups(ports, log, "here", lambda: NOW, self.sleep)
         sources: Any = {"scripted": source}
         self.lookup = ContextLookup(
-            sources, lambda: NOW, Deciding(), ports, sleep=self.sleep, guarded=guarded
+            sources, lambda: NOW, Deciding(), log, sleep=self.sleep, guarded=guarded
         )
         self.run = begun_run_of(NOW)
 

@@ -82,3 +82,29 @@ async def test_a_call_for_one_task_is_called_again_if_no_place_is_free_soon():
     assert refused.value.next_retry_delay is not None
     assert not refused.value.non_retryable
     await ActivityEnvironment().run(call)
+
+
+async def test_further_firings_wait_while_many_tasks_do():
+    places = Places(1, many=3, held_back=60)
+    work = Work(places)
+    tasks = [work.begin(str(number)) for number in range(3)]
+    await settle()
+    await asyncio.wait_for(places.wait_for_fewer(), 1)
+    tasks.append(work.begin("3"))
+    await settle()
+    waiting = asyncio.create_task(places.wait_for_fewer())
+    await settle()
+    assert not waiting.done()
+    tasks[2].cancel()
+    await asyncio.wait_for(waiting, 1)
+    work.may_end.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_further_firings_do_not_wait_long_for_long_tasks():
+    places = Places(1, many=1, held_back=0.01)
+    tasks = [Work(places).begin(str(number)) for number in range(3)]
+    await settle()
+    await asyncio.wait_for(places.wait_for_fewer(), 1)
+    for task in tasks:
+        task.cancel()

@@ -67,9 +67,9 @@ def one_of_tomorrow(folder: Path) -> tuple[Path, Path]:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (no_certificate, r"^the certificate .*absent\.pem: no such file or directory$"),
-        (no_key, r"^the private key .*absent\.key: no such file or directory$"),
-        (a_folder, r"^the certificate .*: is a directory$"),
+        (no_certificate, r"^the certificate .*absent\.pem: there is no such file or folder$"),
+        (no_key, r"^the private key .*absent\.key: there is no such file or folder$"),
+        (a_folder, r"^the certificate .*: it is a folder$"),
         (a_public_key, r"can be read or written by others: its mode is 0644$"),
         (a_foreign_key, r"^the private key .* does not fit .*api\.pem$"),
         (a_key_as_certificate, r"is no certificate in PEM form$"),

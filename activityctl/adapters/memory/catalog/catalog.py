@@ -1,6 +1,6 @@
 """The catalog in memory; `plans.py` writes a plan into its tables."""
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -208,6 +208,11 @@ class MemoryCatalog:
             and selection.labels.items() <= subscription.labels.items()
         ]
         return sorted(found, key=lambda subscription: subscription.name)[: selection.limit]
+
+    async def subscriptions_of(self, ids: Sequence[str]) -> list[Subscription]:
+        """Return the subscriptions with these ids, also deleted ones, in any order."""
+        known = self._tables().subscriptions
+        return [known[each] for each in set(ids) if each in known]
 
     async def find_subscription(self, reference: str) -> Subscription:
         """Return the subscription with that name or id, or with that unique prefix of its id.

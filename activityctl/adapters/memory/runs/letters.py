@@ -21,7 +21,7 @@ from activityctl.domain.runs.dead_letter import (
     repeated_runs,
 )
 from activityctl.domain.runs.letter_log import action_entry, closed_entry
-from activityctl.domain.runs.run import Run, TaskStatus, address_of
+from activityctl.domain.runs.run import Run, TaskInstance, TaskStatus, address_of
 from activityctl.domain.values import ids
 from activityctl.domain.values.selection import Selection
 from activityctl.ports import Work
@@ -63,6 +63,7 @@ def _whole(state: MemoryState, letter: DeadLetter) -> DeadLetter:
         and row.task.phase != "onFailure"
     ]
     failed.sort(key=lambda task: (task.created_at, task.name, task.index))
+    failed.sort(key=lambda task: _place_in(letter.reason, task))
     return replace(
         letter,
         subscription=state.catalog.subscriptions[letter.subscription_id].name,
@@ -72,6 +73,12 @@ def _whole(state: MemoryState, letter: DeadLetter) -> DeadLetter:
         task=address_of(failed[0]) if failed else None,
         actions=tuple(_with_result(state, each) for each in state.letter_actions[letter.id]),
     )
+
+
+def _place_in(reason: str, task: TaskInstance) -> float:
+    """Return where the reason names the task; infinity if it does not."""
+    place = reason.find(f"task {address_of(task)} failed: ")
+    return place if place >= 0 else float("inf")
 
 
 def _with_result(state: MemoryState, action: LetterAction) -> LetterAction:

@@ -1,5 +1,6 @@
 """The log in memory."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,9 +14,9 @@ class MemoryLogbook:
     def __init__(self, state: MemoryState) -> None:
         self._state = state
 
-    async def append(self, entries: Sequence[LogEntry]) -> None:
+    async def append(self, entries: Sequence[LogEntry], *, again: bool = False) -> None:
         """Add the entries and wake the readers that follow the log."""
-        self._state.write_log_entries(entries)
+        self._state.write_log_entries(entries, again=again)
 
     async def page(
         self, wanted: LogFilter, after: Cursor, *, limit: int
@@ -44,6 +45,13 @@ class MemoryLogbook:
         entries, cursor = await self.page(LogFilter(tuple(subscription_ids)), after, limit=limit)
         end = cursor if len(entries) == limit else end_of(len(self._state.log))
         return LogNews(entries, end, is_held_back=False)
+
+    async def matches(self, patterns: Sequence[str], texts: Sequence[str]) -> list[list[int]]:
+        """Return for each regular expression the positions of the texts in which it is found."""
+        return [
+            [place for place, text in enumerate(texts) if re.search(pattern, text)]
+            for pattern in patterns
+        ]
 
     async def is_held_back(self, wanted: LogFilter) -> bool:  # noqa: ARG002  # nothing is, here
         """Return False: a transaction in memory writes its entries when it commits."""

@@ -262,9 +262,11 @@ class MemoryRunStore:
         self._state.tasks[task_id] = replace(row, task=replace(row.task, reason=reason))
         self._state.write_log_entries([entry])
 
-    async def keep_output(self, task_id: str, output: JsonValue, entry: LogEntry) -> None:
+    async def keep_output(
+        self, task_id: str, output: JsonValue, entry: LogEntry, *, again: bool = False
+    ) -> None:
         """Write the entry, and the output of a stopped attempt; a task that has ended keeps its."""
-        self._state.write_log_entries([entry])
+        self._state.write_log_entries([entry], again=again)
         row = self._state.tasks.get(task_id)
         if row is not None and (row.task.output is None or row.task.ended_at is None):
             task = replace(row.task, output=stored_json(output))
@@ -286,15 +288,15 @@ class MemoryRunStore:
         found.sort(key=lambda run: run.created_at, reverse=True)
         return [(run, self._tasks(run.id)) for run in found[:limit]]
 
-    async def request_cancel(self, run_id: str, now: datetime) -> bool:
+    async def request_cancel(self, run_id: str, now: datetime, reason: str | None = None) -> bool:
         """Record the request to cancel and wake the dispatcher; False when the run has ended."""
         async with self._state.run_locks[run_id]:
             row = self._state.runs.get(run_id)
             if row is None or row.run.ended_at is not None:
                 return False
-            self._state.runs[run_id] = replace(
-                row, cancel_requested_at=row.cancel_requested_at or now
-            )
+            run = replace(row.run, cancel_reason=row.run.cancel_reason or reason)
+            asked_at = row.cancel_requested_at or now
+            self._state.runs[run_id] = replace(row, run=run, cancel_requested_at=asked_at)
             self._state.wake_workers(Work.CANCEL)
         return True
 

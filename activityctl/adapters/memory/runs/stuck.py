@@ -1,9 +1,12 @@
 """Which open runs and workflows are stuck, in memory."""
 
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from activityctl.adapters.memory.state import MemoryState, StuckRow
+from activityctl.domain.runs.run import Run, RunStatus
+from activityctl.domain.tasks.attempt import Attempt
 from activityctl.domain.values.ids import RunId, SubscriptionId
 from activityctl.ports import StuckSummary, StuckWorkflow
 
@@ -27,7 +30,7 @@ class MemoryStuckRuns:
             since = row.run.stuck_since or now
             run = replace(row.run, stuck_since=since, stuck_reason=reason)
             self._state.runs[key] = replace(row, run=run)
-        if not self._has_open_run(workflow_id):
+        if not self._open_runs(workflow_id):
             known = self._state.stuck_workflows.get(workflow_id, StuckRow(now, now, reason))
             self._state.stuck_workflows[workflow_id] = StuckRow(
                 known.began_at, known.since or now, reason
@@ -61,21 +64,35 @@ class MemoryStuckRuns:
             for workflow_id, row, since in self._without_run()
         ]
         for workflow_id in self._of_runs():
-            rows = [
-                row
-                for row in self._state.runs.values()
-                if row.workflow_id == workflow_id and not row.run.has_ended
-            ]
-            runs = {row.run.id for row in rows}
-            if any(
-                attempt.ended_at is None and self._state.tasks[attempt.task_id].task.run_id in runs
-                for attempt in self._state.attempts.values()
-            ):
+            runs = self._open_runs(workflow_id)
+            if any(attempt.ended_at is None for attempt in self._attempts(runs)):
                 continue
-            times = [row.run.stuck_since for row in rows if row.run.stuck_since is not None]
-            began_at = min(row.run.created_at for row in rows if row.run.is_stuck)
+            times = [run.stuck_since for run in runs if run.stuck_since is not None]
+            began_at = min(run.created_at for run in runs if run.is_stuck)
             found.append(StuckWorkflow(workflow_id, max(times), began_at))
         return found
+
+    async def forsaken(self) -> list[StuckWorkflow]:
+        """Return no workflow: all workers live."""
+        return []
+
+    async def quiet(self, within: timedelta, limit: int) -> list[tuple[RunId, str]]:
+        """Return an open run of each workflow that is quiet, but was not so long ago."""
+        since = self._state.clock() - within
+        found = []
+        for workflow_id in dict.fromkeys(row.workflow_id for row in self._state.runs.values()):
+            runs = [
+                run
+                for run in self._open_runs(workflow_id)
+                if not run.is_stuck and run.status is not RunStatus.QUEUED
+            ]
+            attempts = self._attempts(runs)
+            ends = [each.ended_at for each in attempts if each.ended_at is not None]
+            times = [*ends, *(run.created_at for run in runs)]
+            if runs and len(ends) == len(attempts) and max(times) > since:
+                found.append((max(times), min(run.id for run in runs), workflow_id))
+        found.sort(reverse=True)
+        return [(run_id, workflow_id) for _, run_id, workflow_id in found[:limit]]
 
     async def summary(self) -> StuckSummary | None:
         """Return how many runs are stuck; None if there are none."""
@@ -93,13 +110,21 @@ class MemoryStuckRuns:
         rows = self._state.runs.values()
         return list(dict.fromkeys(row.workflow_id for row in rows if row.run.is_stuck))
 
-    def _has_open_run(self, workflow_id: str) -> bool:
+    def _open_runs(self, workflow_id: str) -> list[Run]:
         rows = self._state.runs.values()
-        return any(row.workflow_id == workflow_id and not row.run.has_ended for row in rows)
+        return [row.run for row in rows if row.workflow_id == workflow_id and not row.run.has_ended]
+
+    def _attempts(self, runs: Sequence[Run]) -> list[Attempt]:
+        ids, tasks = {run.id for run in runs}, self._state.tasks
+        return [
+            attempt
+            for attempt in self._state.attempts.values()
+            if tasks[attempt.task_id].task.run_id in ids
+        ]
 
     def _without_run(self) -> list[tuple[str, StuckRow, datetime]]:
         return [
             (workflow_id, row, row.since)
             for workflow_id, row in self._state.stuck_workflows.items()
-            if row.since is not None and not self._has_open_run(workflow_id)
+            if row.since is not None and not self._open_runs(workflow_id)
         ]

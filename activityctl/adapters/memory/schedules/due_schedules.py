@@ -36,6 +36,7 @@ class Caller:
     due: datetime
     carries: Collection[tuple[str, str]]
     """The subscriptions and triggers whose firing of that time it runs itself, if it starts now."""
+    workflow_id: str
 
 
 def process_due_of_subscriptions(state: MemoryState, subscriptions: Sequence[str]) -> None:
@@ -97,8 +98,9 @@ def _write_decisions(
             continue
         key = firing_key(time.nominal)
         firing = FiringRequest(subscription.id, trigger, key, time.nominal)
-        dispatched_at = now if time.nominal == carried else None
-        row = FiringRow(firing, now, dispatched_at, time.fires_at)
+        row = FiringRow(firing, now, fires_at=time.fires_at)
+        if caller and time.nominal == carried:
+            row = replace(row, dispatched_at=now, workflow_id=caller.workflow_id)
         firing_id = ids.firing_id(subscription.id, trigger, key)
         state.firings.setdefault(firing_id, state.frozen(row))
     owner = (subscription.id, trigger)

@@ -38,7 +38,8 @@ class MemoryTimetable:
         until: datetime | None = None,
     ) -> RingResult:
         """Decide what is due of the schedules of the alarm."""
-        caller = Caller(ringing.due, {(each.subscription_id, each.trigger) for each in carries})
+        owners = {(each.subscription_id, each.trigger) for each in carries}
+        caller = Caller(ringing.due, owners, workflow_id)
         until = until or decide_until(self._state.clock(), ringing.due)
         decided = {
             key: decisions
@@ -56,9 +57,22 @@ class MemoryTimetable:
             if (key := ids.schedule_id(each.subscription_id, each.trigger)) in decided
             and decided[key].starts_now(ringing.due)
         ]
-        return RingResult(
-            is_complete, until, [each.firing(ringing, workflow_id) for each in started]
-        )
+        firings = [each.firing(ringing, workflow_id) for each in started]
+        carried = self._carried(ringing, workflow_id)
+        firings += [firing for firing in carried if firing not in firings]
+        return RingResult(is_complete, until, firings)
+
+    def _carried(self, ringing: Ringing, workflow_id: str) -> list[FiringRef]:
+        """Return the firings that were given to this workflow."""
+        catalog, found = self._state.catalog, []
+        for _, row in sorted(self._state.firings.items()):
+            key = row.firing.firing_key
+            if (row.workflow_id, key) == (workflow_id, ringing.key) and row.revision_id is not None:
+                owner = catalog.subscriptions[row.firing.subscription_id]
+                names = (row.revision_id, owner.name, owner.definition)
+                served = ServedSchedule(owner.id, row.firing.trigger, *names)
+                found.append(served.firing(ringing, workflow_id))
+        return found
 
     def _of_alarm(self, alarm_id: str) -> list[tuple[str, MemorySchedule]]:
         return [
@@ -94,13 +108,16 @@ class MemoryTimetable:
             return False
         if row.fires_at > now and row.dispatched_at is None:
             return False
-        self._state.firings[key] = replace(row, dispatched_at=row.dispatched_at or now)
+        if row.dispatched_at is None:
+            row = replace(row, dispatched_at=now, workflow_id=firing.workflow_id)
+        self._state.firings[key] = row
         return True
 
     async def process_due(self, firing: FiringRef) -> bool:
         """Decide every due time up to now; return whether the caller's firing starts now."""
         key = ids.schedule_id(firing.subscription_id, firing.trigger)
-        caller = Caller(firing.due, [(firing.subscription_id, firing.trigger)])
+        carries = [(firing.subscription_id, firing.trigger)]
+        caller = Caller(firing.due, carries, firing.workflow_id)
         fires, is_complete = False, not firing.is_undecided
         while not is_complete:
             decisions = process_due_schedule(self._state, key, caller)

@@ -1,6 +1,6 @@
 """The catalog in Postgres; `writes.py` writes a plan into its tables."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from datetime import datetime
@@ -258,6 +258,14 @@ class PostgresCatalog:
             statuses=list(selection.statuses) or None,
             labels=Jsonb(dict(selection.labels)),
             limit=selection.limit,
+        )
+        return [subscription_of(row) for row in rows]
+
+    async def subscriptions_of(self, ids: Sequence[str]) -> list[Subscription]:
+        """Return the subscriptions with these ids, also deleted ones, in any order."""
+        rows = await self._database.fetch(
+            f"SELECT {SUBSCRIPTION_COLUMNS} FROM subscriptions s WHERE s.id = ANY(%(ids)s)",
+            ids=list(ids),
         )
         return [subscription_of(row) for row in rows]
 

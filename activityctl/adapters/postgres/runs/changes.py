@@ -9,7 +9,12 @@ from activityctl.adapters.postgres.notices import write_notices
 from activityctl.adapters.postgres.runs.run_ends import write_end
 from activityctl.adapters.postgres.runs.streaks import write_streak
 from activityctl.adapters.postgres.runs.waits import write_waits
-from activityctl.adapters.postgres.runs.writes import INSERT_TASK, UPDATE_TASKS, task_values
+from activityctl.adapters.postgres.runs.writes import (
+    INSERT_TASKS,
+    UPDATE_TASKS,
+    json_rows,
+    task_values,
+)
 from activityctl.adapters.postgres.schedules.late_starts import uncount_firing
 from activityctl.adapters.postgres.schedules.outbox import wake_next_in_order
 from activityctl.adapters.postgres.signals import wake_workers
@@ -17,7 +22,6 @@ from activityctl.domain.runs.run import Run, RunStatus, TaskInstance
 from activityctl.domain.runs.run_change import RunChange
 from activityctl.ports import Work
 
-_INSERT_TASK: Final = f"{INSERT_TASK} ON CONFLICT DO NOTHING"
 _HIDE_INPUT: Final = "UPDATE tasks SET input = %(input)s WHERE id = %(id)s"
 _UPDATE_RUNS: Final = """
     UPDATE runs r SET status = v.status, reason = v.reason, ending = v.ending,
@@ -57,8 +61,8 @@ async def write_changes(connection: Connection, changes: Sequence[RunChange]) ->
     """Write changes of different runs without the rows of the runs."""
     if any(change.frees_slot for change in changes):
         await wake_workers(connection, Work.QUEUE)
-    for task in (task for change in changes for task in change.create):
-        await connection.execute(_INSERT_TASK, task_values(task))
+    if created := [task_values(task) for change in changes for task in change.create]:
+        await connection.execute(INSERT_TASKS, {"rows": json_rows(created)})
     await _update_tasks(connection, [task for change in changes for task in change.update])
     for task in (task for change in changes for task in change.hidden_inputs):
         await connection.execute(_HIDE_INPUT, task_values(task))

@@ -32,16 +32,20 @@ from activityctl.domain.values.selection import Selection
 _ACTION: Final = """a.number, a.action, a.actor, a.reason AS action_reason, a.run_id AS retry_run,
     a.new_revision, a.new_keys, a.created_at AS acted_at,
     ar.status AS retry_status, ar.reason AS retry_reason"""
-# A task of onFailure may fail too, but it is never what the letter is about.
+# A letter is about the task that its reason names first: others may have failed before, with
+# continueOnError. A task of onFailure may fail too, but it is never what the letter is about.
 _LIST: Final = f"""
     SELECT d.*, s.name AS subscription, r.definition, r.trigger, r.replay_of, f.task, {_ACTION}
     FROM dead_letters d JOIN runs r ON r.id = d.run_id
     JOIN subscriptions s ON s.id = d.subscription_id
     LEFT JOIN LATERAL (
-        SELECT t.name AS bare, t.name || CASE WHEN t.of > 0 THEN '[' || t.index || ']' ELSE ''
-            END AS task
-        FROM tasks t WHERE t.run_id = d.run_id AND t.status = 'failed' AND t.phase <> 'onFailure'
-        ORDER BY t.created_at, t.name, t.index LIMIT 1) f ON true {LAST_ACTION}
+        SELECT t.name AS bare, address.text AS task
+        FROM tasks t CROSS JOIN LATERAL (
+            SELECT t.name || CASE WHEN t.of > 0 THEN '[' || t.index || ']' ELSE '' END AS text
+        ) AS address
+        WHERE t.run_id = d.run_id AND t.status = 'failed' AND t.phase <> 'onFailure'
+        ORDER BY nullif(position('task ' || address.text || ' failed: ' IN d.reason), 0),
+            t.created_at, t.name, t.index LIMIT 1) f ON true {LAST_ACTION}
     WHERE (%(subscription)s::text IS NULL OR d.subscription_id = %(subscription)s)
       AND (%(run)s::text IS NULL OR d.run_id = %(run)s)
       AND (%(since)s::timestamptz IS NULL OR d.created_at >= %(since)s)

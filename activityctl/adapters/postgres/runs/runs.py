@@ -271,7 +271,9 @@ class PostgresRunStore:
         async with self._database.transaction() as connection:
             await hold_task(connection, task_id, reason, entry)
 
-    async def keep_output(self, task_id: str, output: JsonValue, entry: LogEntry) -> None:
+    async def keep_output(
+        self, task_id: str, output: JsonValue, entry: LogEntry, *, again: bool = False
+    ) -> None:
         """Write the entry, and the output of a stopped attempt; a task that has ended keeps its."""
         async with self._database.one_trip() as connection:
             await connection.execute(
@@ -279,7 +281,7 @@ class PostgresRunStore:
                        ELSE coalesce(output, %(output)s) END WHERE id = %(id)s""",
                 {"id": task_id, "output": to_jsonb(output)},
             )
-            await insert_log_entries(connection, [entry])
+            await insert_log_entries(connection, [entry], again=again)
 
     async def recent(
         self, subscription_id: str, *, limit: int, status: RunStatus | None, excluding: str
@@ -289,15 +291,19 @@ class PostgresRunStore:
             self._database, subscription_id, limit=limit, status=status, excluding=excluding
         )
 
-    async def request_cancel(self, run_id: str, now: datetime) -> bool:
+    async def request_cancel(self, run_id: str, now: datetime, reason: str | None = None) -> bool:
         """Record the request to cancel and wake the dispatcher; False when the run has ended."""
+        # Who asks as a person has no right to the column of the reason.
+        because = ", cancel_reason = coalesce(cancel_reason, %(reason)s)" if reason else ""
         row = await self._database.fetch_one(
             f"""WITH wish AS (
-                    UPDATE runs SET cancel_requested_at = coalesce(cancel_requested_at, %(now)s)
+                    UPDATE runs
+                    SET cancel_requested_at = coalesce(cancel_requested_at, %(now)s){because}
                     WHERE id = %(id)s AND ended_at IS NULL RETURNING id)
                 SELECT id, {notify_sql(Work.CANCEL)} FROM wish""",
             id=run_id,
             now=now,
+            reason=reason,
         )
         return row is not None
 

@@ -1,6 +1,6 @@
 """Which open runs and workflows are stuck, because the code of the workflow cannot go on."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from activityctl.adapters.postgres.database import Database, to_storable_text
@@ -21,6 +21,21 @@ _IDLE: Final = f"""
     GROUP BY s.workflow_id
     UNION ALL
     SELECT s.workflow_id, s.since, s.began_at FROM stuck_workflows s WHERE {_WITHOUT_RUN}"""
+FORSAKEN: Final = f"""
+    SELECT r.workflow_id, max(k.at) AS since, min(r.created_at) AS began_at
+    FROM runs r JOIN tasks t ON t.run_id = r.id AND t.status = 'running'
+    JOIN attempts a ON a.task_id = t.id AND a.ended_at IS NULL
+    CROSS JOIN (SELECT clock_timestamp() AS at) k
+    WHERE r.ended_at IS NULL AND r.stuck_since IS NULL
+    GROUP BY r.workflow_id HAVING NOT bool_or({IS_AT_WORK})"""
+_QUIET: Final = """
+    SELECT min(r.id) AS id, r.workflow_id
+    FROM runs r LEFT JOIN tasks t ON t.run_id = r.id LEFT JOIN attempts a ON a.task_id = t.id
+    WHERE r.ended_at IS NULL AND r.stuck_since IS NULL AND r.status <> 'queued'
+    GROUP BY r.workflow_id
+    HAVING bool_and(a.task_id IS NULL OR a.ended_at IS NOT NULL)
+        AND greatest(max(r.created_at), max(a.ended_at)) > clock_timestamp() - %(within)s
+    ORDER BY greatest(max(r.created_at), max(a.ended_at)) DESC LIMIT %(limit)s"""
 _MARK: Final = """
     WITH old AS (
         SELECT id, stuck_since FROM runs
@@ -91,7 +106,19 @@ class PostgresStuckRuns:
 
     async def idle(self) -> list[StuckWorkflow]:
         """Return the stuck workflows that have no attempt at work in a living worker."""
-        rows = await self._database.fetch(_IDLE)
+        return await self._workflows(_IDLE)
+
+    async def forsaken(self) -> list[StuckWorkflow]:
+        """Return the workflows with open attempts, all of which were lost with their workers."""
+        return await self._workflows(FORSAKEN)
+
+    async def quiet(self, within: timedelta, limit: int) -> list[tuple[RunId, str]]:
+        """Return an open run of each workflow that is quiet, but was not so long ago."""
+        rows = await self._database.fetch(_QUIET, within=within, limit=limit)
+        return [(row["id"], row["workflow_id"]) for row in rows]
+
+    async def _workflows(self, query: str) -> list[StuckWorkflow]:
+        rows = await self._database.fetch(query)
         return [StuckWorkflow(row["workflow_id"], row["since"], row["began_at"]) for row in rows]
 
     async def summary(self) -> StuckSummary | None:

@@ -3,20 +3,24 @@
 `rows` converts rows back to domain values.
 """
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final
+
+from psycopg.types.json import Jsonb
 
 from activityctl.adapters.postgres.database import to_jsonb, to_storable_text
 from activityctl.domain.runs.concurrency import Arrival
 from activityctl.domain.runs.run import Run, TaskInstance
 from activityctl.domain.tasks.guard import guard_json
 
-INSERT_RUN: Final = """
-    INSERT INTO runs AS r (id, subscription_id, definition, revision_id, trigger, firing_key,
+_RUN_COLUMNS: Final = """id, subscription_id, definition, revision_id, trigger, firing_key,
         workflow_id, due_at, status, reason, ending, params, context, state, payload,
         created_at, started_at, ended_at, concurrency_key, throttle_key, priority, events,
         let_in_at, arrived_at, place, replay_of, key_run, first_key,
-        fresh_keys)
+        fresh_keys"""
+INSERT_RUN: Final = f"""
+    INSERT INTO runs AS r ({_RUN_COLUMNS})
     VALUES (%(id)s, %(subscription_id)s, %(definition)s, %(revision_id)s, %(trigger)s,
         %(firing_key)s, %(workflow_id)s, %(due_at)s, %(status)s, %(reason)s, %(ending)s,
         %(params)s, %(context)s, %(state)s, %(payload)s, %(created_at)s, %(started_at)s,
@@ -24,6 +28,10 @@ INSERT_RUN: Final = """
         %(let_in_at)s, %(arrived_at)s, %(place)s, %(replay_of)s, %(key_run)s, %(first_key)s,
         %(fresh_keys)s)"""
 """Takes `run_values`. Raises UniqueViolation when the run exists; add ON CONFLICT to avoid it."""
+INSERT_RUNS: Final = f"""
+    INSERT INTO runs ({_RUN_COLUMNS})
+    SELECT {_RUN_COLUMNS} FROM jsonb_populate_recordset(NULL::runs, %(rows)s)"""
+"""Takes `json_rows` of `run_values`. Raises as INSERT_RUN does; then it inserts none of them."""
 BEGIN_LOOKUP: Final = """
     UPDATE runs SET started_at = %(started_at)s, reason = %(reason)s
     WHERE id = %(id)s AND status = 'queued' AND let_in_at IS NOT NULL AND started_at IS NULL
@@ -32,14 +40,14 @@ BEGIN_LOOKUP: Final = """
 LEAVE_GATES: Final = """
     UPDATE runs SET concurrency_key = NULL, throttle_key = NULL WHERE id = %(id)s"""
 """Takes `run_values`; the run holds no slot any more."""
-INSERT_TASK: Final = """
-    INSERT INTO tasks (id, run_id, name, index, of, phase, kind, status, attempts, input,
+_TASK_COLUMNS: Final = """id, run_id, name, index, of, phase, kind, status, attempts, input,
         output, error, code, reason, created_at, started_at, ended_at, waits_until, lane,
-        guard, idempotency_key)
-    VALUES (%(id)s, %(run_id)s, %(name)s, %(index)s, %(of)s, %(phase)s, %(kind)s, %(status)s,
-        %(attempts)s, %(input)s, %(output)s, %(error)s, %(code)s, %(reason)s, %(created_at)s,
-        %(started_at)s, %(ended_at)s, %(waits_until)s, %(lane)s, %(guard)s, %(idempotency_key)s)"""
-"""Takes `task_values`. Raises UniqueViolation when the task exists; see INSERT_RUN."""
+        guard, idempotency_key"""
+INSERT_TASKS: Final = f"""
+    INSERT INTO tasks ({_TASK_COLUMNS})
+    SELECT {_TASK_COLUMNS} FROM jsonb_populate_recordset(NULL::tasks, %(rows)s)
+    ON CONFLICT DO NOTHING"""
+"""Takes `json_rows` of `task_values`; leaves out tasks that exist."""
 UPDATE_TASKS: Final = """
     WITH changed AS (
         UPDATE tasks t SET status = v.status, output = v.output, error = v.error, code = v.code,
@@ -102,8 +110,23 @@ def run_values(
     }
 
 
+def json_rows(rows: Iterable[Mapping[str, object]]) -> Jsonb:
+    """Return rows as the one value of a statement: many values cost more time than many rows."""
+    return Jsonb([{name: _plain(value) for name, value in row.items()} for row in rows])
+
+
+def _plain(value: object) -> object:
+    match value:
+        case Jsonb():
+            return value.obj
+        case datetime():
+            return value.isoformat()
+        case _:
+            return value
+
+
 def task_values(task: TaskInstance) -> dict[str, object]:
-    """Return the values for INSERT_TASK and for an update of the task's outcome."""
+    """Return the values for INSERT_TASKS and for an update of the task's outcome."""
     return {
         "id": task.id,
         "run_id": task.run_id,

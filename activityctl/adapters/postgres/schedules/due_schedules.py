@@ -67,9 +67,10 @@ _UPDATE_SCHEDULES: Final = """
     WHERE c.id = x.id"""
 _INSERT_FIRINGS: Final = """
     INSERT INTO firings (id, subscription_id, trigger, firing_key, due_at, created_at, fires_at,
-        dispatched_at, revision_id, params)
+        dispatched_at, workflow_id, revision_id, params)
     SELECT x.id, x.subscription, x.trigger, x.key, x.due, x.now, x.fires,
-        CASE WHEN x.own THEN x.now END, d.revision_id, s.params
+        CASE WHEN x.own THEN x.now END, CASE WHEN x.own THEN %(workflow)s END, d.revision_id,
+        s.params
     FROM (SELECT * FROM jsonb_to_recordset(%(rows)s) AS x(id text, subscription text, trigger text,
         key text, due timestamptz, fires timestamptz, own boolean, now timestamptz)
         LIMIT %(count)s) AS x
@@ -96,6 +97,7 @@ class Caller:
     due: datetime
     carries: Collection[tuple[str, str]]
     """The subscriptions and triggers whose firing of that time it runs itself, if it starts now."""
+    workflow_id: str
 
 
 async def process_due_schedules(
@@ -273,7 +275,8 @@ async def _write_firings(
     ]
     if not firings:
         return
-    values = {"rows": Jsonb(firings), "count": len(firings)}
+    workflow_id = caller and caller.workflow_id
+    values = {"rows": Jsonb(firings), "count": len(firings), "workflow": workflow_id}
     await connection.execute(_INSERT_FIRINGS.encode(), values)
     if any(not firing["own"] for firing in firings):
         await wake_workers(connection, Work.FIRING)

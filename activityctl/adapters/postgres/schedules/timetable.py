@@ -32,7 +32,8 @@ _RANG: Final = "UPDATE alarms SET wakes = 0 WHERE id = %(alarm)s AND wakes > 0"
 _IS_RINGING: Final = """
     UPDATE alarms SET rings_until = clock_timestamp() + %(lasting)s WHERE id = %(alarm)s"""
 _CLAIM: Final = """
-    UPDATE firings SET dispatched_at = coalesce(dispatched_at, clock_timestamp())
+    UPDATE firings SET dispatched_at = coalesce(dispatched_at, clock_timestamp()),
+        workflow_id = CASE WHEN dispatched_at IS NULL THEN %(workflow)s ELSE workflow_id END
     WHERE id = ANY(%(ids)s) AND (fires_at <= clock_timestamp() OR dispatched_at IS NOT NULL)
     RETURNING id"""
 # The subquery reads the clock once, so that the index on next_at is used.
@@ -46,6 +47,10 @@ _SELECT_OVERDUE: Final = """
         GROUP BY c.alarm_id) AS overdue
     {}
     ORDER BY next_at DESC, alarm_id DESC LIMIT %(limit)s"""
+_SELECT_CARRIED: Final = """
+    SELECT f.subscription_id, f.trigger, f.revision_id, s.name AS subscription, s.definition
+    FROM firings f JOIN subscriptions s ON s.id = f.subscription_id
+    WHERE f.workflow_id = %(workflow)s AND f.firing_key = %(key)s ORDER BY f.id"""
 _RINGS_FOR: Final = timedelta(seconds=5)
 """So long after a call that left something over, its alarm does not count as overdue."""
 
@@ -69,11 +74,10 @@ class PostgresTimetable:
         until: datetime | None = None,
     ) -> RingResult:
         """Decide what is due of some hundred schedules of the alarm."""
-        caller = Caller(ringing.due, {(each.subscription_id, each.trigger) for each in carries})
+        caller = _caller(ringing, carries, workflow_id)
         alarm = {"alarm": ringing.alarm_id}
         async with self._database.transaction() as connection:
-            if until is None:
-                until = await _read_until(connection, ringing.due)
+            until = until or await _read_until(connection, ringing.due)
             decided, is_complete = await process_due_of_alarm(
                 connection, ringing.alarm_id, until, _AT_ONCE, caller
             )
@@ -92,7 +96,15 @@ class PostgresTimetable:
                 if not is_complete:
                     await connection.execute(_IS_RINGING, {**alarm, "lasting": _RINGS_FOR})
                 facts = await select_facts(connection, firings)
-        return RingResult(is_complete, until, firings, facts_of(await facts.fetchall()))
+                own = {"workflow": workflow_id, "key": ringing.key}
+                carried = await connection.execute(_SELECT_CARRIED, own)
+        found = facts_of(await facts.fetchall())
+        # This call may be a repeat, and the triggers of its firings may have left the alarm.
+        again = [ServedSchedule(**row) for row in await carried.fetchall()]
+        of_earlier = [
+            firing for each in again if (firing := each.firing(ringing, workflow_id)) not in firings
+        ]
+        return RingResult(is_complete, until, [*firings, *of_earlier], found)
 
     async def claim(
         self, ringing: Ringing, carries: Collection[ServedSchedule], workflow_id: str
@@ -104,14 +116,15 @@ class PostgresTimetable:
         by_id = {
             ids.firing_id(each.subscription_id, each.trigger, ringing.key): each for each in carries
         }
-        rows = await self._database.fetch(_CLAIM, ids=list(by_id))
+        rows = await self._database.fetch(_CLAIM, ids=list(by_id), workflow=workflow_id)
         claimed = {row["id"] for row in rows}
         return [each.firing(ringing, workflow_id) for key, each in by_id.items() if key in claimed]
 
     async def process_due(self, firing: FiringRef) -> bool:
         """Decide every due time up to now; return whether the caller's firing starts now."""
         schedule = ids.schedule_id(firing.subscription_id, firing.trigger)
-        caller = Caller(firing.due, [(firing.subscription_id, firing.trigger)])
+        carries = [(firing.subscription_id, firing.trigger)]
+        caller = Caller(firing.due, carries, firing.workflow_id)
         is_complete, fires = not firing.is_undecided, False
         while not is_complete:
             async with self._database.transaction() as connection:
@@ -167,3 +180,8 @@ async def _read_until(connection: Connection, due: datetime) -> datetime:
     cursor = await connection.execute("SELECT clock_timestamp() AS now")
     (row,) = await cursor.fetchall()
     return decide_until(row["now"], due)
+
+
+def _caller(ringing: Ringing, carries: Collection[ServedSchedule], workflow_id: str) -> Caller:
+    owners = {(each.subscription_id, each.trigger) for each in carries}
+    return Caller(ringing.due, owners, workflow_id)

@@ -20,6 +20,7 @@ from sqlalchemy.pool import NullPool
 from activityctl.adapters.postgres.connection_url import secured
 from activityctl.adapters.postgres.database import translate_errors
 from activityctl.adapters.postgres.schema import roles
+from activityctl.adapters.postgres.schema.version import refuse_newer
 from activityctl.adapters.postgres.watched_connection import KEEPALIVE_OPTIONS
 from activityctl.errors import ConflictError, NotAllowedError
 
@@ -51,13 +52,15 @@ def migrate(database_url: str, *, roles_prefix: str | None = None) -> None:
     `roles_prefix` creates the roles of that prefix, and sets their rights in any case. Processes
     that migrate at the same time wait for one another.
     Raises UnreachableError when Postgres does not answer, NotAllowedError when the login lacks
-    rights, ConflictError when a login without rights holds the lock.
+    rights, ConflictError when a login without rights holds the lock, SchemaMismatchError when a
+    newer version has migrated the database.
     """
     if roles_prefix is not None:
         roles.role_names(roles_prefix)
     with _connection(database_url) as connection, _owner_hint(), _locked(connection):
         config = alembic_config()
         config.attributes["connection"] = connection
+        refuse_newer(_present(connection))
         if roles_prefix is None and not _missing(connection):
             return
         command.upgrade(config, "head")
@@ -73,21 +76,24 @@ def migration_script(
     Changes nothing.
     """
     with _connection(database_url) as connection:
+        refuse_newer(_present(connection))
         missing, statements = _missing(connection), _role_statements(connection, roles_prefix)
         connection.rollback()
     return missing, "".join(f"{statement};\n" for statement in statements)
 
 
 def _missing(connection: Connection) -> list[str]:
-    """Return the titles of the migrations that the database has not had, in their order.
-
-    A database of a newer version has had them all.
-    """
+    """Return the titles of the migrations that the database has not had, in their order."""
     script = ScriptDirectory.from_config(alembic_config())
-    present = MigrationContext.configure(connection).get_current_revision()
+    present = _present(connection)
     steps = list(script.iterate_revisions("head", "base"))
     had = next((place for place, step in enumerate(steps) if step.revision == present), len(steps))
     return [step.doc for step in steps[:had]][::-1]
+
+
+def _present(connection: Connection) -> str | None:
+    """Return the version of the database's schema; None if it was never migrated."""
+    return MigrationContext.configure(connection).get_current_revision()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The tables of schedules, backfills, firings, runs, tasks, attempts and workers."""
+"""The tables of backfills, firings, runs, tasks, attempts and workers."""
 
 from datetime import datetime
 from typing import Any, ClassVar
@@ -28,58 +28,6 @@ from activityctl.adapters.postgres.schema.columns import (
 )
 
 
-class ScheduleTable(SQLModel, table=True):
-    """A trigger of a subscription that follows the clock, and the progress of its times.
-
-    Every nominal time up to `cursor` is decided; `next_at` is the next one. `fired` counts the
-    firings of nominal times after `counts_after`. `alarm_id` says which alarm wakes us for it; it
-    is NULL if the stored trigger cannot be read. `is_active` follows the subscription.
-    """
-
-    __tablename__: ClassVar[Any] = "schedules"
-    __table_args__ = (
-        UniqueConstraint("subscription_id", "trigger"),
-        Index("schedules_next_at_index", "next_at", postgresql_where=text("next_at IS NOT NULL")),
-        Index(
-            "schedules_alarm_index",
-            "alarm_id",
-            "next_at",
-            postgresql_where=text("is_active AND next_at IS NOT NULL"),
-        ),
-    )
-    id: str = text_column(key=True)
-    subscription_id: str = text_column(ForeignKey("subscriptions.id"))
-    trigger: str = text_column()
-    kind: str = text_column()
-    body: dict[str, Any] = json_column()
-    alarm_id: str | None = text_column(nullable=True)
-    is_active: bool = Field(sa_column=Column(Boolean, nullable=False, server_default=text("true")))
-    cursor: datetime = Field(
-        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=text("now()"))
-    )
-    next_at: datetime | None = moment_column(nullable=True)
-    fired: int = number_column(0)
-    counts_after: datetime | None = moment_column(nullable=True)
-
-
-class AlarmTable(SQLModel, table=True):
-    """A schedule of Temporal's that we have created or are about to; `schedules` say which we want.
-
-    `observed_at` is when Temporal was seen to hold it; NULL while it is to be created or deleted.
-    `wakes` counts the times in a row at which it did not ring. Until `rings_until` a call is at
-    work on what is due.
-    """
-
-    __tablename__: ClassVar[Any] = "alarms"
-    id: str = text_column(key=True)
-    observed_at: datetime | None = moment_column(nullable=True)
-    error: str | None = text_column(nullable=True)
-    rings_until: datetime | None = moment_column(nullable=True)
-    wakes: int = number_column(0)
-    restarts: int = number_column(0)
-    restarted_at: datetime | None = moment_column(nullable=True)
-
-
 class BackfillTable(SQLModel, table=True):
     """A request to run the due times of a past range, a few at a time."""
 
@@ -100,7 +48,8 @@ class FiringTable(SQLModel, table=True):
     A firing without `fires_at` is held until it is released. `place` is the order of decision.
     `attempts` counts the starts that failed; the next is tried after `not_before`. The run of the
     firing has its `revision_id` and `params`; old firings have none and get those of admission.
-    `replay` has the options of a replay of a run.
+    `replay` has the options of a replay of a run. `workflow_id` names the workflow of an alarm that
+    runs the firing itself.
     """
 
     __tablename__: ClassVar[Any] = "firings"
@@ -150,6 +99,11 @@ class FiringTable(SQLModel, table=True):
             "due_at",
             postgresql_where=text("backfill_id IS NOT NULL"),
         ),
+        Index(
+            "firings_workflow_id_index",
+            "workflow_id",
+            postgresql_where=text("workflow_id IS NOT NULL"),
+        ),
     )
     id: str = text_column(key=True)
     subscription_id: str = text_column(ForeignKey("subscriptions.id"))
@@ -172,6 +126,7 @@ class FiringTable(SQLModel, table=True):
     revision_id: str | None = text_column(nullable=True)
     params: Any = json_column(nullable=True)
     replay: Any = json_column(nullable=True)
+    workflow_id: str | None = text_column(nullable=True)
 
 
 class RunTable(SQLModel, table=True):
@@ -368,6 +323,11 @@ class AttemptTable(SQLModel, table=True):
             "attempts_lookup_index",
             "lookup_of",
             postgresql_where=text("lookup_of IS NOT NULL"),
+        ),
+        Index(
+            "attempts_open_index",
+            "task_id",
+            postgresql_where=text("ended_at IS NULL"),
         ),
     )
     task_id: str = text_column(key=True)

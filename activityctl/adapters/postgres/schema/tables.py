@@ -18,6 +18,7 @@ from activityctl.adapters.postgres.schema import (
     notice_tables,
     relay_tables,
     run_tables,
+    schedule_tables,
     source_tables,
     wait_tables,
 )
@@ -26,6 +27,7 @@ DECLARED = (
     columns,
     catalog_tables,
     event_tables,
+    schedule_tables,
     run_tables,
     guard_tables,
     log_tables,

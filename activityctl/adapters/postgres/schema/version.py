@@ -72,13 +72,20 @@ async def require_schema(database_url: str) -> None:
     versions = await read_schema_versions(database_url)
     if versions.are_equal:
         return
+    refuse_newer(versions.database)
     needed = f"this version of activityctl needs schema {versions.package}"
-    if versions.is_newer:
-        raise SchemaMismatchError(
-            f"the database has schema {versions.database}, which is newer; {needed}",
-            hint="install the version of activityctl that migrated it",
-        )
     found = f"has schema {versions.database}" if versions.database else "is empty"
     raise SchemaMismatchError(
         f"the database {found}; {needed}", hint="activityctl worker --migrate"
     )
+
+
+def refuse_newer(found: str | None) -> None:
+    """Raise SchemaMismatchError if a database has a schema that this package does not know."""
+    known, needed = package_versions()
+    if found is not None and found not in known:
+        raise SchemaMismatchError(
+            f"the database has schema {found}, which is newer; this version of activityctl needs "
+            f"schema {needed}",
+            hint="install the version of activityctl that migrated it",
+        )

@@ -16,6 +16,7 @@ from activityctl.daemon.worker.loops import Loop
 from activityctl.daemon.worker.server_clock import ServerClock
 from activityctl.errors import DatabaseDeniedError, UnreachableError, UnstorableError
 from activityctl.steps.admit import AdmitStep
+from activityctl.steps.places import Places
 from activityctl.steps.record import RecordStep
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -39,6 +40,7 @@ LOOPS = (
     "notices",
     "stuck-runs",
     "schema",
+    "lost-events",
 )
 
 
@@ -92,6 +94,7 @@ class Bench:
     def __init__(self) -> None:
         self.now = NOW
         self.faults = Faults()
+        self.lost: list[str] = []
         self.until: Callable[[], bool] = lambda: False
         self.stop = asyncio.Event()
         made = memory_ports()
@@ -106,12 +109,13 @@ class Bench:
             settings,
             ports,
             (ports.starter, ports.schedule_client),
-            (admit, recorder),
+            (admit, recorder, Places(1)),
             evaluator=lambda: None,
             check_schema=self._check_schema,
             clock=BenchClock(self),
             wait=self._wait,
         )
+        self.background.look_for_lost_events(self._look)
         self.guard = self.background.guard
 
     def _clock(self) -> datetime:
@@ -119,6 +123,10 @@ class Bench:
 
     async def _check_schema(self) -> None:
         self.faults.meet()
+
+    async def _look(self) -> list[str]:
+        self.faults.meet()
+        return self.lost
 
     async def _wait(self, _: asyncio.Event | None, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
@@ -203,3 +211,11 @@ async def test_a_loop_that_failed_once_does_not_wait_for_its_whole_period():
     assert bench.faults.calls == 3 + 3, (
         "the second try, of events, firings and refused requests, was before that wait"
     )
+
+
+async def test_a_workflow_of_which_temporal_has_lost_events_is_marked():
+    bench = Bench()
+    bench.lost = ["w"]
+    await bench.run("lost-events", lambda: True)
+    await bench.background.stuck_runs.record()
+    assert bench.background.stuck_runs.is_stuck("w")

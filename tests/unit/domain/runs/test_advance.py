@@ -269,6 +269,13 @@ def test_a_timeout_cancels_the_tasks_and_runs_on_failure():
     assert ended(state, "page").run.status is RunStatus.TIMED_OUT
 
 
+def test_on_failure_reads_a_task_that_a_timeout_never_let_begin_as_skipped():
+    seen = "${ tasks.b.output != null ? tasks.b.output.x : tasks.b.status }"
+    state = begun(task("a"), task("b", needs=["a"]), onFailure=[task("page", say=seen)])
+    state = applied(state, stop(state, Stop(RunStatus.TIMED_OUT, "too slow"), NOW))
+    assert task_of(state, "page").input == "skipped"
+
+
 def test_a_timeout_ends_a_run_without_on_failure_at_once():
     state = begun(task("a"))
     state = applied(state, stop(state, Stop(RunStatus.TIMED_OUT, "too slow"), NOW))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from activityctl.domain.values.log import Cursor, LogEntry, LogFilter
-from activityctl.errors import UnreachableError
+from activityctl.errors import TooSlowError, UnreachableError
 from activityctl.operations.runs.follow_logs import follow_logs
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
@@ -22,8 +22,11 @@ class Log:
     async def page(
         self, _: LogFilter, after: Cursor, **__: object
     ) -> tuple[list[LogEntry], Cursor]:
-        if self.plan.pop(0) == "-":
+        step = self.plan.pop(0)
+        if step == "-":
             raise UnreachableError("Postgres does not answer")
+        if step == "s":
+            raise TooSlowError("Postgres ended a statement")
         number = after.id + 1
         entry = LogEntry("s", None, str(number), "info", NOW)
         return [entry], Cursor(after.transaction, number)
@@ -87,6 +90,13 @@ async def test_a_log_goes_on_after_an_outage_without_a_gap_or_a_repeat():
     seen, told = await followed(Log("++--++-+"), 5)
     assert seen == ["1", "2", "3", "4", "5"]
     assert told == ["out", "back", "out", "back"]
+
+
+async def test_a_search_that_postgres_has_ended_is_not_made_again():
+    log = Log("+s+")
+    with pytest.raises(TooSlowError, match="Postgres has ended the search"):
+        await followed(log, 2)
+    assert log.plan == ["+"]
 
 
 async def test_a_database_that_does_not_answer_at_first_is_an_error():

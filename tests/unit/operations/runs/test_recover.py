@@ -8,6 +8,7 @@ import pytest
 
 from activityctl.adapters.memory.ports import MemoryPorts, memory_ports
 from activityctl.adapters.memory.state import MemoryState
+from activityctl.daemon.worker.recovery_loop import RecoveryLoop
 from activityctl.domain.gitops.plan import Wanted
 from activityctl.domain.gitops.planning import plan_changes
 from activityctl.domain.manifests.definition import ActivityDefinition
@@ -21,6 +22,7 @@ from activityctl.domain.values import ids
 from activityctl.domain.values.log import Cursor, LogFilter
 from activityctl.errors import RefusedError, UnreachableError
 from activityctl.operations.runs.recover import OLDER_THAN, Recovery
+from activityctl.ports import StuckWorkflow
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(minutes=1)
@@ -211,3 +213,80 @@ async def test_runs_whose_workflow_cannot_go_on_get_a_new_one():
     assert bed.ports.starter.terminated == ["w"]
     assert "a new one goes on with it" in (await bed.messages())[-1]
     assert await bed.ports.stuck_runs.summary() is None
+
+
+class Forsaken:
+    """Says of a workflow that all its attempts are lost, as long as it is told to."""
+
+    def __init__(self, bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.is_so = True
+        self.recovery = bed.recovery
+        monkeypatch.setattr(bed.ports.stuck_runs, "forsaken", self.forsaken)
+
+    async def forsaken(self) -> list[StuckWorkflow]:
+        return [StuckWorkflow("w", self.recovery._clock(), NOON)] if self.is_so else []
+
+
+async def test_a_workflow_that_does_not_hear_of_its_lost_tasks_gets_a_new_one(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    bed = await new_bed()
+    run = await bed.open("a", "w")
+    bed.ports.starter._open.add("w")
+    forsaken = Forsaken(bed, monkeypatch)
+    looks = [(0, True), (60, True), (90, False), (100, True), (219, True)]
+    for seconds, is_so in looks:  # it went on between, and is forsaken anew since 100
+        forsaken.is_so = is_so
+        bed.recovery._clock = lambda seconds=seconds: LATER + timedelta(seconds=seconds)
+        assert not (await bed.recovery.carry_on(older_than=timedelta(0))).runs
+    bed.recovery._clock = lambda: LATER + timedelta(seconds=220)
+    (again,) = (await bed.recovery.carry_on(older_than=timedelta(0))).runs
+    assert (again.run_id, again.workflow_id) == (run.id, "w")
+    assert bed.ports.starter.terminated == ["w"]
+    assert "a new one goes on with it" in (await bed.messages())[-1]
+
+
+async def test_patience_with_a_forsaken_workflow_begins_anew_after_an_outage_of_temporal(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    bed = await new_bed()
+    await bed.open("a", "w")
+    bed.ports.starter._open.add("w")
+    Forsaken(bed, monkeypatch)
+    bed.recovery._clock = lambda: LATER
+    await bed.recovery.carry_on(older_than=timedelta(0))
+    with monkeypatch.context() as away:
+        away.setattr(bed.ports.starter, "open_workflows", unreachable)
+        with pytest.raises(UnreachableError):
+            await bed.recovery.carry_on(older_than=timedelta(0))
+    bed.recovery._clock = lambda: LATER + AFTER
+    assert not (await bed.recovery.carry_on(older_than=timedelta(0))).runs
+    assert bed.ports.starter.terminated == []
+
+
+async def unreachable() -> frozenset[str]:
+    raise UnreachableError("Temporal does not answer")
+
+
+async def test_each_new_worker_wakes_quiet_workflows_once():
+    bed = await new_bed()
+    quiet, gone = await bed.open("a"), await bed.open("b")
+    bed.at(LATER)
+    (firing,) = [each for each in (await bed.recovery.find()).runs if each.run_id == quiet.id]
+    await bed.ports.starter.start(firing)
+    loop = RecoveryLoop(bed.recovery, bed.ports.register)
+    for _ in range(2):
+        await loop.carry_on()  # the other one is started again, and woken as well
+    assert sorted(bed.ports.starter.woken) == sorted([quiet.id, gone.id])
+    bed.at(LATER + timedelta(hours=1))
+    await RecoveryLoop(bed.recovery, bed.ports.register).carry_on()
+    assert len(bed.ports.starter.woken) == 2  # it has waited too long to have been lost lately
+
+
+async def test_a_quiet_workflow_that_temporal_will_not_wake_is_no_error():
+    bed = await new_bed()
+    await bed.open("a")
+    bed.at(LATER)
+    bed.ports.starter.failure = RefusedError("too many signals")
+    await bed.recovery.wake_quiet()
+    assert bed.ports.starter.woken == []

@@ -1,0 +1,247 @@
+"""LogWriter: writes the entries of runs, and keeps them in order while Postgres is away.
+
+What changes a run is not written here: that has its own tries.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Final
+
+from activityctl.domain.values.failure_kind import OUTAGE_PAUSES, Tries, is_outage, reason_of
+from activityctl.domain.values.log import LogEntry
+from activityctl.frozen_dataclass import frozen_dataclass
+from activityctl.ports import Logbook
+
+_LOG = logging.getLogger(__name__)
+MOST_ENTRIES: Final = 1_000
+"""How many entries of an attempt wait at most; the further ones are counted."""
+MOST_BYTES: Final = 1 << 20
+MOST_BYTES_IN_ALL: Final = 64 << 20
+"""Of all attempts of this process together."""
+_AT_ONCE: Final = 100
+_PATIENCE: Final = 1.0
+"""Seconds for which an attempt waits for an entry to be written; then it goes on without."""
+STOPPED_SECONDS: Final = 2.0
+"""For how long the end of a stopped attempt waits for its entries."""
+_LAST_SECONDS: Final = 5.0
+"""For how long a worker that ends tries to write what waits."""
+_TICK: Final = timedelta(microseconds=1)
+_NAMES: Final = ("task", "index", "taskId", "attempt")
+
+Store = Callable[[bool], Awaitable[None]]
+"""Writes an entry with what belongs to it; True if an earlier try may have written them."""
+
+
+@frozen_dataclass
+class _Waiting:
+    entry: LogEntry
+    size: int
+    store: Store | None = None
+    """Writes the entry with what belongs to it; None for an entry alone."""
+    is_note: bool = False
+    """Whether it takes the place of an entry that was refused."""
+
+
+@dataclass
+class _Backlog:
+    """The entries of one attempt that are not written yet, oldest first."""
+
+    waiting: deque[_Waiting] = field(default_factory=deque)
+    size: int = 0
+    left_out: int = 0
+    last_left_out: LogEntry | None = None
+    tried: int = 0
+    """How many of the first ones a failed try may have written."""
+    at_once: int = _AT_ONCE
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when nobody is to wait any more for entries to be written."""
+    writing: asyncio.Task[None] | None = None
+
+    def add(self, entry: LogEntry, size: int, store: Store | None = None) -> None:
+        """Add the entry. It gets a time of its own, by which a repeated write knows it."""
+        if self.waiting and entry.created_at <= (last := self.waiting[-1].entry.created_at):
+            entry = replace(entry, created_at=last + _TICK)
+        self.waiting.append(_Waiting(entry, size, store))
+        self.size += size
+
+    def leave_out(self, entry: LogEntry) -> None:
+        """Count an entry that is not kept."""
+        self.left_out += 1
+        self.last_left_out = entry
+
+    def add_note(self) -> None:
+        """Add an entry that says how many are missing, if some are."""
+        if self.last_left_out is not None:
+            what = "1 entry" if self.left_out == 1 else f"{self.left_out} entries"
+            message = f"{what} of the log could not be kept here: Postgres was away for too long"
+            note = _note(self.last_left_out, message, self.left_out)
+            self.left_out, self.last_left_out = 0, None
+            self.add(note, len(message))
+
+    def refuse(self) -> None:
+        """Replace the first one, which Postgres does not take, by an entry that says so."""
+        refused = self.waiting[0]
+        self.drop(1)
+        if not refused.is_note:
+            message = "1 entry of the log could not be kept here: Postgres refused it"
+            note = _Waiting(_note(refused.entry, message, 1), len(message), is_note=True)
+            self.waiting.appendleft(note)
+            self.size += note.size
+            self.tried = 0
+
+    def batch(self) -> list[_Waiting]:
+        """Return what is to be written next: what was tried already alone."""
+        first = self.waiting[0]
+        if first.store is not None:
+            return [first]
+        most = min(self.at_once, self.tried or _AT_ONCE, len(self.waiting))
+        batch: list[_Waiting] = []
+        for waiting in self.waiting:
+            if len(batch) == most or waiting.store is not None:
+                break
+            batch.append(waiting)
+        return batch
+
+    def drop(self, count: int) -> None:
+        """Forget the first ones."""
+        self.size -= sum(self.waiting.popleft().size for _ in range(count))
+        self.tried = max(self.tried - count, 0)
+        if not self.tried:
+            self.at_once = _AT_ONCE
+
+
+@asynccontextmanager
+async def log_writer(logbook: Logbook) -> AsyncIterator["LogWriter"]:
+    """Lend a writer, and close it after the block."""
+    log = LogWriter(logbook)
+    try:
+        yield log
+    finally:
+        await log.close()
+
+
+class LogWriter:
+    """Writes log entries. The entries of one attempt, or of one lookup, keep their order."""
+
+    def __init__(
+        self, logbook: Logbook, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
+        self._logbook = logbook
+        self._sleep = sleep
+        self._tries = Tries()
+        self._backlogs: dict[str, _Backlog] = {}
+
+    async def write(self, entry: LogEntry, store: Store | None = None) -> None:
+        """Write the entry, with `store` if something belongs to it; never raise for a failure.
+
+        While Postgres is away the entry waits in memory, and this returns after a second at most.
+        Beyond the bounds it is counted, and an entry says so; one with `store` is always kept.
+        """
+        key = _key(entry)
+        backlog = self._backlogs.setdefault(key, _Backlog())
+        size = len(entry.message) + len(str(entry.metadata))
+        if store is None and backlog.waiting and not self._has_room(backlog, size):
+            backlog.leave_out(entry)
+        else:
+            backlog.add_note()
+            backlog.add(entry, size, store)
+        if backlog.writing is None:
+            backlog.writing = asyncio.create_task(self._write_all(key, backlog))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                await backlog.released.wait()
+        backlog.released.set()
+
+    async def settle(self, key: str, seconds: float | None = None) -> None:
+        """Wait until the entries of the task, or of the run's lookup, are written.
+
+        Without `seconds` as long as it takes.
+        """
+        if (backlog := self._backlogs.get(key)) is not None and backlog.writing is not None:
+            await asyncio.wait({backlog.writing}, timeout=seconds)
+
+    async def close(self) -> None:
+        """Write what still waits, for some seconds; what is lost then is told in the own log."""
+        writing = [each.writing for each in self._backlogs.values() if each.writing is not None]
+        if writing:
+            await asyncio.wait(writing, timeout=_LAST_SECONDS)
+        for key, backlog in list(self._backlogs.items()):
+            count = len(backlog.waiting) + backlog.left_out
+            _LOG.error("%d entries of the log of a run are lost", count, extra={"of": key})
+            if backlog.writing is not None:
+                backlog.writing.cancel()
+
+    async def _write_all(self, key: str, backlog: _Backlog) -> None:
+        """Write what waits, as often as it takes."""
+        failures = 0
+        try:
+            while backlog.waiting or backlog.left_out:
+                if not backlog.waiting:
+                    backlog.add_note()
+                batch = backlog.batch()
+                try:
+                    await self._store(batch, is_again=backlog.tried > 0)
+                except Exception as error:  # noqa: BLE001  # logged; it ends or is given up
+                    failures += 1
+                    backlog.tried = max(backlog.tried, len(batch))
+                    if await self._gives_up(key, backlog, batch, error, failures):
+                        backlog.refuse()
+                else:
+                    failures = 0
+                    self._tries.forget(key)
+                    backlog.drop(len(batch))
+        finally:
+            backlog.released.set()
+            del self._backlogs[key]
+
+    def _has_room(self, backlog: _Backlog, size: int) -> bool:
+        """Return whether one more entry of this size is within the bounds."""
+        if len(backlog.waiting) >= MOST_ENTRIES or backlog.size + size > MOST_BYTES:
+            return False
+        in_all = sum(each.size for each in self._backlogs.values())
+        return in_all + size <= MOST_BYTES_IN_ALL
+
+    async def _store(self, batch: list[_Waiting], *, is_again: bool) -> None:
+        if (store := batch[0].store) is not None:
+            await store(is_again)
+        elif is_again:
+            await self._logbook.append([each.entry for each in batch], again=True)
+        else:
+            await self._logbook.append([each.entry for each in batch])
+
+    async def _gives_up(
+        self, key: str, backlog: _Backlog, batch: list[_Waiting], error: Exception, failures: int
+    ) -> bool:
+        """Return whether the only entry of the batch is refused for good; otherwise wait."""
+        _LOG.warning(
+            "cannot write to the log of a run, will be retried: %s",
+            reason_of(error),
+            extra={"of": key},
+        )
+        if not is_outage(error):
+            if len(batch) > 1:  # one of them may be the reason
+                backlog.at_once = 1
+                return False
+            if self._tries.is_last(key, error):
+                self._tries.forget(key)
+                return True
+        backlog.released.set()
+        await self._sleep(OUTAGE_PAUSES.pause(failures, 0.5).total_seconds())
+        return False
+
+
+def _note(about: LogEntry, message: str, left_out: int) -> LogEntry:
+    """Return the entry that says that some are missing."""
+    facts = {key: about.metadata[key] for key in _NAMES if key in about.metadata}
+    metadata = {**facts, "leftOut": left_out}
+    return replace(about, level="warning", message=message, metadata=metadata)
+
+
+def _key(entry: LogEntry) -> str:
+    """Return what the entry is about: a task if it names one, otherwise a run."""
+    return str(entry.metadata.get("taskId") or entry.run_id)
