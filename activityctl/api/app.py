@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Final
 
@@ -13,11 +12,13 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from activityctl import wiring
+from activityctl.api.allowed_methods import allowed_methods
 from activityctl.api.bodies import Intake
 from activityctl.api.gate import Gate
 from activityctl.api.identity import Identity, require_caller
 from activityctl.api.inputs import check_query
 from activityctl.api.log_streams.labelled import LabelledLogs
+from activityctl.api.log_streams.searches import Searches
 from activityctl.api.log_streams.streams import Streams
 from activityctl.api.openapi import describe_api
 from activityctl.api.own_words import use_own_words
@@ -47,8 +48,10 @@ from activityctl.api.routes import (
     tasks,
     tokens,
 )
+from activityctl.api.standing import Standing
 from activityctl.domain.values.json_form import View
 from activityctl.errors import ActivityctlError, UsageError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.settings import Settings
 from activityctl.version import VERSION
 
@@ -81,7 +84,7 @@ _DESCRIPTION: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class ApiOptions:
     """How the server is used, as `serve` was told."""
 
@@ -118,6 +121,7 @@ def build_app(settings: Settings, options: ApiOptions | None = None) -> FastAPI:
     app.state.changes = asyncio.Lock()
     app.state.loading = asyncio.Lock()
     app.state.labelled_logs = LabelledLogs()
+    app.state.searches = Searches()
     app.state.rates = Rates(chosen.rate, chosen.burst, time.monotonic)
     app.state.identity = Identity(settings.home if settings.uses_local_daemon else None)
     app.add_route("/docs", _show_reference, include_in_schema=False)
@@ -155,7 +159,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     ):
         app.state.identity.verifier = verifier
         app.state.ports = ports
-        app.state.streams = Streams(ports.logbook, ports.signals)
+        app.state.streams = Streams(ports.logbook, ports.signals, app.state.searches)
+        app.state.standing = Standing(app.state.identity, ports.tokens, ports.catalog)
         with sources.receiving(settings, ports) as app.state.receiver:
             yield
 
@@ -164,7 +169,10 @@ async def _on_error(request: Request, error: Exception) -> Response:
     """Answer an error of an operation; the gate answers those that are none of ours."""
     assert isinstance(error, ActivityctlError)  # noqa: S101  # it is registered for these
     use_own_words(error, request.headers.get("user-agent", ""))
-    return problem_response(error, request.state.request_id)
+    answer = problem_response(error, request.state.request_id)
+    if isinstance(error, MethodNotAllowedError):
+        answer.headers["Allow"] = allowed_methods(request)
+    return answer
 
 
 async def _on_wrong_parameter(request: Request, error: Exception) -> Response:
@@ -185,4 +193,6 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     problem = answers.get(error.status_code, UsageError(str(error.detail)))
     answer = problem_response(problem, request.state.request_id)
     answer.headers.update(error.headers or {})
+    if isinstance(problem, MethodNotAllowedError):
+        answer.headers["Allow"] = allowed_methods(request)
     return answer

@@ -3,15 +3,17 @@
 import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Depends, Query, Request, Response
 
 from activityctl import wiring
 from activityctl.api.answers import json_response
 from activityctl.api.inputs import LONGEST_WAIT
+from activityctl.api.outages import stored_before, through_outages
 from activityctl.api.refusals import PreconditionFailedError
 from activityctl.api.repeats import REPEATED
+from activityctl.api.standing import Standing
 from activityctl.domain.gitops.answered import RequestKey
 from activityctl.domain.gitops.applyset import shorten_list
 from activityctl.domain.gitops.plan import Action, Plan
@@ -21,6 +23,8 @@ from activityctl.errors import OutdatedPlanError
 from activityctl.operations.gitops.apply import Applied, wait_for_schedules
 from activityctl.operations.gitops.once import Done, once
 from activityctl.wiring import Ports
+
+_STORED: Final = "the change is stored, and whether Temporal has its schedules is not known yet"
 
 
 class ScheduleWait:
@@ -42,15 +46,29 @@ class ScheduleWait:
         self.seconds = wait
         self.without_worker = wait_without_worker
 
-    async def answer(self, ports: Ports, done: Done, view: Callable[[Applied], View]) -> Response:
-        """Return the answer: what was changed, and which schedules are not updated yet."""
-        applied = await wait_for_schedules(
-            done.plan,
-            ports.register,
-            ports.workers,
-            timeout_seconds=self.seconds,
-            wait_without_worker=self.without_worker,
-        )
+    async def answer(
+        self, request: Request, done: Done, view: Callable[[Applied], View]
+    ) -> Response:
+        """Return the answer: what was changed, and which schedules are not updated yet.
+
+        The wait goes on after an outage. TokenEndedError if the caller's token ends meanwhile,
+        OutcomeUnknownError in an outage that lasts.
+        """
+        ports: Ports = request.app.state.ports
+        standing: Standing = request.app.state.standing
+
+        async def wait(left: float) -> Applied:
+            return await wait_for_schedules(
+                done.plan,
+                ports.register,
+                ports.workers,
+                timeout_seconds=left,
+                wait_without_worker=self.without_worker,
+            )
+
+        with stored_before(_STORED, "activityctl get schedules"):
+            waiting = through_outages(wait, self.seconds)
+            applied = await standing.while_allowed(request, None, waiting)
         return json_response(view(applied), headers=REPEATED if done.is_repeat else None)
 
 

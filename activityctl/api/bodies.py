@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 
 from activityctl.api.refusals import (
@@ -12,6 +13,7 @@ from activityctl.api.refusals import (
     BodyTooLargeError,
     BusyError,
     SlowRequestError,
+    UnsupportedMediaTypeError,
 )
 
 MEBIBYTE: Final = 1024 * 1024
@@ -77,6 +79,12 @@ class Intake:
         except ClientDisconnect:
             raise BadRequestError("the client has gone before the end of the body") from None
         return b"".join(parts)
+
+
+def require_uncompressed(headers: Headers) -> None:
+    """Raise UnsupportedMediaTypeError if the body is compressed."""
+    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise UnsupportedMediaTypeError("the body is compressed", hint="send it as it is")
 
 
 def _announced(request: Request, limit: int) -> int:

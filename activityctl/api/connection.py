@@ -11,17 +11,18 @@ import ssl
 import sys
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, ClassVar, Final
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from activityctl.api.answer_transport import AnswerTransport
 from activityctl.api.handshake import Handshake
 from activityctl.api.places import Places
 from activityctl.api.problems import CONTENT_TYPE, problem_of
 from activityctl.api.refusals import HttpRefusedError, LongHeadersError
+from activityctl.frozen_dataclass import frozen_dataclass
 
 HEADER_SECONDS: Final = 10.0
 """How long the headers of a request may take from their first byte to their last."""
@@ -51,7 +52,7 @@ class _FullError(HttpRefusedError):
     retryable = True
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class Deadlines:
     """How long a client may take, in seconds."""
 
@@ -75,15 +76,6 @@ def connections(
         return handshake
 
     return encrypted
-
-
-class _AnswerTransport:
-    """What an answer is written to; its end closes the connection as the protocol decides."""
-
-    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
-        self.close = close
-        self.write = transport.write
-        self.is_closing = transport.is_closing
 
 
 class _BoundedProtocol(H11Protocol):
@@ -134,7 +126,7 @@ class _BoundedProtocol(H11Protocol):
         """Start on the next request; the end of its answer waits for what still comes of it."""
         super().handle_events()
         if self.cycle is not None and self.cycle.transport is self.transport:
-            transport: Any = _AnswerTransport(self.transport, self.close_answered)
+            transport: Any = AnswerTransport(self.transport, self.close_answered)
             self.cycle.transport = transport
 
     def close_answered(self) -> None:

@@ -1,6 +1,7 @@
 """Reads the events of a request: the content modes of the HTTP binding of CloudEvents."""
 
 import base64
+import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 from urllib.parse import unquote
@@ -8,7 +9,7 @@ from urllib.parse import unquote
 from starlette.datastructures import Headers
 
 from activityctl import wiring
-from activityctl.api.bodies import LARGEST_BATCH, LARGEST_BODY
+from activityctl.api.bodies import LARGEST_BATCH, LARGEST_BODY, require_uncompressed
 from activityctl.api.refusals import UnsupportedMediaTypeError
 from activityctl.domain.events.input import InvalidEvent, ParsedEvent, made_event
 from activityctl.domain.values.model import JsonValue
@@ -18,10 +19,14 @@ Input = Iterator[ParsedEvent | InvalidEvent]
 NAME: Final = "body"
 """What the positions of problems name in place of a file."""
 BATCH: Final = "application/cloudevents-batch+json"
+_CLOUDEVENTS: Final = "application/cloudevents"
 STRUCTURED: Final = "application/cloudevents+json"
 LINES: Final = ("application/x-ndjson", "application/jsonl", "application/x-jsonlines")
 _JSON: Final = "application/json"
+_JSON_ENDINGS: Final = ("/json", "+json")
 _PREFIX: Final = "ce-"
+_QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_ESCAPED: Final = re.compile(r"\\(.)")
 _OF_BODY: Final = ("data", "data_base64", "datacontenttype")
 _HINT: Final = f"send {STRUCTURED}, {BATCH} or {LINES[0]}, or the headers ce-id, ce-source and more"
 
@@ -33,7 +38,9 @@ class EventInput:
         """Raises UnsupportedMediaTypeError if it is none."""
         self._headers = headers
         self._type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        self._is_binary = "ce-specversion" in headers or "ce-id" in headers
+        has_attributes = "ce-specversion" in headers or "ce-id" in headers
+        # In the other modes the body has the attributes, and headers may repeat them (3.2.3).
+        self._is_binary = has_attributes and not self._type.startswith(_CLOUDEVENTS)
         self.is_batch = not self._is_binary and self._type in {BATCH, *LINES}
         """Whether there may be several events, of which each has its own outcome."""
         is_known = self._is_binary or self.is_batch or self._type in {STRUCTURED, _JSON}
@@ -41,8 +48,7 @@ class EventInput:
             raise UnsupportedMediaTypeError(
                 f"events are not sent as {self._type or 'a body without Content-Type'}", hint=_HINT
             )
-        if headers.get("content-encoding", "identity") != "identity":
-            raise UnsupportedMediaTypeError("the body is compressed", hint="send it as it is")
+        require_uncompressed(headers)
 
     @property
     def limit(self) -> int:
@@ -73,7 +79,10 @@ def _binary_event(headers: Headers, media_type: str, body: bytes) -> ParsedEvent
 
 
 def _attributes(headers: Headers) -> dict[str, JsonValue]:
-    """Return the attributes; their values are percent-encoded UTF-8 (HTTP binding, 3.1.3.2)."""
+    """Return the attributes; their values are percent-encoded UTF-8 (HTTP binding, 3.1.3.2).
+
+    A value may also stand in double quotes (RFC 9110, 5.6.4), which are not part of it.
+    """
     value: dict[str, JsonValue] = {}
     for header, text in headers.items():
         if not header.startswith(_PREFIX):
@@ -84,15 +93,21 @@ def _attributes(headers: Headers) -> dict[str, JsonValue]:
         if name in _OF_BODY:
             raise InvalidEventError(name, f"the header {header} is not allowed; send it as body")
         try:
-            value[name] = unquote(text, errors="strict")
+            value[name] = unquote(_unquoted(text), errors="strict")
         except UnicodeDecodeError:
             raise InvalidEventError(name, f"the header {header} is not UTF-8") from None
     return value
 
 
+def _unquoted(text: str) -> str:
+    """Return the text of a quoted string; any other text as it is."""
+    found = _QUOTED.fullmatch(text)
+    return text if found is None else _ESCAPED.sub(r"\1", found[1])
+
+
 def _data(media_type: str, body: bytes) -> Mapping[str, JsonValue]:
     """Return the data: JSON as its value, text as a string, anything else as base64."""
-    if media_type == _JSON or media_type.endswith("+json"):
+    if media_type.endswith(_JSON_ENDINGS):
         return {"data": wiring.parse_event_data(body, NAME)}
     if media_type.startswith("text/"):
         try:

@@ -28,6 +28,9 @@ LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::\d{1,5})?")
 _HIDDEN_SLASH: Final = re.compile(rb"%2f|%5c", re.IGNORECASE)
+_LIVENESS: Final = "/healthz"
+"""Has no rate: who floods an address must not let a supervisor restart a server that works."""
+_HOOKS: Final = "/v1/sources/"
 _FIXED_HEADERS: Final = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-activityctl-version", VERSION.encode()),
@@ -73,7 +76,7 @@ class Gate:
 
         try:
             self._check(scope, headers)
-            await self._app(scope, receive, answer)
+            await self._app(_asked(scope), receive, answer)
         except Exception as error:  # each is answered; a bug is logged
             problem = _own_error(error, request_id)
             if has_begun:
@@ -81,7 +84,7 @@ class Gate:
             await problem_response(problem, request_id)(scope, receive, answer)
 
     def _check(self, scope: Scope, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        check_size(headers)
+        check_size(headers, (scope.get("raw_path") or b"") + scope.get("query_string", b""))
         check_framing(scope["http_version"], headers)
         check_path(scope.get("raw_path") or b"")
         client = self._proxies.client((scope.get("client") or ("",))[0], headers)
@@ -91,7 +94,8 @@ class Gate:
         host = self._check_host(headers, client)
         is_known = scope["scheme"] == "https" or (client is not None and client.scheme is not None)
         check_origin(headers, host, scope["scheme"] if is_known else None)
-        check_rate(self._rates, f"address {_network(scope)}")
+        if scope["path"] != _LIVENESS:
+            check_rate(self._rates, f"address {_network(scope)}")
 
     def _check_host(self, headers: Iterable[tuple[bytes, bytes]], client: Client | None) -> str:
         """Return the host; a name of somebody else could be a web page's (DNS rebinding).
@@ -111,6 +115,18 @@ class Gate:
         return hosts[-1].lower()
 
 
+def _asked(scope: Scope) -> Scope:
+    """Return the request that the routes answer: HEAD is a GET whose body the server leaves out.
+
+    Not for web hooks, of which a GET may become an event. A stream would have no end, so HEAD has
+    the headers of a page.
+    """
+    if scope["method"] != "HEAD" or scope["path"].startswith(_HOOKS):
+        return scope
+    headers = [(name, value) for name, value in scope["headers"] if name != b"accept"]
+    return {**scope, "method": "GET", "headers": headers}
+
+
 def _foreign_host() -> BadRequestError:
     return BadRequestError(
         "this server does not answer for the host of this request",
@@ -118,9 +134,9 @@ def _foreign_host() -> BadRequestError:
     )
 
 
-def check_size(headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """Raise LongHeadersError: headers that come at once are not counted before."""
-    if sum(len(name) + len(value) + 4 for name, value in headers) > HEADER_BYTES:
+def check_size(headers: Iterable[tuple[bytes, bytes]], target: bytes = b"") -> None:
+    """Raise LongHeadersError: headers, and a path, that come at once are not counted before."""
+    if sum(len(name) + len(value) + 4 for name, value in headers) + len(target) > HEADER_BYTES:
         raise LongHeadersError
 
 

@@ -2,6 +2,7 @@
 
 import hmac
 import logging
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -13,9 +14,9 @@ from activityctl.api.gate import check_rate
 from activityctl.api.refusals import UnauthorizedError
 from activityctl.domain.access.caller import Caller
 from activityctl.domain.access.scope import Action, Scope
-from activityctl.domain.access.token import digest_of, token_id_of
+from activityctl.domain.access.token import ApiToken, digest_of, token_id_of
 from activityctl.domain.values.untrusted import escape_line
-from activityctl.errors import NotAllowedError
+from activityctl.errors import ActivityctlError, NotAllowedError
 from activityctl.ports import InvalidTokenError, Tokens, TokenVerifier
 from activityctl.secret import Secret
 
@@ -46,7 +47,33 @@ class Identity:
         token = await tokens.use(token_id, digest_of(text), address)
         if token is None:
             raise UnauthorizedError
-        return Caller(f"token/{token.name}", token.scopes)
+        return _caller_of(token)
+
+    async def callers_with(
+        self, texts: Collection[str], tokens: Tokens
+    ) -> Mapping[str, Caller | ActivityctlError]:
+        """Return who has each token now, or why nobody has; this is no use of the tokens.
+
+        Those that are in Postgres are read at once.
+        """
+        ids = {text: token_id_of(text) for text in texts}
+        digests = {token_id: digest_of(text) for text, token_id in ids.items() if token_id}
+        kept = await tokens.in_force(digests) if digests else []
+        by_id = {token.id: token for token in kept}
+        found: dict[str, Caller | ActivityctlError] = {}
+        for text, token_id in ids.items():
+            if token_id is None:
+                found[text] = await self._caller_or_reason(text, tokens)
+            else:
+                token = by_id.get(token_id)
+                found[text] = UnauthorizedError() if token is None else _caller_of(token)
+        return found
+
+    async def _caller_or_reason(self, text: str, tokens: Tokens) -> Caller | ActivityctlError:
+        try:
+            return await self.caller_with(text, tokens, None)
+        except ActivityctlError as error:
+            return error
 
     def _local_token(self) -> Secret | None:
         if self._home is None:
@@ -56,6 +83,10 @@ class Identity:
         except NotAllowedError as error:  # a stranger is not told about files of this machine
             _LOG.error("%s", error)
             return None
+
+
+def _caller_of(token: ApiToken) -> Caller:
+    return Caller(f"token/{token.name}", token.scopes)
 
 
 async def _foreign_caller(text: str, verifier: TokenVerifier) -> Caller:
@@ -80,15 +111,21 @@ def bears_token(scope: HttpScope) -> bool:
     return text.startswith(b"actl_") or (accepts_jwt and text.count(b".") == _DOTS_OF_JWT)
 
 
-async def require_caller(request: Request) -> Caller:
-    """Return who sends the request; raise UnauthorizedError, or TooManyRequestsError."""
+def token_text_of(request: Request) -> str:
+    """Return the token that a request sends; UnauthorizedError if it sends none."""
     given = request.headers.getlist("authorization")
     scheme, _, text = (given[0] if len(given) == 1 else "").partition(" ")
     if scheme.lower() != "bearer" or not text.strip():
         raise UnauthorizedError
+    return text.strip()
+
+
+async def require_caller(request: Request) -> Caller:
+    """Return who sends the request; raise UnauthorizedError, or TooManyRequestsError."""
+    text = token_text_of(request)
     state = request.app.state
     address = request.client.host if request.client else None
-    caller: Caller = await state.identity.caller_with(text.strip(), state.ports.tokens, address)
+    caller: Caller = await state.identity.caller_with(text, state.ports.tokens, address)
     check_rate(state.rates, caller.name)
     return caller
 

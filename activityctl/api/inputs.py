@@ -7,12 +7,14 @@ from fastapi import Request
 from pydantic import ValidationError
 
 from activityctl import wiring
-from activityctl.api.refusals import UnsupportedMediaTypeError
+from activityctl.api.bodies import require_uncompressed
 from activityctl.domain.values.model import Manifest
 from activityctl.errors import InvalidInputError, UsageError
 
 Model = TypeVar("Model", bound=Manifest)
 _NAME = "body"
+_SHOWN: Final = 60
+"""How many characters of a parameter's name an error repeats."""
 LONGEST_WAIT: Final = 60
 """How many seconds a request may wait for something."""
 
@@ -23,8 +25,7 @@ async def read_object(request: Request) -> dict[str, Any]:
     InvalidInputError for JSON that is not valid, and for another value;
     UnsupportedMediaTypeError for a body that is compressed.
     """
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise UnsupportedMediaTypeError("the body is compressed", hint="send it as it is")
+    require_uncompressed(request.headers)
     async with request.app.state.intake.body(request) as body:
         value = (
             wiring.parse_json(body.decode("utf-8", "surrogateescape"), _NAME, example="{}")
@@ -64,7 +65,7 @@ async def check_query(request: Request) -> None:
     for name in request.query_params:
         if name not in known:
             hint = f"it has {', '.join(sorted(known))}" if known else "it has none"
-            raise UsageError(f"this path has no parameter {name!r}", hint=hint)
+            raise UsageError(f"this path has no parameter {name[:_SHOWN]!r}", hint=hint)
 
 
 def _query_parameters(dependant: Any) -> Iterator[str]:

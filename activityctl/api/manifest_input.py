@@ -11,7 +11,7 @@ from fastapi import Query, Request
 from pydantic import Field, ValidationError
 
 from activityctl import wiring
-from activityctl.api.bodies import LARGEST_BATCH, LARGEST_BODY
+from activityctl.api.bodies import LARGEST_BATCH, LARGEST_BODY, require_uncompressed
 from activityctl.api.refusals import UnsupportedMediaTypeError
 from activityctl.domain.access.caller import Caller
 from activityctl.domain.gitops.history import Origin
@@ -134,8 +134,7 @@ async def sent_manifests(request: Request) -> AsyncIterator[Sent]:
     InvalidInputError for another body, UnsupportedMediaTypeError for another type.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise UnsupportedMediaTypeError("the body is compressed", hint="send it as it is")
+    require_uncompressed(request.headers)
     if media_type not in {*YAML, *_JSON}:
         raise UnsupportedMediaTypeError(
             f"manifests are not sent as {media_type}", hint=f"send {YAML[0]} or {_JSON[0]}"

@@ -14,6 +14,7 @@ from activityctl.operations.looking.kinds import KINDS
 
 _STREAM: Final = "text/event-stream"
 _LOGS: Final = ("/v1/logs", "/v1/subscriptions/{name}/logs", "/v1/runs/{run_id}/logs")
+_LOG_READERS: Final = tuple(f"GET {path}" for path in _LOGS)
 _TAGGED: Final = (
     *("GET /v1/{kind}", "GET /v1/{kind}/{name}", "GET /v1/export", "GET /v1/schema"),
     *("GET /v1/{kind}/{name}/history", "GET /v1/deadletters/{letter_id}/details"),
@@ -27,12 +28,31 @@ _GUARDED: Final = frozenset(
         "POST /v1/subscriptions/{name}/resume",
     }
 )
-_IF_MATCH: Final[dict[str, Any]] = {
-    "name": "If-Match",
-    "in": "header",
-    "required": False,
-    "description": "The `ETag` of the object, or of a plan: 412 if it has changed since.",
-    "schema": {"type": "string", "examples": ['"0e1f2a3b4c5d6e7f8a9b0c1d2e3f4a5b"']},
+
+
+def _header(name: str, description: str, example: str) -> dict[str, Any]:
+    """Return the description of a header that a request may have."""
+    return {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "description": description,
+        "schema": {"type": "string", "examples": [example]},
+    }
+
+
+_TAG: Final = '"0e1f2a3b4c5d6e7f8a9b0c1d2e3f4a5b"'
+_IF_MATCH: Final = _header(
+    "If-Match", "The `ETag` of the object, or of a plan: 412 if it has changed since.", _TAG
+)
+_IF_NONE_MATCH: Final = _header(
+    "If-None-Match", "The `ETag` of an answer: 304 while nothing has changed since.", _TAG
+)
+_LAST_EVENT_ID: Final = _header(
+    "Last-Event-ID", "Of a stream: the `id` of the last event; it goes on after it.", "1438-1"
+)
+_ETAG: Final[dict[str, Any]] = {
+    "ETag": {"description": "Stands for this answer.", "schema": {"type": "string"}}
 }
 _ANY_TYPE: Final = frozenset({"POST /v1/sources/{name}"})
 """What answers with a text or JSON that the operator has written."""
@@ -70,7 +90,7 @@ _NAMING: Final = frozenset({*_PATH_EXAMPLES, "kind", "name", "subscription", "ru
 _NEVER_NULL: Final = frozenset({"apiVersion", "kind", "id", "status", "outcome", "items"})
 _PROBLEMS: Final = {
     400: "The request is not valid; `detail` and `findings` say where.",
-    401: "There is no valid token.",
+    401: "There is no valid token; with `token_ended`, it has ended while the request waited.",
     403: "The token may see this, but not do it; or a page of another site asks.",
     404: "There is no such object, or the token may not see it.",
     405: "Objects of this kind are in no manifest.",
@@ -80,9 +100,10 @@ _PROBLEMS: Final = {
     413: "The body is too large.",
     415: "The body has another content type than this path takes.",
     429: "Too many requests; `Retry-After` says when to come again.",
+    431: "The path and the headers are larger than 64 KiB.",
     500: "The server has a bug; its log has the `requestId`.",
     503: "Postgres is away, or the server has no room; `Retry-After` says when to come again.",
-    504: "The run has not ended in time; it goes on.",
+    504: "The run has not ended in time, and goes on; or Postgres took too long (`too_slow`).",
 }
 _CODES: Final = {
     400: "bad_request",
@@ -96,11 +117,12 @@ _CODES: Final = {
     413: "body_too_large",
     415: "unsupported_media_type",
     429: "too_many_requests",
+    431: "headers_too_large",
     500: "internal",
     503: "unreachable",
     504: "timeout",
 }
-_ALWAYS: Final = (400, 408, 429, 500, 503)
+_ALWAYS: Final = (400, 408, 429, 431, 500, 503, 504)
 _SCHEMA: Final = {
     "type": "object",
     "description": "Problem details (RFC 9457).",
@@ -146,8 +168,7 @@ def _complete(operation: dict[str, Any], name: str, path: str, method: str) -> N
     is_open = not path.startswith("/v1/") or name in _ANY_TYPE
     if not is_open:
         operation["security"] = [{"token": []}]
-    if name in _GUARDED:
-        operation.setdefault("parameters", []).append(_IF_MATCH)
+    _add_headers(operation, name)
     answers = {
         str(status): _answer(name, text, example)
         for status, text, example in EXAMPLES.get(name, ())
@@ -164,6 +185,7 @@ def _complete(operation: dict[str, Any], name: str, path: str, method: str) -> N
             "example": 'id: 1438-1\nevent: log\ndata: {"message": "run started by nightly"}\n\n',
         }
     if name in _TAGGED:
+        answers["200"]["headers"] = _ETAG
         answers["304"] = {"description": "Nothing has changed since the `ETag` was read."}
     for status in _problem_statuses(operation, name, path, method, is_open=is_open):
         answers.setdefault(str(status), {"$ref": f"#/components/responses/{status}"})
@@ -175,6 +197,14 @@ def _complete(operation: dict[str, Any], name: str, path: str, method: str) -> N
         elif parameter["in"] == "path":
             schema.setdefault("minLength", 1)
             schema.setdefault("examples", [_PATH_EXAMPLES.get(parameter["name"], "eu-orders")])
+
+
+def _add_headers(operation: dict[str, Any], name: str) -> None:
+    """Add the headers that a path reads by itself."""
+    described = ((_GUARDED, _IF_MATCH), (_TAGGED, _IF_NONE_MATCH), (_LOG_READERS, _LAST_EVENT_ID))
+    for names, header in described:
+        if name in names:
+            operation.setdefault("parameters", []).append(header)
 
 
 def _is_of_manifests(path: str, method: str) -> bool:
@@ -200,8 +230,6 @@ def _problem_statuses(
         yield 412
     if _is_of_manifests(path, method):
         yield 405
-    if "wait" in path or "wait" in names:
-        yield 504
 
 
 def _problem(status: int) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from activityctl.errors import (
     NotFoundError,
     RefusedError,
     ServerNotReadyError,
+    TooSlowError,
     UnreachableError,
     UsageError,
     WaitTimeoutError,
@@ -34,6 +35,7 @@ OUTAGE_SECONDS: Final = 2.0
 """After how long a client may try again while Postgres is away."""
 _STATUSES: Final[tuple[tuple[type[ActivityctlError], int], ...]] = (
     (ServerNotReadyError, 503),
+    (TooSlowError, 504),
     (UnreachableError, 503),
     (AmbiguousError, 409),
     (ConflictError, 409),

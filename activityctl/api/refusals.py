@@ -38,6 +38,19 @@ class UnauthorizedError(HttpRefusedError):
         )
 
 
+class TokenEndedError(HttpRefusedError):
+    """The token was valid when the request came, and is so no more."""
+
+    code = "token_ended"
+    status = 401
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the token was revoked or has expired meanwhile",
+            hint="send the request again with a valid token; what it has begun goes on",
+        )
+
+
 class ForeignOriginError(HttpRefusedError):
     """The request comes from a web page of another site."""
 
@@ -114,7 +127,7 @@ class NoKeyStoreError(HttpRefusedError):
 
 
 HEADER_BYTES: Final = 64 * 1024
-"""The most bytes that all headers of a request may have."""
+"""The most bytes that the path, its parameters and all headers of a request may have."""
 
 
 class LongHeadersError(HttpRefusedError):
@@ -124,4 +137,4 @@ class LongHeadersError(HttpRefusedError):
     status = 431
 
     def __init__(self) -> None:
-        super().__init__(f"the headers are larger than {HEADER_BYTES // 1024} KiB")
+        super().__init__(f"the path and the headers are larger than {HEADER_BYTES // 1024} KiB")

@@ -1,5 +1,7 @@
 """What a caller may see and change. What it may not see is as absent: 404, with the same words."""
 
+from typing import Final
+
 from activityctl.domain.access.caller import Caller
 from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.dead_letter import DeadLetter
@@ -8,6 +10,14 @@ from activityctl.errors import AmbiguousError, NotAllowedError, NotFoundError
 from activityctl.operations.runs.complete import find_task
 from activityctl.operations.runs.letters import find_letter
 from activityctl.wiring import Ports
+
+_OF_ONE: Final = "add --subscription NAME for one of its subscriptions, or use the scope read"
+_HINTS: Final = {
+    **dict.fromkeys(("schedules", "runs", "tasks", "deadletters"), _OF_ONE),
+    "logs": "name one of its subscriptions, or use the scope read",
+    "subscriptions": "ask for one by its name, or use the scope read",
+}
+"""What a token can do that may not list all of a kind; by kind."""
 
 
 class Sight:
@@ -108,7 +118,7 @@ class Sight:
         if not self.caller.reads_all:
             raise NotAllowedError(
                 f"this token may not list all {kind}",
-                hint="name one of its subscriptions with ?subscription=, or use the scope read",
+                hint=_HINTS.get(kind, "use the scope read"),
             )
 
     def _operates(self, owner: Subscription) -> bool:

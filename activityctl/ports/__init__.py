@@ -20,7 +20,7 @@ from activityctl.ports.chain_store import (
     ChainSummary,
     KnownBlock,
 )
-from activityctl.ports.events import EventArchive, EventStore, Note, Routing, WaitsVersion
+from activityctl.ports.events import EventArchive, EventStore, Routing, WaitsVersion
 from activityctl.ports.facts import Facts
 from activityctl.ports.gates import ADMITTED_WITHIN, BEGINS_WITHIN, HELD_PAUSE, Gates
 from activityctl.ports.guards import (
@@ -170,7 +170,6 @@ __all__ = [
     "NoSpans",
     "NodeFaultError",
     "NodeState",
-    "Note",
     "Notices",
     "Occurrence",
     "OldRows",

@@ -1,6 +1,6 @@
 """Ports for the tokens of the HTTP API, and for the record of what was changed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -23,6 +23,13 @@ class Tokens(Protocol):
 
     async def use(self, token_id: str, digest: str, address: str | None) -> ApiToken | None:
         """Return the token and note its use; None if it is unknown, expired or revoked."""
+        ...
+
+    async def in_force(self, digests: Mapping[str, str]) -> list[ApiToken]:
+        """Return those of the tokens that are valid now; the digests are by id.
+
+        This is no use of them.
+        """
         ...
 
     async def revoke(self, name: str, now: datetime) -> ApiToken:
@@ -48,6 +55,10 @@ class TokenVerifier(Protocol):
 class AuditTrail(Protocol):
     """The record of changes; entries are only added."""
 
+    async def begin(self, entry: AuditEntry) -> None:
+        """Keep the entry about a change that follows; it is not lost unless the change is, too."""
+        ...
+
     async def add(self, entries: Sequence[AuditEntry]) -> None:
         """Keep the entries."""
         ...
@@ -55,6 +66,8 @@ class AuditTrail(Protocol):
     async def entries(self, selection: Selection) -> list[AuditEntry]:
         """Return the entries since the selection's time, newest first.
 
-        A name selects the entries of this actor, of this request, or whose id begins so.
+        A name selects the entries of this actor, of this request, or whose id begins so. An entry
+        about a change that was begun is left out if another one says how that has ended, unless
+        its whole id is the name.
         """
         ...

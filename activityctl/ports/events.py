@@ -1,11 +1,11 @@
 """Ports for events: storing them, routing them, reading them again and removing them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from activityctl.domain.access.audit import AuditEntry
+from activityctl.domain.events.emit_note import EmitNote
 from activityctl.domain.events.envelope import EventEnvelope
 from activityctl.domain.events.gathering import Gathering, GatheringKey
 from activityctl.domain.events.query import EventQuery
@@ -93,15 +93,11 @@ class Routing(Protocol):
         ...
 
 
-Note = Callable[[Sequence[EmitOutcome]], AuditEntry]
-"""Returns what the audit says of a call that had these outcomes."""
-
-
 class EventStore(Protocol):
     """The archive of events, and the routing of new events."""
 
     async def add(
-        self, events: Sequence[EventEnvelope], note: Note | None = None
+        self, events: Sequence[EventEnvelope], note: EmitNote | None = None
     ) -> list[EmitOutcome]:
         """Store the events durably and wake the router.
 

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ import pytest
 from support.forked import COMMAND, run_command
 from support.prepared_home import prepare
 
-ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 
 
 @dataclass(frozen=True)
@@ -69,14 +69,36 @@ def shell_at() -> type[Shell]:
     return Shell
 
 
-@pytest.fixture(scope="session")
-def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    """A daemon with nothing applied, shared by the acceptance tests."""
-    home = prepare(tmp_path_factory.mktemp("home"))
-    shell = Shell(home, tmp_path_factory.mktemp("work"))
-    shell("up", "-d")
-    yield shell
-    shell("down")
+_shared: list[Shell] = []
+"""The daemon that the acceptance tests share, while it runs."""
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """A daemon with nothing applied, shared by the acceptance tests until others follow them."""
+    if not _shared:
+        home = prepare(tmp_path_factory.mktemp("home"))
+        shell = Shell(home, tmp_path_factory.mktemp("work"))
+        shell("up", "-d")
+        _shared.append(shell)
+    return _shared[0]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """Stop the shared daemon after the last of the tests that stand together."""
+    if nextitem is None or HERE not in nextitem.path.parents:
+        _stop_shared()
+
+
+def pytest_sessionfinish() -> None:
+    """Stop the shared daemon if the run ends early."""
+    _stop_shared()
+
+
+def _stop_shared() -> None:
+    while _shared:
+        _shared.pop()("down")
 
 
 @pytest.fixture

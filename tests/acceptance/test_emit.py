@@ -200,7 +200,7 @@ def test_an_event_of_a_mebibyte_is_stored_and_one_byte_more_is_refused(shell):
         (r'"\u0000"', "NUL"),
         ("[" * 64 + "]" * 64, "nested deeper than 63 levels"),
         ("hello", "hint: write a string with quotes"),
-        ("@absent", "absent: no such file"),
+        ("@absent", "absent: there is no such file"),
     ],
 )
 def test_bad_data_of_an_option_is_refused_with_its_position(shell, data, reason):

@@ -64,6 +64,8 @@ LOOKING = (
     "describe sub remote-door -o json",
     "describe sub remote-door --last -o json",
     "describe def remote-greeting -o json",
+    "describe sched remote-door/daily -o json",
+    "describe sched remote-door/nonsense -o json",
     "logs remote-door --tail 2",
     "logs remote-door remote-asker -o jsonl",
     "logs -l remote=yes --level warning",

@@ -133,4 +133,7 @@ def test_a_dead_supervisor_is_reported(own: Any):
     done = until(lambda: (shown := own("status", code=None)).returncode == 1 and shown)
     assert "error: the supervisor is not running" in done.stderr
     assert "hint: activityctl down && activityctl up -d" in done.stderr
+    checks = {check["name"]: check for check in own.json("doctor", code=1)["checks"]}
+    assert checks["daemon"]["found"].startswith("the supervisor is not running")
+    assert {checks[name]["state"] for name in ("postgres", "temporal", "worker")} == {"ok"}
     own("down")

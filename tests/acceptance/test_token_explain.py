@@ -54,7 +54,8 @@ def test_a_token_is_explained(stranger: Any, tmp_path: Path):
     path = tmp_path / "issuers.yaml"
     assert "ACTIVITYCTL_ISSUERS_FILE is not set" in explain(stranger, None, "x", code=2).stderr
     assert (
-        "issuers.yaml cannot be read: no such file" in explain(stranger, path, "x", code=3).stderr
+        "issuers.yaml cannot be read: there is no such file"
+        in explain(stranger, path, "x", code=3).stderr
     )
     path.write_text(WRONG)
     problems = explain(stranger, path, "x", code=3).stderr.split("error: ")

@@ -1,8 +1,8 @@
-"""Measure how fast events are read from each framing: split, parsed, made envelopes, digested.
+"""Measure how fast events are read from each framing: parsed, made envelopes, digested.
 
     python tests/benchmarks/event_stream.py [--events 60000]
 
-Prints events per second on one core; the targets are 50,000 split and 15,000 as envelopes.
+Prints events per second on one core; the target is 15,000 as envelopes.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import BinaryIO
 
-from activityctl.adapters.manifests.event_stream import read_events, split_events
+from activityctl.adapters.manifests.event_stream import read_events
 from activityctl.domain.events.envelope import envelope_of, fill
 from activityctl.domain.events.input import ParsedEvent
 
@@ -47,7 +47,6 @@ def as_rows(stream: BinaryIO) -> int:
 
 
 STAGES: dict[str, Callable[[BinaryIO], int]] = {
-    "split": lambda stream: sum(1 for _ in split_events(stream, "-")),
     "parsed": lambda stream: sum(1 for _ in read_events(stream, "-")),
     "envelopes": as_envelopes,
     "with digest and id": as_rows,

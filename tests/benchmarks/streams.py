@@ -40,6 +40,7 @@ KINDS = {
     "all": "all follow all subscriptions",
     "grep": "all follow one subscription with another text each, which is in the line",
     "regex": "all follow one subscription with the same regular expression",
+    "regexes": "all follow one subscription with a regular expression of their own",
 }
 
 
@@ -53,6 +54,8 @@ def path_of(kind: str, number: int) -> str:
             return "/v1/logs?tail=0"
         case "grep":
             return f"/v1/subscriptions/s0/logs?tail=0&grep=%20{number}%20"
+        case "regexes":
+            return f"/v1/subscriptions/s0/logs?tail=0&grep=%5Eline%20%28.%2A%7C{number}%29x%24%7Cx"
         case _:
             return "/v1/subscriptions/s0/logs?tail=0&grep=%5Eline%20"
 

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from activityctl import wiring
+from activityctl.domain.access.audit import AuditEntry
+from activityctl.domain.events.emit_note import EmitNote
 from activityctl.domain.events.envelope import EventEnvelope, envelope_of, fill
 from activityctl.domain.events.stored_event import EmitOutcome
 from activityctl.domain.values.selection import Selection
@@ -30,6 +32,7 @@ async def test_an_accepted_event_is_stored_whole(ports: wiring.Ports):
         "amount": 2**64 - 1,
         "neg": -(2**63),
         "float": 0.1,
+        "large": [1e16, 1e300, 10**16, "1e+16"],
         "ü": [None, True, "𝄞\t"],
         "": {},
         "n": "\\u0000",
@@ -38,6 +41,7 @@ async def test_an_accepted_event_is_stored_whole(ports: wiring.Ports):
     assert await ports.events.add([given]) == [ACCEPTED]
     kept = await ports.events.find_event("a")
     assert kept.document == given.document
+    assert repr(kept.document["data"]["large"]) == repr(data["large"])
     assert kept.id == given.event_id
     assert kept.routed_at is None
     assert abs(kept.arrived_at - datetime.now(UTC)) < timedelta(minutes=1)
@@ -78,6 +82,23 @@ async def test_the_first_event_of_an_id_in_a_call_is_stored(ports: wiring.Ports)
     assert await ports.events.add(given) == [ACCEPTED, CONFLICT, DUPLICATE]
     assert await ports.events.add(given[1:]) == [CONFLICT, DUPLICATE]
     assert await sender_ids(ports) == ["a"]
+
+
+@pytest.mark.parametrize("is_repeated", [False, True])
+async def test_the_audit_says_how_many_events_of_a_call_had_each_outcome(
+    ports: wiring.Ports,
+    is_repeated: bool,  # noqa: FBT001 - a parameter of the test
+):
+    await ports.events.add([event("a", data=1), event("b")])
+    given = [event("a", data=2), event("b"), *(event(f"new-{number}") for number in range(3))]
+    given += [event("new-0"), event("a", data=1)] if is_repeated else []
+    entry = AuditEntry("e", datetime.now(UTC), "me", "emit", "", "done", request_id="r")
+    outcomes = await ports.events.add(given, EmitNote(entry, invalid=4))
+    counts = {"accepted": 3, "duplicate": 1 + 2 * is_repeated, "conflict": 1, "invalid": 4}
+    assert Counter(outcomes) == Counter({**counts, "invalid": 0})
+    assert await sender_ids(ports) == ["new-2", "new-1", "new-0", "b", "a"]
+    (kept,) = await ports.audit.entries(Selection())
+    assert (kept.id, kept.actor, kept.request_id, dict(kept.details)) == ("e", "me", "r", counts)
 
 
 async def test_a_time_that_was_added_causes_no_conflict(ports: wiring.Ports):

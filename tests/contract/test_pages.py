@@ -40,16 +40,7 @@ async def views(
     """Apply three definitions and three subscriptions; return the views on them."""
     names = ("a", "b", "c")
     await apply(*(define(name) for name in names), *(subscribe(name, name) for name in names))
-    return ObjectViews(
-        ports.catalog,
-        ports.register,
-        ports.run_lists,
-        ports.events,
-        ports.workers,
-        ports.audit,
-        chains=ports.chains,
-        relayers=no_keys,
-    )
+    return ObjectViews(ports, no_keys)
 
 
 async def no_keys(_selection: Selection) -> list[View]:
@@ -71,15 +62,7 @@ async def test_a_page_says_whether_there_is_more(views: ObjectViews, kind: Kind)
 async def test_pages_of_runs_tasks_and_schedules_say_so_too(ports: wiring.Ports, make_run: MakeRun):
     for key in ("1", "2"):
         await make_run(key, tasks=2)
-    views = ObjectViews(
-        ports.catalog,
-        ports.register,
-        ports.run_lists,
-        ports.events,
-        ports.workers,
-        ports.audit,
-        chains=ports.chains,
-    )
+    views = ObjectViews(ports)
     for kind, name in (("runs", None), ("tasks", None), ("schedules", "mine")):
         found: Any = await views.page(kind, name, Selection(limit=1))
         assert (len(found.views), found.has_more) == (1, kind != "schedules")

@@ -85,15 +85,7 @@ async def test_lists_and_explanations_show_the_unreadable_trigger(ports: Ports) 
     (unread,) = found.unreadable
     assert (unread.subscription, unread.trigger, unread.reason) == ("broken", "paid", FAULT)
     assert found.figures.filter_errors == 1
-    object_views = ObjectViews(
-        ports.catalog,
-        ports.register,
-        ports.run_lists,
-        ports.events,
-        ports.workers,
-        ports.audit,
-        chains=ports.chains,
-    )
+    object_views = ObjectViews(ports)
     views = {
         view["name"]: view
         for view in (await object_views.page("subscriptions", None, Selection())).views

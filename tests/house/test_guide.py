@@ -23,6 +23,11 @@ README = ROOT / "README.md"
 TEXTS = [README, ROOT / "tests" / "benchmarks" / "README.md", *sorted(GUIDE.glob("*.md"))]
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
 BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+REST = {
+    "params": "{type: object, additionalProperties: true}",
+    "triggers": "[{name: came, event: {type: sample.came}}]",
+    "tasks": "[{name: tell, command: {argv: [echo, came]}}]",
+}
 LONGEST_README = 270  # it has a row for each task kind and policy; pages are in the contents
 
 
@@ -92,15 +97,34 @@ def test_commands_exist_with_their_options(path: Path):
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
 def test_whole_manifests_are_valid(path: Path, tmp_path: Path):
     whole = [block for block in blocks(path, "yaml") if block.startswith("apiVersion:")]
+    assert not problems_of(whole, tmp_path)
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
+def test_parts_of_definitions_are_valid(path: Path, tmp_path: Path):
+    """Each part is completed by the fields that it leaves out."""
+    parts = [block for block in blocks(path, "yaml") if re.match("spec:\n(?!  ical:)", block)]
+    completed = [
+        "apiVersion: activityctl/v1\nkind: ActivityDefinition\nmetadata: {name: sample}\n"
+        + part
+        + "".join(
+            f"  {name}: {value}\n" for name, value in REST.items() if f"\n  {name}:" not in part
+        )
+        for part in parts
+    ]
+    assert not problems_of(completed, tmp_path)
+
+
+def problems_of(manifests: list[str], tmp_path: Path) -> list[str]:
     problems = []
-    for number, block in enumerate(whole):
+    for number, block in enumerate(manifests):
         file = tmp_path / f"{number}.yaml"
         file.write_text(block, "utf-8")
         checked = check_files(
             wiring.manifest_source(), [str(file)], wiring.known_kinds(), recursive=False
         )
         problems += [str(problem) for problem in checked.problems]
-    assert not problems
+    return problems
 
 
 def test_every_page_has_a_title_and_says_what_it_is_for():

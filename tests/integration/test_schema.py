@@ -18,7 +18,7 @@ from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.pool import NullPool
 
 from activityctl import wiring
-from activityctl.adapters.postgres.schema.migrate import migrate
+from activityctl.adapters.postgres.schema.migrate import migrate, migration_script
 from activityctl.adapters.postgres.schema.tables import metadata
 from activityctl.adapters.postgres.schema.version import has_package_schema
 from activityctl.domain.gitops.plan import Wanted
@@ -31,7 +31,7 @@ from activityctl.domain.runs.run_change import RunChange
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
 from activityctl.domain.values.log import LogEntry
-from activityctl.errors import UnreachableError
+from activityctl.errors import SchemaMismatchError, UnreachableError
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HARD = "a\0b\ud800c"
@@ -133,6 +133,21 @@ def test_two_processes_can_migrate_an_empty_database_at_once(bare_urls: list[str
     outputs = [process.communicate(timeout=60)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     assert len(versions_of(bare_urls[0])) == 1
+
+
+@pytest.mark.parametrize("prefix", [None, "activityctl"])
+def test_an_older_version_says_that_the_database_is_of_a_newer_one(
+    database_url: str, prefix: str | None
+):
+    with psycopg.connect(database_url) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    before = schema_of(database_url)
+
+    for ask in (migrate, migration_script):
+        with pytest.raises(SchemaMismatchError, match="has schema 9999, which is newer") as refused:
+            ask(database_url, roles_prefix=prefix)
+        assert refused.value.hint == "install the version of activityctl that migrated it"
+    assert schema_of(database_url) == before
 
 
 def test_migrating_without_a_server_is_an_error():

@@ -1,10 +1,10 @@
 """The tokens and the record of changes, in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from activityctl.domain.access.audit import AuditEntry
+from activityctl.domain.access.audit import BEGUN, AuditEntry
 from activityctl.domain.access.token import ApiToken
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import ConflictError, NotFoundError
@@ -39,6 +39,15 @@ class MemoryTokens:
                 return token
         return None
 
+    async def in_force(self, digests: Mapping[str, str]) -> list[ApiToken]:
+        """Return those of the tokens that are valid now; the digests are by id."""
+        now = datetime.now(UTC)
+        return [
+            token
+            for token in self._tokens.values()
+            if digests.get(token.id) == token.digest and token.status(now) == "active"
+        ]
+
     async def revoke(self, name: str, now: datetime) -> ApiToken:
         """Make a token invalid from now on; a repeat changes nothing. NotFoundError for none."""
         if name not in self._tokens:
@@ -54,6 +63,10 @@ class MemoryAuditTrail:
     def __init__(self, entries: list[AuditEntry] | None = None) -> None:
         self._entries = [] if entries is None else entries
 
+    async def begin(self, entry: AuditEntry) -> None:
+        """Keep the entry about a change that follows."""
+        self._entries.append(entry)
+
     async def add(self, entries: Sequence[AuditEntry]) -> None:
         """Keep the entries."""
         self._entries += entries
@@ -68,6 +81,7 @@ class MemoryAuditTrail:
             and (
                 name is None or name in {entry.actor, entry.request_id} or entry.id.startswith(name)
             )
+            and (entry.id == name or not self._is_closed(entry))
         ]
         found.sort(key=lambda entry: entry.id)
         found.sort(key=lambda entry: entry.at, reverse=True)
@@ -75,3 +89,7 @@ class MemoryAuditTrail:
             keys: list[tuple[object, ...]] = [(entry.at, entry.id) for entry in found]
             found = found[keys.index(selection.after) + 1 :]
         return found[: selection.limit]
+
+    def _is_closed(self, entry: AuditEntry) -> bool:
+        """Return whether another entry says how the change has ended that this one begins."""
+        return entry.outcome == BEGUN and any(map(entry.is_closed_by, self._entries))

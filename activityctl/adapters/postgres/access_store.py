@@ -1,17 +1,21 @@
 """The tokens of the HTTP API, and the record of changes, in Postgres."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from activityctl.adapters.postgres.audit_rows import insert_audit_entry
+from activityctl.adapters.postgres.audit_rows import (
+    BEGIN_ENTRY,
+    entry_values,
+    insert_audit_entry,
+)
 from activityctl.adapters.postgres.database import (
     Database,
     prefix_pattern,
     to_jsonb,
 )
 from activityctl.adapters.postgres.pages import after, place_of
-from activityctl.domain.access.audit import AuditEntry
+from activityctl.domain.access.audit import BEGUN, AuditEntry
 from activityctl.domain.access.scope import parse_scope
 from activityctl.domain.access.token import ApiToken
 from activityctl.domain.values.selection import Selection
@@ -37,12 +41,25 @@ _USE: Final = f"""
         FROM found f WHERE t.id = f.id
           AND (f.last_used_at IS NULL OR f.last_used_at < now() - interval '1 minute'))
     SELECT {_COLUMNS} FROM found"""
-_ENTRIES: Final = """
-    SELECT id, at, actor, action, target, outcome, address, request_id, details
-    FROM audit_entries
+_IN_FORCE: Final = f"""
+    SELECT {_COLUMNS}
+    FROM unnest(%(ids)s::text[], %(digests)s::text[]) AS asked(id, digest)
+    JOIN api_tokens USING (id, digest)
+    WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"""
+# Looked for row by row, as far as the page goes: a join, or EXISTS, could read the whole table.
+_CLOSED_BY: Final = """(
+    SELECT later.id FROM audit_entries later
+    WHERE later.closes = entry.id
+      AND (later.actor, later.action, later.target) = (entry.actor, entry.action, entry.target)
+      AND later.request_id IS NOT DISTINCT FROM entry.request_id
+    LIMIT 1)"""
+_ENTRIES: Final = f"""
+    SELECT id, at, actor, action, target, outcome, address, request_id, details, closes
+    FROM audit_entries entry
     WHERE (%(since)s::timestamptz IS NULL OR at >= %(since)s)
       AND (%(name)s::text IS NULL OR actor = %(name)s OR request_id = %(name)s
-           OR id LIKE %(prefix)s) AND {after}
+           OR id LIKE %(prefix)s)
+      AND (outcome <> '{BEGUN}' OR id = %(name)s OR {_CLOSED_BY} IS NULL) AND {{after}}
     ORDER BY at DESC, id LIMIT %(limit)s"""
 
 
@@ -79,6 +96,13 @@ class PostgresTokens:
         row = await self._database.fetch_one(_USE, id=token_id, digest=digest, address=address)
         return None if row is None else _token(row)
 
+    async def in_force(self, digests: Mapping[str, str]) -> list[ApiToken]:
+        """Return those of the tokens that are valid now; the digests are by id."""
+        rows = await self._database.fetch(
+            _IN_FORCE, ids=list(digests), digests=list(digests.values())
+        )
+        return [_token(row) for row in rows]
+
     async def revoke(self, name: str, now: datetime) -> ApiToken:
         """Make a token invalid from now on; a repeat changes nothing. NotFoundError for none."""
         row = await self._database.fetch_one(
@@ -97,6 +121,11 @@ class PostgresAuditTrail:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def begin(self, entry: AuditEntry) -> None:
+        """Keep the entry about a change that follows; it is not lost unless the change is, too."""
+        async with self._database.connection() as connection:
+            await connection.execute(BEGIN_ENTRY, entry_values(entry))
 
     async def add(self, entries: Sequence[AuditEntry]) -> None:
         """Keep the entries."""

@@ -17,6 +17,7 @@ from activityctl.adapters.remote.models import (
     verdict_of,
     worker_of,
 )
+from activityctl.domain.events.emit_note import EmitNote
 from activityctl.domain.events.envelope import EventEnvelope
 from activityctl.domain.events.stored_event import EmitOutcome, Verdict
 from activityctl.domain.manifests.subscription import Subscription
@@ -31,7 +32,7 @@ from activityctl.domain.values.json_form import View, format_timestamp
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import NotAllowedError, NotFoundError, RefusedError, UsageError
-from activityctl.ports import GivenAnswer, Note
+from activityctl.ports import GivenAnswer
 
 MOST: Final = 1_000
 """So many objects has a list of the API at most."""
@@ -278,7 +279,7 @@ class RemoteEvents(_Store):
     async def add(
         self,
         events: Sequence[EventEnvelope],
-        note: Note | None = None,  # noqa: ARG002  # the server keeps its audit itself
+        note: EmitNote | None = None,  # noqa: ARG002  # the server keeps its audit itself
     ) -> list[EmitOutcome]:
         """Store the events, and return the outcome of each, in order.
 

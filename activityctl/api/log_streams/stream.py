@@ -10,7 +10,8 @@ from activityctl.api.log_streams.lines import Line
 from activityctl.api.log_streams.mailbox import Mailbox
 from activityctl.api.log_streams.pages import PAGE, LogPages, Look
 from activityctl.domain.values.log import Cursor, LogFilter
-from activityctl.errors import UnreachableError
+from activityctl.errors import TooSlowError, UnreachableError
+from activityctl.operations.runs.follow_logs import too_slow_to_follow
 
 Ask = Callable[[], Awaitable[LogFilter]]
 """Returns what is wanted now, for example because a subscription got a label."""
@@ -57,7 +58,10 @@ class Stream:
         return self._give([line for line in lines if line.cursor > self._passed])
 
     async def catch_up(self) -> list[Line]:
-        """Do the next step to where the feed is; return the lines that it brings."""
+        """Do the next step to where the feed is; return the lines that it brings.
+
+        TooSlowError if Postgres has ended the search: the next one would take as long.
+        """
         try:
             if self._has_to_ask:
                 await self._ask_again()
@@ -65,6 +69,8 @@ class Stream:
                 await self._feed.join(self._mailbox, self._wanted)
                 self._has_joined = True
             return await self._look() if self._mailbox.must_look else []
+        except TooSlowError as error:
+            raise too_slow_to_follow() from error
         except UnreachableError:
             await asyncio.sleep(_PAUSE_SECONDS)
             return []

@@ -16,6 +16,7 @@ from activityctl.api.refusals import MethodNotAllowedError, NoSuchPathError
 from activityctl.api.repeats import GivenKey, request_key
 from activityctl.api.sight import Sight, absent
 from activityctl.domain.access.caller import Caller
+from activityctl.domain.gitops.answered import AnsweredRequest, RequestKey
 from activityctl.domain.gitops.history import Origin
 from activityctl.domain.gitops.plan import Plan
 from activityctl.domain.gitops.reach import Reach
@@ -24,6 +25,7 @@ from activityctl.domain.values.model import Manifest
 from activityctl.errors import (
     ActivityctlError,
     AmbiguousError,
+    ConflictError,
     NotFoundError,
     OutdatedPlanError,
 )
@@ -85,12 +87,11 @@ async def _delete(
         bool, Query(alias="dryRun", description="delete nothing, and return what would be deleted")
     ] = False,
 ) -> Response:
-    ports: Ports = request.app.state.ports
     asked = request_key(request, caller.name, key, b"")
-    before = await done_before(ports.catalog, asked) if asked else None
+    before = await _done_before(request, caller, f"{singular(kind)}/{name}", asked)
     if before is not None:
         view = partial(deletion_view, before.preview)
-        return await waiting.answer(ports, Done(before.plan, is_repeat=True), view)
+        return await waiting.answer(request, Done(before.plan, is_repeat=True), view)
     preview = await _preview(request, caller, kind, name)
     shown = deletion_preview_view(preview)
     if dry_run:
@@ -98,7 +99,22 @@ async def _delete(
     async with recorded(request, caller, "delete", f"{singular(kind)}/{preview.name}"):
         work = partial(_deleted, request, kind, preview, caller)
         done = await changed_once(request, asked, work, shown)
-    return await waiting.answer(ports, done, partial(deletion_view, shown))
+    return await waiting.answer(request, done, partial(deletion_view, shown))
+
+
+async def _done_before(
+    request: Request, caller: Caller, target: str, asked: RequestKey | None
+) -> AnsweredRequest | None:
+    """Return the deletion that the request repeats; the repeat, or its refusal, is audited."""
+    try:
+        before = await done_before(request.app.state.ports.catalog, asked) if asked else None
+    except ConflictError:
+        async with recorded(request, caller, "delete", target):
+            raise
+    if before is not None:
+        async with recorded(request, caller, "delete", target) as details:
+            details["repeat"] = True
+    return before
 
 
 async def _preview(request: Request, caller: Caller, kind: Word, name: str) -> Deletion:
@@ -182,7 +198,9 @@ async def _roll_back(
             return await roll_back(ports.catalog, wanted, name, body.to, clock, origin, reach=reach)
 
         done = await changed_once(request, asked, work)
-    return await waiting.answer(ports, done, applied_view)
+        if done.is_repeat:
+            details["repeat"] = True
+    return await waiting.answer(request, done, applied_view)
 
 
 @router.post(

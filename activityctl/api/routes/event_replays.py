@@ -12,6 +12,7 @@ from activityctl.api.auditing import recorded
 from activityctl.api.identity import Known
 from activityctl.api.inputs import LONGEST_WAIT, body_of, read_body
 from activityctl.api.sight import Sight
+from activityctl.api.standing import Standing
 from activityctl.domain.events.query import EventQuery
 from activityctl.domain.values.json_form import format_timestamp
 from activityctl.domain.values.model import Manifest, Name
@@ -71,7 +72,10 @@ async def _replay(
             preview = await preview_replay(ports.catalog, ports.events, ports.archive, asked, now)
             if dry_run:
                 return json_response(preview_view(preview))
-            total, is_complete = await _routed(ports, preview, wait)
+            standing: Standing = request.app.state.standing
+            total, is_complete = await standing.while_allowed(
+                request, preview.targets.names, _routed(ports, preview, wait)
+            )
         details["recorded"] = total
     done = {"recorded": total, "isComplete": is_complete}
     return json_response({**preview_view(preview), **done})

@@ -1,7 +1,7 @@
 """Logs: pages of the log of a subscription or of a run, by a cursor that loses nothing."""
 
+import json
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
@@ -11,15 +11,21 @@ from starlette.responses import StreamingResponse
 from activityctl.api.answers import json_response
 from activityctl.api.identity import Known
 from activityctl.api.log_streams.labelled import LabelledLogs
+from activityctl.api.log_streams.searches import Searches
 from activityctl.api.log_streams.stream import Ask
 from activityctl.api.log_streams.streams import Streams
+from activityctl.api.problems import problem_of
 from activityctl.api.sight import Sight
+from activityctl.api.standing import Standing
+from activityctl.domain.access.caller import Caller
 from activityctl.domain.values.json_form import View, list_view, log_view
 from activityctl.domain.values.log import Cursor, Level, LogEntry, LogFilter, parse_cursor
 from activityctl.domain.values.selection import parse_labels
 from activityctl.domain.values.time_range import parse_time_range
-from activityctl.errors import UsageError
+from activityctl.errors import ActivityctlError, TooSlowError, UsageError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.runs.log_selection import LogSelection
+from activityctl.ports import Logbook
 from activityctl.wiring import Ports
 
 router = APIRouter(tags=["logs"])
@@ -54,13 +60,14 @@ Filter = Annotated[LogFilter, Depends(_filter)]
 Position = Annotated[tuple[Cursor | None, int | None, int], Depends(_position)]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class _Log:
     """Whose log is read."""
 
     wanted: LogFilter
     names: Mapping[str, str]
     """The names of the subscriptions, by id."""
+    caller: Caller
     ask_again: Ask | None = None
     """Returns what is wanted from now on, and adds names."""
 
@@ -70,9 +77,11 @@ async def _page(request: Request, log: _Log, position: Position) -> Response:
     after, tail, limit = position
     if _wants_stream(request):
         return await _stream(request, log, after, tail)
-    if after is None:
-        after = Cursor() if tail is None else await ports.logbook.tail(log.wanted, tail)
-    entries, cursor = await ports.logbook.page(log.wanted, after, limit=limit)
+    searches: Searches = request.app.state.searches
+    async with searches.place(log.wanted, log.caller.name):
+        if after is None:
+            after = Cursor() if tail is None else await ports.logbook.tail(log.wanted, tail)
+        entries, cursor = await ports.logbook.page(log.wanted, after, limit=limit)
     items = [_view(entry, log) for entry in entries]
     view = list_view(items, has_more=len(entries) == limit)
     return json_response({**view, "metadata": {**view["metadata"], "cursor": str(cursor)}})
@@ -97,29 +106,52 @@ async def _stream(request: Request, log: _Log, after: Cursor | None, tail: int |
     if (last := request.headers.get("last-event-id")) is not None:
         after, tail = parse_cursor(last), None
     streams: Streams = request.app.state.streams
+    standing: Standing = request.app.state.standing
     logbook = request.app.state.ports.logbook
-    if after is None:
-        after = Cursor() if tail is None else await logbook.tail(log.wanted, tail)
-    start = after
-    if log.wanted.text is not None:
-        await logbook.page(log.wanted, start, limit=1)  # a wrong pattern is told before
+    searches: Searches = request.app.state.searches
+    async with searches.place(log.wanted, log.caller.name):
+        if after is None:
+            after = Cursor() if tail is None else await first_place(logbook, log.wanted, tail)
+        start = after
+        if log.wanted.text is not None:
+            await logbook.page(log.wanted, start, limit=1)  # a wrong pattern is told before
 
     async def events() -> AsyncIterator[bytes]:
+        owners = {} if log.ask_again else log.names
         async with streams.place():
-            yield f": the log follows\nid: {start}\n\n".encode()
-            async for lines in streams.follow(log.wanted, start, log.ask_again):
-                yield b"".join(line.event(log.names) for line in lines) or _BEAT
+            with standing.watching(request, owners) as lost:
+                yield f": the log follows\nid: {start}\n\n".encode()
+                try:
+                    async for lines in streams.follow(log.wanted, start, log.ask_again, lost):
+                        yield b"".join(line.event(log.names) for line in lines) or _BEAT
+                except TooSlowError as error:
+                    yield _last_event(error, request.state.request_id)
+                    return
+                if lost.done():
+                    yield _last_event(lost.result(), request.state.request_id)
 
     streams.require_place()
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(events(), headers=headers, media_type="text/event-stream")
 
 
+async def first_place(logbook: Logbook, wanted: LogFilter, tail: int) -> Cursor:
+    """Return the cursor before the last entries; the end of the log is found without a search."""
+    if not tail:
+        wanted = LogFilter(wanted.subscription_ids, wanted.run_id)
+    return await logbook.tail(wanted, tail)
+
+
+def _last_event(error: ActivityctlError, request_id: str) -> bytes:
+    """Return the event that says why a stream ends before the client wants it."""
+    return f"event: problem\ndata: {json.dumps(problem_of(error, request_id))}\n\n".encode()
+
+
 async def _of_subscription(
     request: Request, name: str, caller: Known, wanted: Filter, position: Position
 ) -> Response:
     owner = await Sight(request.app.state.ports, caller).subscription(name)
-    log = _Log(wanted.of((owner.id,)), {owner.id: owner.name})
+    log = _Log(wanted.of((owner.id,)), {owner.id: owner.name}, caller)
     return await _page(request, log, position)
 
 
@@ -127,7 +159,7 @@ async def _of_run(
     request: Request, run_id: str, caller: Known, wanted: Filter, position: Position
 ) -> Response:
     run, owner = await Sight(request.app.state.ports, caller).run(run_id)
-    log = _Log(wanted.of((owner.id,), run.id), {owner.id: owner.name})
+    log = _Log(wanted.of((owner.id,), run.id), {owner.id: owner.name}, caller)
     return await _page(request, log, position)
 
 
@@ -146,19 +178,19 @@ async def _of_several(  # one argument a parameter
     if subscription:
         owners = [await sight.subscription(each) for each in subscription]
         names: dict[str, str] = {owner.id: owner.name for owner in owners}
-        return await _page(request, _Log(wanted.of(tuple(names)), names), position)
+        return await _page(request, _Log(wanted.of(tuple(names)), names, caller), position)
     sight.require_all("logs")
     selection, labels = LogSelection(ports.catalog, ports.run_lists), parse_labels(label)
     if not _wants_stream(request):
         names = dict((await selection.labelled(labels)).names)
-        return await _page(request, _Log(wanted.of(tuple(names)), names), position)
+        return await _page(request, _Log(wanted.of(tuple(names)), names, caller), position)
     known: LabelledLogs = request.app.state.labelled_logs
     labelled = await known.find(selection, labels)
 
     async def ask_again() -> LogFilter:
         return wanted.of(await labelled.latest())
 
-    log = _Log(wanted.of(labelled.ids), labelled.names, ask_again)
+    log = _Log(wanted.of(labelled.ids), labelled.names, caller, ask_again)
     return await _page(request, log, position)
 
 

@@ -191,7 +191,7 @@ async def _plan(
         planned = await _planned(request, manifests, wanted, reach)
     if events is not None:
         planned = await _compared(request.app.state.ports, planned, events)
-    tag = {"ETag": f'"{planned.fingerprint}"'}
+    tag = {"ETag": f'"{await asyncio.to_thread(lambda: planned.fingerprint)}"'}
     if is_saved:
         text = save(planned, wanted, given.source_commit)
         return Response(text, 200, tag, media_type="application/json")
@@ -284,7 +284,7 @@ async def _apply(
         work = partial(_store, request, caller, (manifests, wanted), origin, saved)
         done = await changed_once(request, asked, work)
         details.update(audit_details(done))
-    return await waiting.answer(ports, done, applied_view)
+    return await waiting.answer(request, done, applied_view)
 
 
 async def _store(

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from activityctl.api.auditing import recorded
+from activityctl.api.auditing import recorded_unless_dry
 from activityctl.api.choosing import (
     All,
     Chosen,
@@ -35,7 +35,7 @@ from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.values.choice import Choice
 from activityctl.domain.values.selection import parse_labels
 from activityctl.operations.looking.choose import choose_runs, choose_subscriptions
-from activityctl.operations.looking.read_ports import object_views
+from activityctl.operations.looking.get import ObjectViews
 from activityctl.operations.runs.actions import cancel, change_status, log_status_change
 from activityctl.operations.runs.many import REFUSED, Outcome, act_on_each, outcome_view
 from activityctl.wiring import Ports
@@ -83,30 +83,35 @@ async def _change(
     """Pause or resume the subscriptions that are named, or that the filters select."""
     ports: Ports = request.app.state.ports
     sight = Sight(ports, caller)
-    sight.require_operates_something()
     is_pause = body is PauseMany
     verb, done = ("pause", "paused") if is_pause else ("resume", "resumed")
     wanted: OperatorStatus = SubscriptionStatus.PAUSED if is_pause else SubscriptionStatus.ACTIVE
-    given = await read_body(request, body)
-    require_chosen(given.ids, chosen.choice.has_filter, chosen.choice.has_all)
-    mine, has_more = await _subscriptions(sight, given.ids, chosen, is_pause=is_pause)
-    if chosen.is_dry:
-        views = await object_views(ports).subscription_views(mine)
-        return many_answer(views, has_more=has_more, is_dry=True)
-    options: dict[str, Any] = {
-        "reason": given.reason if isinstance(given, PauseMany) else None,
-        "catch_up": isinstance(given, ResumeMany) and given.catch_up,
-    }
+    audited = recorded_unless_dry(
+        request, caller, f"{verb} many", "subscriptions", is_dry=chosen.is_dry
+    )
+    async with audited as details:
+        sight.require_operates_something()
+        given = await read_body(request, body)
+        require_chosen(given.ids, chosen.choice.has_filter, chosen.choice.has_all)
+        mine, has_more = await _subscriptions(sight, given.ids, chosen, is_pause=is_pause)
+        if chosen.is_dry:
+            views = await ObjectViews(ports).subscription_views(mine)
+            return many_answer(views, has_more=has_more, is_dry=True)
+        options: dict[str, Any] = {
+            "reason": given.reason if isinstance(given, PauseMany) else None,
+            "catch_up": isinstance(given, ResumeMany) and given.catch_up,
+        }
 
-    async def act(owner: Subscription) -> Outcome:
-        sight.require_operates(owner)
-        now: datetime = await ports.workers.server_time()
-        is_changed = await change_status(ports.catalog, owner, wanted, now, **options)
-        if is_changed:
-            await log_status_change(ports.logbook, owner, wanted, now, actor=caller.name, **options)
-        return Outcome(owner.id, owner.name, done if is_changed else "unchanged")
+        async def act(owner: Subscription) -> Outcome:
+            sight.require_operates(owner)
+            now: datetime = await ports.workers.server_time()
+            is_changed = await change_status(ports.catalog, owner, wanted, now, **options)
+            if is_changed:
+                await log_status_change(
+                    ports.logbook, owner, wanted, now, actor=caller.name, **options
+                )
+            return Outcome(owner.id, owner.name, done if is_changed else "unchanged")
 
-    async with recorded(request, caller, f"{verb} many", "subscriptions") as details:
         outcomes = await act_on_each(
             mine, act, lambda owner, error: Outcome(owner.id, owner.name, REFUSED, error)
         )
@@ -166,15 +171,10 @@ async def resume(answer: Annotated[Response, Depends(_resume)]) -> Response:
 async def _cancel(request: Request, caller: Known, chosen: Runs) -> Response:
     ports: Ports = request.app.state.ports
     sight = Sight(ports, caller)
-    sight.require_operates_something()
-    given = await read_body(request, Chosen)
+    audited = recorded_unless_dry(request, caller, "cancel many", "runs", is_dry=chosen.is_dry)
 
     async def choose(choice: Choice) -> list[Run]:
         return await choose_runs(ports.catalog, ports.run_lists, choice, _OPEN_RUNS, _USUAL_RUNS)
-
-    mine, has_more = await chosen.runs(sight, given.ids, choose)
-    if chosen.is_dry:
-        return many_answer([run_view(run) for run in mine], has_more=has_more, is_dry=True)
 
     async def act(run: Run) -> Outcome:
         sight.require_operates(await ports.catalog.find_subscription(run.subscription_id))
@@ -182,7 +182,12 @@ async def _cancel(request: Request, caller: Known, chosen: Runs) -> Response:
         done = await cancel(ports.runs, ports.run_lists, run.id, now)
         return Outcome(run.id, run.id, done.status.value if done.has_ended else "cancelling")
 
-    async with recorded(request, caller, "cancel many", "runs") as details:
+    async with audited as details:
+        sight.require_operates_something()
+        given = await read_body(request, Chosen)
+        mine, has_more = await chosen.runs(sight, given.ids, choose)
+        if chosen.is_dry:
+            return many_answer([run_view(run) for run in mine], has_more=has_more, is_dry=True)
         outcomes = await act_on_each(
             mine, act, lambda run, error: Outcome(run.id, run.id, REFUSED, error)
         )

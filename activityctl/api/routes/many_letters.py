@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from activityctl.api.auditing import recorded
+from activityctl.api.auditing import recorded_unless_dry
 from activityctl.api.choosing import (
     All,
     Chosen,
@@ -110,20 +110,23 @@ async def _act(
 ) -> Response:
     ports: Ports = request.app.state.ports
     sight = Sight(ports, caller)
-    sight.require_operates_something()
     verb = "retry" if body is RetryMany else "discard"
-    given = await read_body(request, body)
-    if isinstance(given, DiscardMany) and not given.reason.strip():
-        raise UsageError("reason is empty", hint="say why the letters need no retry")
-    mine, has_more = await chosen.letters(sight, given.ids)
-    if chosen.is_dry:
-        more: dict[str, object] = {}
-        if isinstance(given, RetryMany) and given.new_revision:
-            more["revisionChanges"] = await _changes(ports, mine)
-        views = [dead_letter_view(each) for each in mine]
-        return many_answer(views, has_more=has_more, is_dry=True, **more)
-    act: Act = ports.letters.retry if verb == "retry" else ports.letters.discard
-    async with recorded(request, caller, f"{verb} many", "deadletters") as details:
+    audited = recorded_unless_dry(
+        request, caller, f"{verb} many", "deadletters", is_dry=chosen.is_dry
+    )
+    async with audited as details:
+        sight.require_operates_something()
+        given = await read_body(request, body)
+        if isinstance(given, DiscardMany) and not given.reason.strip():
+            raise UsageError("reason is empty", hint="say why the letters need no retry")
+        mine, has_more = await chosen.letters(sight, given.ids)
+        if chosen.is_dry:
+            more: dict[str, object] = {}
+            if isinstance(given, RetryMany) and given.new_revision:
+                more["revisionChanges"] = await _changes(ports, mine)
+            views = [dead_letter_view(each) for each in mine]
+            return many_answer(views, has_more=has_more, is_dry=True, **more)
+        act: Act = ports.letters.retry if verb == "retry" else ports.letters.discard
         now = await ports.workers.server_time()
         asked = LetterRequest(caller.name, **given.model_dump(exclude={"ids"}))
         outcomes = await act_on(act, mine, asked, lambda: now)

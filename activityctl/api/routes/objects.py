@@ -15,8 +15,8 @@ from activityctl.domain.values.json_form import list_view
 from activityctl.domain.values.selection import Selection, parse_labels
 from activityctl.domain.values.time_range import parse_time_range
 from activityctl.errors import UsageError
+from activityctl.operations.looking.get import ObjectViews
 from activityctl.operations.looking.kinds import KINDS, MANIFEST_KINDS, Kind, known_kind, singular
-from activityctl.operations.looking.read_ports import object_views
 from activityctl.wiring import Ports
 
 router = APIRouter(tags=["objects"])
@@ -103,7 +103,7 @@ async def _list(request: Request, kind: KnownKind, given: Filters, caller: Known
             "run_id": run,
         }
     )
-    page = await object_views(ports, relayers_of(request)).page(
+    page = await ObjectViews(ports, relayers_of(request)).page(
         kind, named["name"], chosen, named["cursor"]
     )
     view = list_view(page.views, has_more=page.has_more)
@@ -129,11 +129,16 @@ async def _one(
     caller: Known,
     *,
     last: Annotated[bool, Query(description="of a subscription: its newest run")] = False,
+    trigger: Annotated[str | None, Query(description="of a schedule: its trigger")] = None,
 ) -> Response:
     sight = Sight(request.app.state.ports, caller)
     if last and kind != "subscriptions":
         raise UsageError("last is for a subscription")
+    if trigger is not None and kind != "schedules":
+        raise UsageError("trigger is for a schedule, whose name is that of its subscription")
     reference = await _seen(sight, kind, name)
+    if trigger is not None:
+        reference = f"{reference}/{trigger}"
     view = await object_view(request, kind, reference, last=last)
     edited = edited_tag(view) if kind in MANIFEST_KINDS and not last else None
     return tagged_response(request, view, edited)
@@ -143,6 +148,8 @@ async def _seen(sight: Sight, kind: Kind, name: str) -> str:
     """Return what names the object; NotFoundError if the caller may not see it."""
     if kind == "subscriptions":
         return (await sight.subscription(name)).id
+    if kind == "schedules":
+        return (await sight.subscription(name)).name
     if kind == "runs":
         return (await sight.run(name))[0].id
     if kind == "tasks" and not sight.caller.reads_all:
@@ -158,7 +165,7 @@ async def _seen(sight: Sight, kind: Kind, name: str) -> str:
 async def show_object(answer: Annotated[Response, Depends(_one)]) -> Response:
     """Show an object with what belongs to it, as `describe KIND NAME -o json` does.
 
-    The name may be an id, or its beginning. With `If-None-Match`, the answer is 304 while nothing
-    has changed.
+    The name may be an id, or its beginning; of a schedule it is that of its subscription. With
+    `If-None-Match`, the answer is 304 while nothing has changed.
     """
     return answer

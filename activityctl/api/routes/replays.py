@@ -9,7 +9,7 @@ from pydantic import Field
 
 from activityctl import wiring
 from activityctl.api.answers import json_response
-from activityctl.api.auditing import recorded
+from activityctl.api.auditing import recorded, recorded_unless_dry
 from activityctl.api.choosing import Chosen, counts, many_answer
 from activityctl.api.identity import Known
 from activityctl.api.inputs import body_of, read_body
@@ -80,7 +80,7 @@ async def _replay(
         if outcome.run_id is None:
             raise ConflictError(f"run {run.id} cannot be replayed: it is {outcome.outcome}")
         details["run"] = outcome.run_id
-    return await ended_or_queued(request, outcome.run_id, wait)
+    return await ended_or_queued(request, outcome.run_id, owner, wait)
 
 
 def _request_of(body: ReplayBody, actor: str, key: str | None) -> ReplayRequest:
@@ -113,21 +113,22 @@ async def _replay_many(
 ) -> Response:
     ports: Ports = request.app.state.ports
     sight = Sight(ports, caller)
-    sight.require_operates_something()
-    body = await read_body(request, ReplayMany)
-    asked = _request_of(body, caller.name, idempotency_key)
+    audited = recorded_unless_dry(request, caller, "replay many", "runs", is_dry=chosen.is_dry)
+    async with audited as details:
+        sight.require_operates_something()
+        body = await read_body(request, ReplayMany)
+        asked = _request_of(body, caller.name, idempotency_key)
 
-    async def choose(choice: Choice) -> list[Run]:
-        return await choose_replayed(ports.catalog, ports.run_lists, choice, asked)
+        async def choose(choice: Choice) -> list[Run]:
+            return await choose_replayed(ports.catalog, ports.run_lists, choice, asked)
 
-    found, has_more = await chosen.runs(sight, body.ids, choose)
-    if body.ids:
-        for run in found:
-            sight.require_operates(await ports.catalog.find_subscription(run.subscription_id))
-    if chosen.is_dry:
-        planned, left_out = await _planned(ports, asked, found)
-        return many_answer(planned, has_more=has_more, is_dry=True, leftOut=left_out)
-    async with recorded(request, caller, "replay many", "runs") as details:
+        found, has_more = await chosen.runs(sight, body.ids, choose)
+        if body.ids:
+            for run in found:
+                sight.require_operates(await ports.catalog.find_subscription(run.subscription_id))
+        if chosen.is_dry:
+            planned, left_out = await _planned(ports, asked, found)
+            return many_answer(planned, has_more=has_more, is_dry=True, leftOut=left_out)
         now = await ports.workers.server_time()
         run_ids = [run.id for run in found]
         outcomes = await store_replays(ports.replays, run_ids, asked, lambda: now)

@@ -8,7 +8,7 @@ from activityctl.api.answers import json_response
 from activityctl.api.auditing import recorded
 from activityctl.api.identity import Known
 from activityctl.api.inputs import LONGEST_WAIT
-from activityctl.api.routes.waiting import WaitSeconds, ended
+from activityctl.api.routes.waiting import WaitSeconds, ended, ended_after
 from activityctl.api.sight import Sight
 from activityctl.domain.runs.json_form import run_view
 from activityctl.operations.runs.actions import cancel
@@ -26,7 +26,7 @@ async def _cancel(request: Request, run_id: str, caller: Known, wait: WaitSecond
         now = await ports.workers.server_time()
         found = await cancel(ports.runs, ports.run_lists, run.id, now)
     if wait:
-        return json_response(await ended(request, run.id, wait))
+        return json_response(await ended_after(request, run.id, owner, wait))
     view = run_view(found)
     return json_response(view if found.has_ended else {**view, "status": "cancelling"}, 202)
 
@@ -43,8 +43,8 @@ async def _wait(
     caller: Known,
     timeout: Annotated[float, Query(ge=0, le=LONGEST_WAIT)] = 30,  # noqa: ASYNC109  # its name
 ) -> Response:
-    run, _ = await Sight(request.app.state.ports, caller).run(run_id)
-    return json_response(await ended(request, run.id, timeout))
+    run, owner = await Sight(request.app.state.ports, caller).run(run_id)
+    return json_response(await ended(request, run.id, owner, timeout))
 
 
 @router.get("/{run_id}/wait", summary="Wait for the end of a run", response_class=Response)

@@ -79,7 +79,7 @@ async def _trigger(
         )
         run_id = firing.ref.run_id
         details["run"] = run_id
-    return await ended_or_queued(request, run_id, wait)
+    return await ended_or_queued(request, run_id, owner, wait)
 
 
 @router.post(

@@ -9,8 +9,9 @@ from activityctl.api.answers import json_response, tagged_response
 from activityctl.api.auditing import recorded
 from activityctl.api.identity import Known
 from activityctl.api.inputs import body_of, read_body
-from activityctl.api.routes.waiting import WaitSeconds, ended
+from activityctl.api.routes.waiting import WaitSeconds, ended_after
 from activityctl.api.sight import Sight
+from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.dead_letter import LetterRequest
 from activityctl.domain.runs.waiting import Answer
 from activityctl.domain.values.json_form import format_timestamp
@@ -109,8 +110,8 @@ async def complete_task(answer: Annotated[Response, Depends(_complete)]) -> Resp
 
 async def _act(
     request: Request, reference: str, caller: Known, action: str, body: type[Manifest]
-) -> tuple[dict[str, object], str | None]:
-    """Retry or discard a letter; return the view of the outcome, and the run of a retry."""
+) -> tuple[dict[str, object], str | None, Subscription]:
+    """Retry or discard a letter; return the outcome's view, the run of a retry, and whose it is."""
     ports: Ports = request.app.state.ports
     sight = Sight(ports, caller)
     letter, owner = await sight.letter(reference)
@@ -125,17 +126,17 @@ async def _act(
         outcomes = await act_on(act, [letter], asked, lambda: now)
         require_done([letter], outcomes)
         details["run"] = outcomes[0].run_id
-    return outcome_view(outcomes[0], {}), outcomes[0].run_id
+    return outcome_view(outcomes[0], {}), outcomes[0].run_id, owner
 
 
 async def _retry(
     request: Request, letter_id: str, caller: Known, wait: WaitSeconds = 0
 ) -> Response:
-    view, run_id = await _act(request, letter_id, caller, "retry", RetryBody)
+    view, run_id, owner = await _act(request, letter_id, caller, "retry", RetryBody)
     location = {"Location": f"/v1/runs/{run_id}"}
     if not wait or run_id is None:
         return json_response(view, 202, location)
-    run = await ended(request, run_id, wait)
+    run = await ended_after(request, run_id, owner, wait)
     return json_response({**view, "status": run["status"]}, headers=location)
 
 
@@ -156,7 +157,7 @@ async def retry(answer: Annotated[Response, Depends(_retry)]) -> Response:
 
 
 async def _discard(request: Request, letter_id: str, caller: Known) -> Response:
-    view, _ = await _act(request, letter_id, caller, "discard", DiscardBody)
+    view, _, _ = await _act(request, letter_id, caller, "discard", DiscardBody)
     return json_response(view)
 
 

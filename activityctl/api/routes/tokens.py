@@ -12,11 +12,12 @@ from activityctl.api.auditing import recorded
 from activityctl.api.identity import Known
 from activityctl.api.inputs import body_of, read_body
 from activityctl.api.sight import Sight
+from activityctl.domain.access.caller import Caller
 from activityctl.domain.access.scope import parse_scope
 from activityctl.domain.access.token import ID_BYTES, SECRET_BYTES, token_view
 from activityctl.domain.values.duration import parse_duration
 from activityctl.domain.values.model import Manifest
-from activityctl.errors import UsageError
+from activityctl.errors import ActivityctlError, UsageError
 from activityctl.operations.access.tokens import add_token
 from activityctl.operations.looking.cursors import page_of
 from activityctl.wiring import Ports
@@ -38,7 +39,7 @@ class TokenBody(Manifest):
 
 async def _create(request: Request, caller: Known) -> Response:
     ports: Ports = request.app.state.ports
-    body = await read_body(request, TokenBody)
+    body = await _token_body(request, caller)
     async with recorded(request, caller, "tokens create", f"token/{body.name}") as details:
         Sight(ports, caller).require_admin(_NEED)
         scopes = [parse_scope(text) for text in body.scopes]
@@ -53,6 +54,15 @@ async def _create(request: Request, caller: Known) -> Response:
             ports.tokens, body.name, scopes, made, ttl=span, now=now, actor=caller.name
         )
     return json_response({**token_view(token, now), "token": text}, 201, _PRIVATE)
+
+
+async def _token_body(request: Request, caller: Caller) -> TokenBody:
+    """Return the body; a refusal is kept in the audit, without the name that only it has."""
+    try:
+        return await read_body(request, TokenBody)
+    except ActivityctlError:
+        async with recorded(request, caller, "tokens create", "token"):
+            raise
 
 
 @router.post(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from activityctl.cli.render.chain_text import print_chains
 from activityctl.domain.runs.metrics_snapshot import SCHEDULE_STATUSES, WAITS_TOO_LONG
 from activityctl.domain.runs.run import RunStatus
+from activityctl.domain.runs.stuck import advice_on, cause_of
 from activityctl.domain.values.duration import format_duration
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.plurals import count_noun
@@ -27,7 +28,7 @@ def print_overview(console: "Console", view: View) -> None:
     firings, events = view["firings"], view["events"]
     if (lag := timedelta(seconds=firings["lagSeconds"])) > WAITS_TOO_LONG:
         console.print(
-            f"firings due and not started: {firings['due']}, the oldest for "
+            f"firings due and not started: {firings['due']:,}, the oldest for "
             f"{_whole_seconds(lag)}; run activityctl doctor"
         )
     _print_failures(console, view)
@@ -35,7 +36,7 @@ def print_overview(console: "Console", view: View) -> None:
     _print_letters(console, view["deadLetters"]["bySubscription"])
     if events["unrouted"]:
         lag_text = _whole_seconds(timedelta(seconds=events["lagSeconds"]))
-        console.print(f"events not yet routed: {events['unrouted']}, the oldest for {lag_text}")
+        console.print(f"events not yet routed: {events['unrouted']:,}, the oldest for {lag_text}")
     print_chains(console, view["chains"])
     for low in view.get("lowRelayers") or ():
         console.print(
@@ -63,7 +64,7 @@ def print_overview(console: "Console", view: View) -> None:
 def _print_schedules(console: "Console", view: View) -> None:
     counts = {name: view[name] for name in (*SCHEDULE_STATUSES, "overdue") if view[name]}
     if counts:
-        listed = ", ".join(f"{count} {name}" for name, count in counts.items())
+        listed = ", ".join(f"{count:,} {name}" for name, count in counts.items())
         why = "; activityctl get schedules says why" if counts.get("error") else ""
         alarms = f", on {count_noun(view['alarms'], 'alarm', 'alarms')}" if view["alarms"] else ""
         console.print(f"schedules: {listed}{alarms}{why}")
@@ -75,7 +76,7 @@ def _print_schedules(console: "Console", view: View) -> None:
 
 
 def _print_runs(console: "Console", counts: Mapping[str, int]) -> None:
-    for status in (RunStatus.FAILED, RunStatus.TIMED_OUT):
+    for status in (RunStatus.FAILED, RunStatus.TIMED_OUT, RunStatus.MISSED):
         if count := counts.get(status, 0):
             runs, how = count_noun(count, "run", "runs"), status.replace("_", " ")
             command = f"activityctl get runs --status {status} --since 1d"
@@ -108,8 +109,7 @@ def _print_failures(console: "Console", view: View) -> None:
         verb = "is" if stuck["count"] == 1 else "are"
         console.print(
             f"{count_noun(stuck['count'], 'run', 'runs')} {verb} stuck since "
-            f"{stuck['since']}, because this version cannot go on with the "
-            f"workflow: {reason}; run a worker of the version that began it"
+            f"{stuck['since']}, because {cause_of(reason)}: {reason}; {advice_on(reason)}"
         )
     for loop in view["workerLoops"]:
         error = escape_controls(loop["lastError"]).replace("\n", "\\n")

@@ -66,15 +66,7 @@ def plan_items(view: View) -> Iterator[PlanItem]:
         yield PlanItem("note", head_lines(events))
         for lines in trigger_lines(events):
             yield PlanItem("event trigger", lines)
-    for runs in groups_of(view["openRuns"], lambda _: None):
-        count = sum(owner["count"] for owner in runs)
-        names = [owner["subscription"] for owner in runs]
-        of = names[0] if len(names) == 1 else f"{len(names):,} subscriptions"
-        text = count_noun(
-            count, f"open run of {of} continues unchanged", f"open runs of {of} continue unchanged"
-        )
-        more = "" if len(names) == 1 else f": {shorten_list(names)}"
-        yield PlanItem("open runs", [(f"! {text}{more}", "unchanged")], len(names))
+    yield from _open_run_items(view)
     yield from _waiting_items(view)
     if names := view.get("openSources", ()):
         yield PlanItem("open event sources", list(_open_lines(names)), len(names))
@@ -82,6 +74,19 @@ def plan_items(view: View) -> Iterator[PlanItem]:
         yield PlanItem("missing secrets", list(_secret_lines(missing)), len(missing))
     if missing := [key for key in view.get("keys", ()) if not key["isFoundHere"]]:
         yield PlanItem("missing keys", list(_key_lines(missing)), len(missing))
+
+
+def _open_run_items(view: View) -> Iterator[PlanItem]:
+    """Yield the open runs, and what becomes of them; the key is younger than saved plans."""
+    for runs in groups_of(view["openRuns"], lambda owner: owner.get("queuedEnd", False)):
+        noun, is_one, more = _owned("open run", runs)
+        end = "continues" if is_one else "continue"
+        if runs[0].get("queuedEnd"):
+            end += " if it has begun" if is_one else " if they have begun"
+            end += "; queued runs are cancelled"
+        else:
+            end += " unchanged"
+        yield PlanItem("open runs", [(f"! {noun} {end}{more}", "unchanged")], len(runs))
 
 
 def _open_lines(names: Sequence[str]) -> Iterator[Line]:

@@ -40,10 +40,9 @@ class Events:
 
 @frozen_dataclass
 class ShownPlan:
-    """A plan as it is shown, the fingerprint of the live objects, and its text to save."""
+    """A plan as it is shown, and its text to save."""
 
     view: View
-    fingerprint: str
     saved: str | None = None
 
     @property
@@ -93,6 +92,10 @@ class GitopsVerbs(Protocol):
         self, loaded: Loaded, events: Events | None = None, *, is_saved: bool = False
     ) -> ShownPlan:
         """Return what apply would change."""
+        ...
+
+    async def review(self, loaded: Loaded) -> tuple[View, str]:
+        """Return what apply would change, and the fingerprint with which it does only that."""
         ...
 
     async def diff(self, loaded: Loaded) -> Sequence[Differing]:

@@ -20,11 +20,10 @@ from activityctl.domain.values.log import LogEntry, LogFilter
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import NotFoundError
 from activityctl.operations.looking.describe import describe
-from activityctl.operations.looking.get import Page
+from activityctl.operations.looking.get import ObjectViews, Page
 from activityctl.operations.looking.kinds import Kind
 from activityctl.operations.looking.overview import overview
 from activityctl.operations.looking.overview_view import overview_view
-from activityctl.operations.looking.read_ports import object_views
 from activityctl.operations.looking.upcoming import TimeRange, Upcoming, upcoming
 from activityctl.operations.runs.actions import cancel, change_status, log_status_change, trigger
 from activityctl.operations.runs.follow_logs import follow_logs, read_logs
@@ -54,12 +53,12 @@ class LocalVerbs:
             subscription_id=(await ports.catalog.find_subscription(owner)).id if owner else None,
             run_id=(await ports.run_lists.find_run(run)).id if run else None,
         )
-        views = object_views(ports, reading_relayers(self.session.settings, ports))
+        views = ObjectViews(ports, reading_relayers(self.session.settings, ports))
         return await views.page(request.kind, request.name, selection)
 
     async def subscription_views(self, chosen: list[Subscription]) -> list[View]:
         """Return the views of these subscriptions, as `get` lists them."""
-        return await object_views(self.ports).subscription_views(chosen)
+        return await ObjectViews(self.ports).subscription_views(chosen)
 
     async def describe(self, kind: Kind, reference: str, *, last: bool) -> View:
         """Return an object with all that belongs to it; its secrets with whether they are here."""

@@ -59,23 +59,28 @@ class LocalGitops:
         self, loaded: Loaded, events: Events | None = None, *, is_saved: bool = False
     ) -> ShownPlan:
         """Return what apply would change; secrets and keys are those of this machine."""
-        ports = self.ports
-        with few_collections():
-            planned = await plan_of_files(
-                loaded.manifests, loaded.wanted, ports.catalog, ports.run_lists, now
-            )
-        planned = self._with_credentials(loaded, planned)
-        view = planned.view
+        planned = await self._planned(loaded)
         if events is not None:
             with event_progress(self.session) as show:
                 impact = await compare_with_events(
-                    ports.archive, planned.plan, planned.present, events.span, on_read=show
+                    self.ports.archive, planned.plan, planned.present, events.span, on_read=show
                 )
-            view = {**view, "againstEvents": impact_view(impact)}
+            view = {**planned.view, "againstEvents": impact_view(impact)}
+            planned = replace(planned, view=view)
         commit = self.session.origin.source_commit if is_saved else None
-        saved = Planned(planned.plan, planned.present, planned.fingerprint, view)
-        text = save(saved, loaded.wanted, commit) if is_saved else None
-        return ShownPlan(view, planned.fingerprint, text)
+        text = save(planned, loaded.wanted, commit) if is_saved else None
+        return ShownPlan(planned.view, text)
+
+    async def review(self, loaded: Loaded) -> tuple[View, str]:
+        """Return what apply would change, and the fingerprint with which it does only that."""
+        planned = await self._planned(loaded)
+        return planned.view, planned.fingerprint
+
+    async def _planned(self, loaded: Loaded) -> Planned:
+        catalog, lists = self.ports.catalog, self.ports.run_lists
+        with few_collections():
+            planned = await plan_of_files(loaded.manifests, loaded.wanted, catalog, lists, now)
+        return self._with_credentials(loaded, planned)
 
     async def diff(self, loaded: Loaded) -> Sequence[Differing]:
         """Return the objects that differ from the manifests, without literal credentials."""

@@ -5,12 +5,13 @@ import json
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
 from activityctl.adapters.remote.client import ApiClient
 from activityctl.adapters.remote.models import entry_of, moment_of, moment_or_none, run_of
+from activityctl.adapters.remote.problems import error_of
 from activityctl.adapters.remote.stores import listed, params_of, segment
 from activityctl.cli.verbs.verbs import Change, ListRequest, LogRequest, OnProgress, Watcher
 from activityctl.domain.manifests.subscription import Subscription, SubscriptionStatus
@@ -20,7 +21,8 @@ from activityctl.domain.values.ids import RunId
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.log import LogEntry, LogFilter, parse_cursor
 from activityctl.domain.values.model import JsonValue
-from activityctl.errors import UnreachableError
+from activityctl.errors import TooSlowError, UnreachableError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.looking.get import Page
 from activityctl.operations.looking.kinds import Kind
 from activityctl.operations.looking.upcoming import TimeRange, Upcoming
@@ -36,7 +38,7 @@ _AT_ONCE: Final = 100
 """So many objects a request changes."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class RemoteVerbs:
     """Sends each verb to the API."""
 
@@ -62,7 +64,9 @@ class RemoteVerbs:
 
     async def describe(self, kind: Kind, reference: str, *, last: bool) -> View:
         """Return an object with all that belongs to it; with `last` the last run of it."""
-        params = {"last": "true"} if last else None
+        params = {"last": "true"} if last else {}
+        if kind == "schedules" and "/" in reference:
+            reference, _, params["trigger"] = reference.partition("/")
         view: View = await self.api.get(f"/v1/{kind}/{segment(reference)}", params)
         return {key: value for key, value in view.items() if key not in {"apiVersion", "kind"}}
 
@@ -165,6 +169,7 @@ class RemoteVerbs:
         """Yield the entries that are there and those that come, each exactly once.
 
         After a fault it goes on after the last entry: the server tells the position of each.
+        TooSlowError if the search there takes too long.
         """
         path, params = _log_path(request)
         follower = _Follower(self.api, path, {**params, "tail": request.tail})
@@ -179,6 +184,8 @@ class RemoteVerbs:
                         if data is not None:
                             yield _entry(request, data, follower.last_id)
                 await asyncio.sleep(_SHORT_PAUSE)  # the server stops, or is restarted
+            except TooSlowError:
+                raise
             except UnreachableError as error:
                 if follower.last_id is None:
                     raise
@@ -204,11 +211,12 @@ class _Follower:
     async def blocks(self, watcher: Watcher) -> AsyncGenerator[dict[str, Any] | None]:
         """Yield the data of each event, and None for what only shows that the stream lives.
 
-        Ends when the server ends the stream, or when the watcher has ended.
+        Ends when the server ends the stream, or when the watcher has ended. Raises the error with
+        which the server says why it ends the stream.
         """
         async with self._api.stream(self._path, self._params, self.last_id) as lines:
             waiting: asyncio.Task[str] | None = None
-            data = ""
+            data = kind = ""
             try:
                 while not watcher.has_ended():
                     waiting = waiting or asyncio.ensure_future(anext(lines))
@@ -222,15 +230,25 @@ class _Follower:
                     name, _, value = line.partition(":")
                     if name == "id":
                         self.last_id = value.strip()
+                    elif name == "event":
+                        kind = value.strip()
                     elif name == "data":
                         data += value.strip()
                     elif not line:
-                        yield json.loads(data) if data else None
-                        data = ""
+                        yield _data_of(kind, data, self._api.url)
+                        data = kind = ""
             finally:
                 if waiting is not None:
                     waiting.cancel()
                     await asyncio.gather(waiting, return_exceptions=True)
+
+
+def _data_of(kind: str, data: str, url: str) -> dict[str, Any] | None:
+    """Return the data of an event; raise the error if it is a problem."""
+    found: dict[str, Any] | None = json.loads(data) if data else None
+    if kind == "problem" and found is not None:
+        raise error_of(found["status"], found, url)
+    return found
 
 
 def _log_path(request: LogRequest) -> tuple[str, dict[str, Any]]:

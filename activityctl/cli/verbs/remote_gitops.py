@@ -46,18 +46,22 @@ class RemoteGitops:
         params = _options(loaded)
         if events is not None:
             params |= {"since": events.since, "until": events.until}
-        if is_saved:
-            params["sourceCommit"] = self.session.origin.source_commit
-        answer = await self.api.ask(
-            "POST",
-            "/v1/manifests/plan",
-            _files(loaded),
-            params={**params, "save": "true"},
-            is_harmless=True,
-        )
-        saved: dict[str, Any] = answer.value
-        text = json.dumps(saved, indent=2) + "\n" if is_saved else None
-        return ShownPlan(saved["plan"], saved["fingerprint"], text)
+        if not is_saved:
+            return ShownPlan(await self._planned(loaded, params))
+        params |= {"sourceCommit": self.session.origin.source_commit, "save": "true"}
+        saved = await self._planned(loaded, params)
+        return ShownPlan(saved["plan"], json.dumps(saved, indent=2) + "\n")
+
+    async def review(self, loaded: Loaded) -> tuple[View, str]:
+        """Return what apply would change, and the fingerprint with which it does only that."""
+        saved = await self._planned(loaded, {**_options(loaded), "save": "true"})
+        return saved["plan"], saved["fingerprint"]
+
+    async def _planned(self, loaded: Loaded, params: Mapping[str, str | None]) -> dict[str, Any]:
+        path, files = "/v1/manifests/plan", _files(loaded)
+        answer = await self.api.ask("POST", path, files, params=params, is_harmless=True)
+        found: dict[str, Any] = answer.value
+        return found
 
     async def diff(self, loaded: Loaded) -> Sequence[Differing]:
         """Return the objects that differ from the manifests, without literal credentials."""

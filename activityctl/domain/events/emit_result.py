@@ -9,7 +9,7 @@ from typing import NamedTuple
 from activityctl.domain.events.envelope import EventEnvelope
 from activityctl.domain.events.input import InvalidEvent, RawEvent
 from activityctl.domain.events.stored_event import EmitOutcome
-from activityctl.domain.values.ids import EventId, event_id
+from activityctl.domain.values.ids import EventId
 from activityctl.errors import Problem
 
 
@@ -34,13 +34,8 @@ class Emitted(NamedTuple):
     """Names of the attributes that the sender left out and `fill` added."""
     problem: Problem | None = None
     """Why the event is invalid or in conflict, with its position in the input."""
-
-    @property
-    def uid(self) -> EventId | None:
-        """Our id of the event; None without the sender's id and source."""
-        if self.id is None or self.source is None:
-            return None
-        return event_id(self.source, self.id)
+    uid: EventId | None = None
+    """Our id of the event; None if it is invalid."""
 
 
 def stored_result(item: ValidEvent, outcome: EmitOutcome) -> Emitted:
@@ -53,14 +48,23 @@ def stored_result(item: ValidEvent, outcome: EmitOutcome) -> Emitted:
             "with other content; the stored event is kept"
         )
         problem = Problem(origin.file, origin.line, origin.column, "", reason)
+    return emitted_of(origin.number, event, outcome, problem)
+
+
+def emitted_of(
+    number: int, event: EventEnvelope, outcome: EmitOutcome, problem: Problem | None = None
+) -> Emitted:
+    """Return the result of an event that was stored, now or before, or is in conflict."""
+    named = event.document
     return Emitted(
-        origin.number,
+        number,
         outcome,
-        event.id,
-        event.source,
-        event.type,
+        named["id"],
+        named["source"],
+        named["type"],
         event.filled,
         problem,
+        event.event_id,
     )
 
 

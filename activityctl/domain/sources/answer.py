@@ -5,7 +5,7 @@ from dataclasses import field
 from http import HTTPStatus
 from typing import Final
 
-from activityctl.domain.events.emit_result import Emitted
+from activityctl.domain.events.emit_result import emitted_of
 from activityctl.domain.events.envelope import EventEnvelope
 from activityctl.domain.events.json_form import emitted_view
 from activityctl.domain.events.stored_event import EmitOutcome
@@ -67,7 +67,7 @@ def _stored(events: Sequence[EventEnvelope], outcomes: Sequence[EmitOutcome]) ->
 def _emitted_list(events: Sequence[EventEnvelope], outcomes: Sequence[EmitOutcome]) -> View:
     """Return the results as `emit` and POST /v1/events give them."""
     results = [
-        Emitted(number, outcome, event.id, event.source, event.type, event.filled)
+        emitted_of(number, event, outcome)
         for number, (event, outcome) in enumerate(zip(events, outcomes, strict=True), 1)
     ]
     counts = {outcome.value: outcomes.count(outcome) for outcome in EmitOutcome}

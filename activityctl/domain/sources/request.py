@@ -12,6 +12,8 @@ from activityctl.frozen_dataclass import frozen_dataclass
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 _MOST_FIELDS: Final = 1_000
+_COMPRESSIONS: Final = frozenset({"br", "compress", "deflate", "gzip", "x-gzip", "zstd"})
+"""Some senders name a charset in Content-Encoding, which is no compression."""
 _NUL: Final = "\0"
 
 ReadJson = Callable[[bytes], JsonValue]
@@ -52,7 +54,7 @@ def body_form(request: WebRequest, wanted: BodyForm | None) -> BodyForm:
     if wanted is not None:
         return wanted
     kind = request.content_type
-    if kind == "application/json" or kind.endswith("+json"):
+    if kind.endswith(("/json", "+json")):
         return "json"
     return "form" if kind == "application/x-www-form-urlencoded" else "text"
 
@@ -61,6 +63,8 @@ def body_value(request: WebRequest, wanted: BodyForm | None, read_json: ReadJson
     """Return the body as a value; None if it is empty. Raise UnreadableError."""
     if not request.body:
         return None
+    if (request.header("content-encoding") or "").strip().lower() in _COMPRESSIONS:
+        raise UnreadableError("the body is compressed; let the sender send it as it is")
     match body_form(request, wanted):
         case "json":
             try:

@@ -4,11 +4,12 @@ import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from activityctl.domain.access.audit import AuditEntry
+from activityctl.domain.access.audit import BEGUN, AuditEntry
 from activityctl.domain.access.scope import Scope
 from activityctl.domain.access.token import ApiToken, digest_of, token_text
 from activityctl.domain.values.model import NAME_PATTERN
 from activityctl.errors import UsageError
+from activityctl.operations.access.auditing import audited
 from activityctl.ports import AuditTrail, Tokens
 
 
@@ -54,29 +55,21 @@ async def create_token(
     `made` has what is random: the id of the token, its secret, and the id of the audit entry.
     """
     token_id, secret, entry_id = made
-    token, text = await add_token(
-        tokens, name, scopes, (token_id, secret), ttl=ttl, now=now, actor=actor
-    )
-    details = {"scopes": [str(scope) for scope in scopes]}
-    await audit.add([_entry(entry_id, now, actor, "tokens create", name, details)])
-    return token, text
+    begun = _begun(entry_id, now, actor, "tokens create", name)
+    async with audited(audit, begun, {"scopes": [str(each) for each in scopes]}, lambda: now):
+        return await add_token(
+            tokens, name, scopes, (token_id, secret), ttl=ttl, now=now, actor=actor
+        )
 
 
 async def revoke_token(
     tokens: Tokens, audit: AuditTrail, name: str, *, entry_id: str, now: datetime, actor: str
 ) -> ApiToken:
     """Make a token invalid from now on; NotFoundError if there is none of the name."""
-    token = await tokens.revoke(name, now)
-    await audit.add([_entry(entry_id, now, actor, "tokens revoke", name, {})])
-    return token
+    begun = _begun(entry_id, now, actor, "tokens revoke", name)
+    async with audited(audit, begun, {}, lambda: now):
+        return await tokens.revoke(name, now)
 
 
-def _entry(
-    entry_id: str,
-    now: datetime,
-    actor: str,
-    action: str,
-    name: str,
-    details: dict[str, list[str]],
-) -> AuditEntry:
-    return AuditEntry(entry_id, now, actor, action, f"token/{name}", "done", details=details)
+def _begun(entry_id: str, now: datetime, actor: str, action: str, name: str) -> AuditEntry:
+    return AuditEntry(entry_id, now, actor, action, f"token/{name}", BEGUN)

@@ -3,15 +3,16 @@
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 
+from activityctl.domain.access.audit import AuditEntry
+from activityctl.domain.events.emit_note import EmitNote
 from activityctl.domain.events.emit_result import Emitted, ValidEvent, invalid_result, stored_result
 from activityctl.domain.events.envelope import envelope_of
 from activityctl.domain.events.input import InvalidEvent, ParsedEvent
-from activityctl.domain.events.stored_event import EmitOutcome
 from activityctl.domain.values.model import JsonValue
 from activityctl.domain.values.plurals import count_noun
 from activityctl.errors import InvalidEventError, UnreachableError
 from activityctl.operations.events.batching import in_batches, in_slices
-from activityctl.ports import EventStore, Note
+from activityctl.ports import EventStore
 
 Fill = Callable[[JsonValue], tuple[JsonValue, tuple[str, ...]]]
 """Adds the attributes that a sender may leave out; returns the event and the added names."""
@@ -27,7 +28,9 @@ def checked_events(
             yield item
             continue
         try:
-            yield ValidEvent(item.origin, envelope_of(*fill(item.value)))
+            value, filled = fill(item.value)
+            canonical = None if filled else item.canonical
+            yield ValidEvent(item.origin, envelope_of(value, filled, canonical))
         except InvalidEventError as error:
             yield item.origin.refused_for(error)
 
@@ -37,15 +40,15 @@ async def emit(
     items: Iterable[CheckedEvent],
     *,
     is_slow: bool = True,
-    note: Note | None = None,
+    note: Callable[[], AuditEntry] | None = None,
 ) -> AsyncGenerator[list[Emitted], None]:
     """Store the events in their order, and yield their results once these are committed.
 
     Memory does not grow with the length of the input. A repeat is harmless: an event that is
     already stored counts as a duplicate. Items of a slow input, such as a file or a pipe, are read
     by a thread. When Postgres becomes unreachable, the UnreachableError
-    says how many events are stored. The entry that `note` returns for the outcomes of a batch is
-    kept with its events; a batch without any valid event is not noted.
+    says how many events are stored. The entry that `note` returns is kept with the events of a
+    batch, and gets their numbers; a batch without any valid event is not noted.
     """
     stored = 0
     reading = in_batches(_serialised(items), bytes_of) if is_slow else in_slices(items, bytes_of)
@@ -71,11 +74,10 @@ def _serialised(items: Iterable[CheckedEvent]) -> Iterator[CheckedEvent]:
 
 
 async def _store(
-    store: EventStore, batch: Sequence[CheckedEvent], note: Note | None
+    store: EventStore, batch: Sequence[CheckedEvent], note: Callable[[], AuditEntry] | None
 ) -> list[Emitted]:
     events = [item.envelope for item in batch if isinstance(item, ValidEvent)]
-    invalid = [EmitOutcome.INVALID] * (len(batch) - len(events))
-    noted = None if note is None else lambda found: note([*found, *invalid])
+    noted = EmitNote(note(), len(batch) - len(events)) if note is not None and events else None
     outcomes = iter(await store.add(events, noted) if events else ())
     return [
         stored_result(item, next(outcomes))

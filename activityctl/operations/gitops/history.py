@@ -194,7 +194,7 @@ async def export(
 
 @frozen_dataclass
 class Deletion:
-    """What deleting one object means: its schedules are deleted, its open runs continue."""
+    """What deleting one object means for its schedules, its runs and what waits."""
 
     kind: Kind
     name: str
@@ -202,7 +202,9 @@ class Deletion:
     """The set that it belongs to; the next apply of the set creates it again."""
     schedules: tuple[ListedSchedule, ...]
     open_runs: tuple[Run, ...]
-    """The running and the queued runs."""
+    """The runs that have begun; they continue."""
+    queued_runs: tuple[Run, ...]
+    """They are cancelled."""
     fingerprint: str
     """The fingerprint of the live objects that this was computed from."""
     waiting_firings: int = 0
@@ -232,9 +234,10 @@ async def preview_deletion(
     made_against = fingerprint(deletion_within(reach, kind, name, present), present)
     applyset = owner_of(kind, name, present)
     if owned is None:
-        return Deletion(kind, name, applyset, (), (), made_against)
-    is_open = (RunStatus.RUNNING, RunStatus.CANCELLING, RunStatus.QUEUED)
-    runs = await lists.runs(replace(owned, statuses=is_open))
+        return Deletion(kind, name, applyset, (), (), (), made_against)
+    has_begun = (RunStatus.RUNNING, RunStatus.CANCELLING)
+    runs = await lists.runs(replace(owned, statuses=has_begun))
+    queued = await lists.runs(replace(owned, statuses=(RunStatus.QUEUED,)))
     schedules = tuple(await register.schedules(owned))
     waiting = await lists.waiting()
     return Deletion(
@@ -243,6 +246,7 @@ async def preview_deletion(
         applyset,
         schedules,
         tuple(runs),
+        tuple(queued),
         made_against,
         sum(each.count for each in waiting.firings if each.subscription_id == found.id),
         waiting.gathered.get(found.id, 0),

@@ -80,6 +80,7 @@ def deletion_preview_view(deletion: Deletion) -> View:
         "changes": [{"kind": deletion.kind, "name": deletion.name, "action": Action.DELETED.value}],
         "schedules": {"deleted": deleted},
         "openRuns": [run_view(run) for run in deletion.open_runs],
+        "cancelledRuns": [run_view(run) for run in deletion.queued_runs],
         "waitingFirings": deletion.waiting_firings,
         "gatheredEvents": deletion.gathered_events,
     }

@@ -34,15 +34,19 @@ from activityctl.ports import Catalog, RunLists
 
 @frozen_dataclass
 class Planned:
-    """A plan, the live objects and their fingerprint when it was made, and its JSON form.
+    """A plan, the live objects when it was made, and its JSON form.
 
     Live objects that the plan renames have their new names.
     """
 
     plan: Plan
     present: Present
-    fingerprint: str
     view: View
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the live objects, computed anew each time; thousands take a while."""
+        return fingerprint(self.plan, self.present)
 
 
 def wanted_of(
@@ -120,8 +124,7 @@ async def plan_of_files(
 
     def show() -> Planned:
         view = plan_view(made, schedule_changes(made, present, now), open_runs, waiting)
-        shown = reach.visible_view(view, present)
-        return Planned(made, present, fingerprint(made, present), shown)
+        return Planned(made, present, reach.visible_view(view, present))
 
     return await asyncio.to_thread(show)
 

@@ -3,8 +3,9 @@
 from activityctl.domain.runs.lateness import lateness_view
 from activityctl.domain.values.json_form import View
 from activityctl.operations.looking.definition_story import DefinitionStory
+from activityctl.operations.looking.get import ObjectViews
 from activityctl.operations.looking.kinds import Kind
-from activityctl.operations.looking.read_ports import ReadPorts, object_views
+from activityctl.operations.looking.read_ports import ReadPorts
 from activityctl.operations.looking.relayers import ReadRelayers, no_relayers
 from activityctl.operations.looking.run_story import RunStory
 from activityctl.operations.looking.subscription_story import SubscriptionStory
@@ -22,7 +23,7 @@ async def describe(
 
     With `last`, the reference is a subscription, and its last run is described.
     """
-    views = object_views(ports, relayers)
+    views = ObjectViews(ports, relayers)
     lists = ports.run_lists
     if kind == "runs" or last:
         run = RunStory(views, ports.catalog, lists, ports.runs, ports.logbook)

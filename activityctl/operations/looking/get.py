@@ -28,17 +28,9 @@ from activityctl.operations.looking.cursors import (
 from activityctl.operations.looking.filters import given_filters
 from activityctl.operations.looking.kinds import Kind, singular
 from activityctl.operations.looking.object_lists import ObjectLists
+from activityctl.operations.looking.read_ports import ReadPorts
 from activityctl.operations.looking.related_objects import RelatedObjects
 from activityctl.operations.looking.relayers import ReadRelayers, no_relayers
-from activityctl.ports import (
-    AuditTrail,
-    Catalog,
-    ChainStore,
-    EventStore,
-    RunLists,
-    ScheduleRegister,
-    Workers,
-)
 
 _OWN_KINDS: Final[Mapping[Kind, str]] = {"tasks": "taskKind", "schedules": "triggerKind"}
 """Where `describe` shows the kind of these, because `kind` is the kind of the object."""
@@ -59,26 +51,11 @@ class Page:
 class ObjectViews:
     """Reads objects of every kind in their JSON form."""
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        register: ScheduleRegister,
-        lists: RunLists,
-        events: EventStore,
-        workers: Workers,
-        audit: AuditTrail,
-        *,
-        chains: ChainStore,
-        relayers: ReadRelayers = no_relayers,
-    ) -> None:
-        self._catalog = catalog
-        self._lists = lists
-        self._events = events
-        self._objects = ObjectLists(
-            catalog, register, lists, events, workers, audit, chains=chains, relayers=relayers
-        )
-        self._places = Places(lists, events, audit)
-        self._related = RelatedObjects(self._objects, catalog, lists, events)
+    def __init__(self, ports: ReadPorts, relayers: ReadRelayers = no_relayers) -> None:
+        self._ports = ports
+        self._objects = ObjectLists(ports, relayers)
+        self._places = Places(ports.run_lists, ports.events, ports.audit)
+        self._related = RelatedObjects(self._objects, ports)
 
     async def page(
         self, kind: Kind, name: str | None, selection: Selection, cursor: str | None = None
@@ -126,12 +103,12 @@ class ObjectViews:
         match kind:
             case "subscriptions":
                 return await self._objects.subscription_views(
-                    [await self._catalog.find_subscription(name)]
+                    [await self._ports.catalog.find_subscription(name)]
                 )
             case "runs":
-                return [run_details(await self._lists.find_run(name))]
+                return [run_details(await self._ports.run_lists.find_run(name))]
             case "events":
-                return [event_details(await self._events.find_event(name))]
+                return [event_details(await self._ports.events.find_event(name))]
             case "schedules":
                 return await self._schedules_named(name, selection)
             case "deadletters":
@@ -158,7 +135,7 @@ class ObjectViews:
     async def _schedules_named(self, name: str, selection: Selection) -> list[View]:
         """Return the schedules of `SUBSCRIPTION`, or the one of `SUBSCRIPTION/TRIGGER`."""
         reference, _, trigger = name.partition("/")
-        owner = await self._catalog.find_subscription(reference)
+        owner = await self._ports.catalog.find_subscription(reference)
         owned = replace(selection, subscription_id=owner.id, limit=None)
         found = [
             view
@@ -188,14 +165,14 @@ class ObjectViews:
 
     async def _dead_letters_of_run(self, name: str, selection: Selection) -> list[View]:
         try:
-            run = await self._lists.find_run(name)
+            run = await self._ports.run_lists.find_run(name)
         except (NotFoundError, ConflictError):
             return []
         return await self._objects.listed("deadletters", replace(selection, run_id=run.id))
 
     async def _subscription_or_none(self, name: str) -> Subscription | None:
         try:
-            return await self._catalog.find_subscription(name)
+            return await self._ports.catalog.find_subscription(name)
         except (NotFoundError, ConflictError):
             return None
 

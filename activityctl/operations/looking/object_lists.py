@@ -29,43 +29,20 @@ from activityctl.operations.looking.chains import chain_views
 from activityctl.operations.looking.filters import check_filters
 from activityctl.operations.looking.kinds import Kind
 from activityctl.operations.looking.limits import limit_views
+from activityctl.operations.looking.read_ports import ReadPorts
 from activityctl.operations.looking.relayers import ReadRelayers, no_relayers
 from activityctl.operations.looking.schedule_view import schedule_view
 from activityctl.operations.looking.sources import source_views
-from activityctl.ports import (
-    AuditTrail,
-    Catalog,
-    ChainStore,
-    EventStore,
-    RunLists,
-    ScheduleRegister,
-    Workers,
-)
 
 
 class ObjectLists:
     """Reads the lists of objects of every kind."""
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        register: ScheduleRegister,
-        lists: RunLists,
-        events: EventStore,
-        workers: Workers,
-        audit: AuditTrail,
-        *,
-        chains: ChainStore,
-        relayers: ReadRelayers = no_relayers,
-    ) -> None:
-        self._audit = audit
+    def __init__(self, ports: ReadPorts, relayers: ReadRelayers = no_relayers) -> None:
+        self._ports = ports
+        self._catalog = ports.catalog
+        self._lists = ports.run_lists
         self._relayers = relayers
-        self._workers = workers
-        self._chains = chains
-        self._catalog = catalog
-        self._register = register
-        self._lists = lists
-        self._events = events
 
     async def listed(self, kind: Kind, selection: Selection) -> list[View]:
         """Return the selected objects; UsageError for a filter that the kind does not have."""
@@ -103,9 +80,9 @@ class ObjectLists:
         ids = [subscription.id for subscription in subscriptions]
         runs, next_times, letters, unreadable = await asyncio.gather(
             self._lists.latest_runs(ids),
-            self._register.next_times(ids),
+            self._ports.register.next_times(ids),
             self._lists.open_letters(ids),
-            self._events.unreadable(ids),
+            self._ports.events.unreadable(ids),
         )
         for listener in unreadable:
             fault: View = {"trigger": listener.trigger, "reason": listener.fault}
@@ -129,10 +106,10 @@ class ObjectLists:
         return [apply_set_view(each) for each in named[: selection.limit]]
 
     async def _audit_entries(self, selection: Selection) -> list[View]:
-        return [audit_view(entry) for entry in await self._audit.entries(selection)]
+        return [audit_view(entry) for entry in await self._ports.audit.entries(selection)]
 
     async def _chain_views(self, selection: Selection) -> list[View]:
-        return await chain_views(self._catalog, self._chains, selection)
+        return await chain_views(self._catalog, self._ports.chains, selection)
 
     async def _calendars(self, selection: Selection) -> list[View]:
         return [calendar_view(each) for each in await self._catalog.listed_calendars(selection)]
@@ -142,7 +119,7 @@ class ObjectLists:
 
     async def schedules(self, selection: Selection) -> list[View]:
         """Return schedules."""
-        return [schedule_view(row) for row in await self._register.schedules(selection)]
+        return [schedule_view(row) for row in await self._ports.register.schedules(selection)]
 
     async def runs(self, selection: Selection) -> list[View]:
         """Return runs and firings that are accepted and no runs yet."""
@@ -155,10 +132,10 @@ class ObjectLists:
         return [task_view(task) for task in await self._lists.tasks(selection)]
 
     async def _stored_events(self, selection: Selection) -> list[View]:
-        return [event_view(event) for event in await self._events.events(selection)]
+        return [event_view(event) for event in await self._ports.events.events(selection)]
 
     async def _living_workers(self, selection: Selection) -> list[View]:
-        alive = [worker_view(worker) for worker in await self._workers.alive()]
+        alive = [worker_view(worker) for worker in await self._ports.workers.alive()]
         return [view for view in alive if view["id"].startswith(selection.name or "")]
 
     async def _breakers(self, selection: Selection) -> list[View]:

@@ -2,8 +2,6 @@
 
 from typing import Protocol
 
-from activityctl.operations.looking.get import ObjectViews
-from activityctl.operations.looking.relayers import ReadRelayers, no_relayers
 from activityctl.ports import (
     AuditTrail,
     Catalog,
@@ -82,17 +80,3 @@ class ReadPorts(Protocol):
     def lateness(self) -> Lateness:
         """Missed deadlines."""
         ...
-
-
-def object_views(ports: ReadPorts, relayers: ReadRelayers = no_relayers) -> ObjectViews:
-    """Return the reader of lists and objects."""
-    return ObjectViews(
-        ports.catalog,
-        ports.register,
-        ports.run_lists,
-        ports.events,
-        ports.workers,
-        ports.audit,
-        chains=ports.chains,
-        relayers=relayers,
-    )

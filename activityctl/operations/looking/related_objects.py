@@ -12,22 +12,20 @@ from activityctl.domain.values.selection import Selection
 from activityctl.operations.looking.kinds import Kind
 from activityctl.operations.looking.limits import waiting_tasks
 from activityctl.operations.looking.object_lists import ObjectLists
+from activityctl.operations.looking.read_ports import ReadPorts
 from activityctl.operations.looking.secret_users import needed_by
 from activityctl.operations.looking.sources import refusals_of
 from activityctl.operations.looking.task_histories import task_histories
-from activityctl.ports import Catalog, EventStore, RunLists
 
 
 class RelatedObjects:
     """Reads what `describe` shows beside an object."""
 
-    def __init__(
-        self, objects: ObjectLists, catalog: Catalog, lists: RunLists, events: EventStore
-    ) -> None:
+    def __init__(self, objects: ObjectLists, ports: ReadPorts) -> None:
         self._objects = objects
-        self._catalog = catalog
-        self._lists = lists
-        self._events = events
+        self._ports = ports
+        self._catalog = ports.catalog
+        self._lists = ports.run_lists
 
     async def of(self, kind: Kind, view: View) -> View:
         """Return what belongs to an object of that kind."""
@@ -92,7 +90,7 @@ class RelatedObjects:
 
     async def _verdicts_and_runs(self, event_id: str) -> View:
         """Return the verdicts on an event, and the runs that it started, oldest first."""
-        verdicts = await self._events.verdicts([event_id])
+        verdicts = await self._ports.events.verdicts([event_id])
         owners = {verdict.subscription_id for verdict in verdicts}
         names = {owner: (await self._catalog.find_subscription(owner)).name for owner in owners}
         run_ids = {

@@ -1,8 +1,8 @@
 """Read everything about one run that tells what happened, and why."""
 
-from dataclasses import dataclass
 from typing import Final
 
+from activityctl.domain.manifests.subscription import SubscriptionStatus
 from activityctl.domain.runs.rule_values import rule_values, rule_view
 from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.runs.tracing import run_context
@@ -10,13 +10,14 @@ from activityctl.domain.values.json_form import View, log_view
 from activityctl.domain.values.log import LogFilter
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import NotFoundError
+from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.operations.looking.get import ObjectViews
 from activityctl.ports import Catalog, Logbook, RunLists, RunStore
 
 LOG_LINES: Final = 20
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class RunStory:
     """Reads the story of a run from the ports."""
 
@@ -31,11 +32,13 @@ class RunStory:
         run = await self.lists.find_run(reference)
         described = await self.views.describe("runs", run.id)
         tasks = described.pop("tasks")
+        workflow = await self._workflow(run)
         return {
             **described,
             "revisionNumber": await self._revision_number(run),
             "traceId": run_context(run).trace_id,
-            "workflow": await self._workflow(run),
+            "workflow": workflow,
+            "heldByPause": workflow is not None and await self._is_held_by_pause(run),
             "events": [dict(event) for event in run.events],
             "rules": await self._rules(run),
             "deadLetter": await self._letter(run),
@@ -47,6 +50,16 @@ class RunStory:
         if run.status is RunStatus.MISSED:  # older rows name one that never was
             return None
         return await self.lists.workflow_of(run.id)
+
+    async def _is_held_by_pause(self, run: Run) -> bool:
+        """Return whether a run stays in the queue until somebody resumes its subscription.
+
+        A firing without a workflow is not in the queue.
+        """
+        if run.status is not RunStatus.QUEUED:
+            return False
+        owner = await self.catalog.find_subscription(run.subscription_id)
+        return owner.status is SubscriptionStatus.PAUSED
 
     async def tell_last(self, subscription: str) -> View:
         """Return the story of the newest run of a subscription; NotFoundError for none."""

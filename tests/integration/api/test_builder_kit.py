@@ -55,7 +55,7 @@ def tokens(api_settings: Settings) -> dict[str, dict[str, str]]:
         async with wiring.open_ports(api_settings) as ports:
             return await make_tokens(
                 ports,
-                reader="read",
+                kitreader="read",
                 kit="apply:set=config-*",
                 payer="apply:set=payments",
                 operator="operate:subscription=mine",
@@ -141,7 +141,7 @@ def test_others_are_served_while_registrations_wait_for_an_apply(
                 while len(api.app.state.changes._waiters or ()) < len(threads) - 1:
                     await asyncio.sleep(0.02)
             answer = await asyncio.to_thread(
-                api.client.get, "/v1/subscriptions", headers=tokens["reader"]
+                api.client.get, "/v1/subscriptions", headers=tokens["kitreader"]
             )
             assert answer.status_code == 200
             assert found == [], "they wait for the apply"
@@ -171,7 +171,7 @@ def test_what_is_wrong_or_not_allowed_registers_nothing(
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_input"), body
         assert reason in answer.json()["detail"]
     good = a_request(url)
-    for who in ("reader", "payer", "operator"):
+    for who in ("kitreader", "payer", "operator"):
         answer = register(api, good, tokens[who])
         assert (answer.status_code, answer.json()["code"]) == (403, "not_allowed"), who
     assert register(api, good, {"Authorization": "Bearer no"}).status_code == 401
@@ -238,7 +238,7 @@ def test_the_triggers_of_a_subscription_are_told_by_its_id(
 ):
     name = f"config-{register(api, a_request('https://logs.example')).json()['id']}"
     mine = asyncio.run(_with_triggers(api_settings, name))
-    page = api.client.get(f"/v1/{mine}/logs?offset=1&limit=1", headers=tokens["reader"])
+    page = api.client.get(f"/v1/{mine}/logs?offset=1&limit=1", headers=tokens["kitreader"])
     assert page.status_code == 200
     (entry,) = page.json()["data"]
     assert entry.pop("id")

@@ -166,9 +166,42 @@ def test_binary_mode_makes_the_same_event(api: Api, api_settings: Settings):
     assert post(api, b"{", "application/json", **headers).status_code == 400
 
 
+def test_headers_that_repeat_the_attributes_make_a_body_no_data(api: Api, api_settings: Settings):
+    repeated = {"ce-specversion": "1.0", "ce-source": "/shop", "ce-type": "order.paid"}
+    whole = event("rep-1", data={"amount": 12})
+    assert post(api, whole, STRUCTURED, **repeated, **{"ce-id": "rep-1"}).status_code == 200
+    assert stored(api_settings, "rep-1") == whole
+    several = [event("rep-2"), event("rep-3")]
+    answer = post(api, several, BATCH, **repeated, **{"ce-id": "rep-2"})
+    assert [item["id"] for item in answer.json()["items"]] == ["rep-2", "rep-3"]
+    kind = "application/cloudevents+xml"
+    assert post(api, b"<event/>", kind, **repeated, **{"ce-id": "rep-4"}).status_code == 415
+
+
+def test_attributes_in_double_quotes_lose_them(api: Api, api_settings: Settings):
+    headers = {
+        "ce-specversion": "1.0",
+        "ce-id": '"quoted 1"',
+        "ce-source": "/shop",
+        "ce-type": '"order.paid"',
+        "ce-subject": '"a \\"large\\" %E2%82%AC"',
+        "ce-note": '"left open',
+    }
+    assert post(api, {}, "text/json", **headers).status_code == 200
+    assert stored(api_settings, "quoted 1") == event(
+        "quoted 1",
+        data={},
+        datacontenttype="text/json",
+        subject='a "large" €',
+        note='"left open',
+    )
+
+
 def test_other_bodies_are_no_events(api: Api):
     for kind in ("text/plain", "application/x-www-form-urlencoded", ""):
         refused = post(api, event("o-1"), kind)
         assert (refused.status_code, refused.json()["code"]) == (415, "unsupported_media_type")
     packed = post(api, event("o-1"), STRUCTURED, **{"Content-Encoding": "gzip"})
     assert packed.status_code == 415
+    plain = post(api, event("o-2"), STRUCTURED, **{"Content-Encoding": "Identity"})
+    assert plain.status_code == 200

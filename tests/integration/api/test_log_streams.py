@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+import pytest
+
 from activityctl import wiring
 from activityctl.domain.values.log import LogEntry
 from activityctl.settings import Settings
@@ -80,3 +82,15 @@ def test_a_slow_client_gets_all_lines_later_and_others_get_them_at_once(
         seen = [next(slow) for _ in range(LINES)]
     assert [int(message.split()[0]) for _, message in seen] == [*range(LINES)]
     assert len({place for place, _ in seen}) == LINES
+
+
+def test_without_a_place_a_search_is_refused_and_the_log_is_read(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(api.app.state.searches, "places", asyncio.Semaphore(0))
+    monkeypatch.setattr(api.app.state.searches, "_seconds", 0.01)
+    for more in ({}, {"Accept": "text/event-stream"}):
+        refused = api.client.get("/v1/logs?grep=x", headers=more)
+        assert (refused.status_code, refused.json()["code"]) == (503, "busy")
+        assert refused.headers["retry-after"] == "1"
+    assert api.client.get("/v1/logs?limit=1").status_code == 200

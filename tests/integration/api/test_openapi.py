@@ -103,6 +103,23 @@ def test_every_path_is_described_with_examples(described: tuple[Api, Any, dict[s
                     assert {"example", "examples", "description"} & described_as.keys(), place
 
 
+def test_the_headers_of_the_guide_are_described(described: tuple[Api, Any, dict[str, str]]):
+    _, document, _ = described
+
+    def headers(path: str) -> set[str]:
+        parameters = document["paths"][path]["get"]["parameters"]
+        return {each["name"] for each in parameters if each["in"] == "header"}
+
+    assert headers("/v1/logs") == {"Last-Event-ID"}
+    assert headers("/v1/subscriptions/{name}/logs") == {"Last-Event-ID"}
+    assert headers("/v1/{kind}/{name}") == {"If-None-Match"}
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            assert "431" in operation["responses"], path
+            if "304" in operation["responses"]:
+                assert "ETag" in operation["responses"]["200"]["headers"], path
+
+
 def test_the_page_shows_every_path_and_may_load_nothing(described: tuple[Api, Any, dict[str, str]]):
     api, document, _ = described
     page = api.client.get("/docs", headers={"Authorization": ""})
@@ -178,8 +195,7 @@ def ask(
         if counted % 2:  # every second time an object that there is
             for name in set(case.path_parameters) & set(known):
                 case.path_parameters[name] = known[name]
-        for name in {"wait", "timeout"} & set(case.query):
-            case.query[name] = "0" if str(case.query[name]).replace(".", "").isdigit() else "x"
+        let_wait_for_nothing(case)
         case.headers["Authorization"] = f"Bearer {api.token}"
         response = case.call(base_url=f"http://127.0.0.1:{api.port}", session=session, timeout=60)
         left_out: list[Any] = []
@@ -198,6 +214,14 @@ def ask(
             raise
 
     asked()
+
+
+def let_wait_for_nothing(case: Any) -> None:
+    """Set the times that a request waits to 0 if they are valid; without one, a wait takes 30 s."""
+    if case.path.endswith("/wait"):
+        case.query.setdefault("timeout", "0")
+    for name in {"wait", "timeout"} & set(case.query):
+        case.query[name] = "0" if str(case.query[name]).replace(".", "").isdigit() else "x"
 
 
 def told(error: BaseException) -> str:

@@ -4,19 +4,23 @@ import asyncio
 import json
 from contextlib import aclosing
 from datetime import UTC, datetime
+from typing import Any
 
+import psycopg
 import pytest
 
 from activityctl import wiring
+from activityctl.adapters.postgres.watched_connection import SOCKET_OPTIONS
 from activityctl.adapters.remote import client
+from activityctl.api.routes.logs import first_place
 from activityctl.cli.verbs.remote import RemoteVerbs
 from activityctl.cli.verbs.verbs import LogRequest, Watcher
 from activityctl.domain.gitops.plan import Wanted
 from activityctl.domain.gitops.planning import plan_changes
 from activityctl.domain.manifests.definition import ActivityDefinition
 from activityctl.domain.manifests.subscription import SubscriptionManifest
-from activityctl.domain.values.log import LogEntry, LogFilter
-from activityctl.errors import UnreachableError
+from activityctl.domain.values.log import Cursor, LogEntry, LogFilter
+from activityctl.errors import TooSlowError, UnreachableError
 from activityctl.secret import SecretReference
 from activityctl.settings import Secret, Settings
 from support.api_server import running_api
@@ -39,6 +43,53 @@ async def prepare(ports: wiring.Ports) -> str:
     return (await ports.catalog.find_subscription("followed")).id
 
 
+def remote_of(settings: Settings, port: int, token: str) -> Settings:
+    return Settings(
+        settings.home,
+        server=f"http://127.0.0.1:{port}",
+        token_ref=SecretReference("token_ref", "env", "T", found=Secret(token)),
+        uses_local_daemon=False,
+    )
+
+
+async def test_a_search_that_takes_too_long_is_told_and_not_made_again(
+    api_settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    async with wiring.open_ports(api_settings, pool_size=2) as ports:
+        owner = await prepare(ports)
+    options = f"{SOCKET_OPTIONS['options']} -c statement_timeout=1s"
+    monkeypatch.setitem(SOCKET_OPTIONS, "options", options)
+    with (
+        running_api(api_settings) as running,
+        psycopg.connect(api_settings.required_database_url()) as connection,
+    ):
+        remote = remote_of(api_settings, running.port, running.token)
+        async with wiring.open_remote_ports(remote) as far, asyncio.timeout(60):
+            followed = RemoteVerbs(far.api).follow_logs(
+                LogRequest(LogFilter((owner,)), {}), Watcher(print)
+            )
+            connection.execute("LOCK TABLE log_entries IN ACCESS EXCLUSIVE MODE")
+            with pytest.raises(TooSlowError, match="Postgres has ended the search") as raised:
+                await anext(followed)
+            assert "tail 0" in str(raised.value.hint)
+        while running.app.state.streams._open:
+            await asyncio.sleep(0.01)
+
+
+async def test_the_end_of_a_log_is_found_without_a_search():
+    class Log:
+        async def tail(self, wanted: LogFilter, count: int) -> Cursor:
+            asked.append((wanted, count))
+            return Cursor()
+
+    asked: list[tuple[LogFilter, int]] = []
+    log: Any = Log()
+    wanted = LogFilter(("s",), "r", text="(a*)*b", level="error")
+    await first_place(log, wanted, 0)
+    await first_place(log, wanted, 5)
+    assert asked == [(LogFilter(("s",), "r"), 0), (wanted, 5)]
+
+
 async def test_nothing_is_lost_or_repeated_while_connections_break(
     api_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ):
@@ -53,13 +104,7 @@ async def test_nothing_is_lost_or_repeated_while_connections_break(
 
         await write("old")
         with running_api(api_settings) as first, Link("127.0.0.1", first.port) as link:
-            token = SecretReference("token_ref", "env", "T", found=Secret(first.token))
-            remote = Settings(
-                api_settings.home,
-                server=f"http://127.0.0.1:{link.port}",
-                token_ref=token,
-                uses_local_daemon=False,
-            )
+            remote = remote_of(api_settings, link.port, first.token)
             async with wiring.open_remote_ports(remote) as far, asyncio.timeout(120):
                 wanted = LogFilter((owner,))
                 names: dict[str, str] = {}

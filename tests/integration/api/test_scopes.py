@@ -20,7 +20,12 @@ from support.stored_runs import let_fail, let_wait, open_task
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DEFINITION = {
     "metadata": {"name": "scoped"},
-    "spec": {"tasks": [{"name": "note", "manual": {"instructions": "look"}}]},
+    "spec": {
+        "triggers": [
+            {"name": name, "cron": {"schedule": "0 6 * * *"}} for name in ("daily", "again")
+        ],
+        "tasks": [{"name": "note", "manual": {"instructions": "look"}}],
+    },
 }
 SCOPES: Final = {
     "reader": "read",
@@ -80,10 +85,15 @@ SERVED: Final = {
     "GET /v1/{kind}": "reader",
 }
 """Who gets further than 403 and 404 at each path; the administrator does everywhere."""
+ONE_OF: Final = {
+    "schedules": "GET /v1/schedules/{name}?trigger=daily",
+    "runs": "GET /v1/runs/{run_id}",
+    "tasks": "GET /v1/tasks/{task_id}",
+    "deadletters": "GET /v1/deadletters/{letter_id}",
+}
+"""One object of each of these kinds: what is listed for a caller is shown to it, too."""
 LISTS: Final = {
-    "GET /v1/tasks/{task_id}": "reader mine",
-    "GET /v1/deadletters/{letter_id}": "reader mine",
-    "GET /v1/runs/{run_id}": "reader mine",
+    **dict.fromkeys((ONE_OF[kind] for kind in sorted(OF_ONE)), "reader mine"),
     **{f"GET /v1/{kind}": "" if kind == "audit" else "reader" for kind in KINDS},
     **{f"GET /v1/{kind}?subscription=scoped": "reader mine" for kind in sorted(OF_ONE)},
 }
@@ -142,3 +152,15 @@ def test_each_scope_is_served_where_it_holds_and_nowhere_else(
             if is_served != (name in names.split()):
                 wrong.append(f"{label} as {name}: {answer.status_code} {answer.text[:200]}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_the_hint_of_a_list_that_is_refused_works(
+    api: Api, known: tuple[dict[str, str], dict[str, dict[str, str]]]
+):
+    _, tokens = known
+    for kind in (*KINDS, "logs"):
+        refused = api.client.get(f"/v1/{kind}", headers=tokens["mine"])
+        assert refused.status_code == 403, kind
+        of_one = api.client.get(f"/v1/{kind}?subscription=scoped", headers=tokens["mine"])
+        hint = refused.json()["hint"] or ""
+        assert ("one of its subscriptions" in hint) == (of_one.status_code == 200), kind

@@ -103,7 +103,7 @@ def proxied(api_settings: Settings, tmp_path_factory: pytest.TempPathFactory) ->
 
 def asked(api: Api, *lines: str, source: str = "127.0.0.1") -> int:
     """Return the status of a request from this address, with these headers."""
-    head = "".join(f"{line}\r\n" for line in ("GET /healthz HTTP/1.1", *lines, "Connection: close"))
+    head = "".join(f"{line}\r\n" for line in ("GET /docs HTTP/1.1", *lines, "Connection: close"))
     with socket.create_connection(
         ("127.0.0.1", api.port), timeout=60, source_address=(source, 0)
     ) as connection:

@@ -18,6 +18,7 @@ def test_each_error_has_a_status_and_outages_say_when_to_try_again():
         errors.UnstorableError("x"): 400,
         errors.UsageError("x"): 400,
         errors.WaitTimeoutError("x"): 504,
+        errors.TooSlowError("x"): 504,
         errors.InternalError("a secret"): 500,
     }
     assert {error.code: status_of(error) for error in statuses} == {

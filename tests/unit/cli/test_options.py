@@ -52,6 +52,13 @@ def test_any_other_text_is_a_usage_error_with_every_accepted_form_in_the_hint(te
         assert form in str(refused.value.hint)
 
 
+@pytest.mark.parametrize("text", [" 2h", "2026-12-23T18:00:00 01:00"])
+def test_a_plus_that_a_url_has_made_a_space_is_told(text: str):
+    with pytest.raises(UsageError) as refused:
+        parse_moment(text, NOW)
+    assert "%2B" in str(refused.value.hint)
+
+
 def test_a_time_range_has_a_start_an_end_both_or_neither():
     two_hours_ago, an_hour_ago = NOW - timedelta(hours=2), NOW - timedelta(hours=1)
     assert parse_time_range(None, None, NOW) == (None, None)

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from activityctl.adapters.memory.events import gatherings
 from activityctl.adapters.memory.events.routing import open_routing, read_listeners
 from activityctl.adapters.memory.state import EventRow, MemoryState
+from activityctl.domain.events.emit_note import EmitNote
 from activityctl.domain.events.emit_result import outcomes_of
 from activityctl.domain.events.envelope import EventEnvelope
 from activityctl.domain.events.query import matches_any_glob, resolve_event
@@ -16,7 +17,7 @@ from activityctl.domain.routing.listeners import faults_of
 from activityctl.domain.values import ids
 from activityctl.domain.values.ids import EventId
 from activityctl.domain.values.selection import Selection
-from activityctl.ports import Note, Routing, Work
+from activityctl.ports import Routing, Work
 
 
 class MemoryEventStore:
@@ -26,7 +27,7 @@ class MemoryEventStore:
         self._state = state
 
     async def add(
-        self, events: Sequence[EventEnvelope], note: Note | None = None
+        self, events: Sequence[EventEnvelope], note: EmitNote | None = None
     ) -> list[EmitOutcome]:
         """Store the events and wake the router; return one outcome for each, in order.
 
@@ -34,7 +35,7 @@ class MemoryEventStore:
         """
         outcomes = self._add(events)
         if note is not None:
-            self._state.audit.append(note(outcomes))
+            self._state.audit.append(note.counted(outcomes))
         return outcomes
 
     def _add(self, events: Sequence[EventEnvelope]) -> list[EmitOutcome]:

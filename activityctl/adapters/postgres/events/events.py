@@ -1,10 +1,10 @@
 """The event store in Postgres; `routing` routes the events."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Final
+from typing import Final, NamedTuple
 
-from activityctl.adapters.postgres.audit_rows import ADD_ENTRY, entry_values, insert_audit_entry
+from activityctl.adapters.postgres.audit_rows import insert_audit_entry
 from activityctl.adapters.postgres.database import (
     Connection,
     Database,
@@ -13,10 +13,13 @@ from activityctl.adapters.postgres.database import (
 )
 from activityctl.adapters.postgres.events import gatherings
 from activityctl.adapters.postgres.events.adding import (
-    ADD_EVENTS,
     SAME_EVENTS,
+    STORE_EVENTS,
+    STORE_EVENTS_NOTED,
+    EventRow,
     event_arrays,
     joined,
+    note_values,
 )
 from activityctl.adapters.postgres.events.routing import open_routing, read_listeners
 from activityctl.adapters.postgres.events.rows import (
@@ -27,7 +30,7 @@ from activityctl.adapters.postgres.events.rows import (
     verdict_of,
 )
 from activityctl.adapters.postgres.pages import after, place_of
-from activityctl.domain.access.audit import AuditEntry
+from activityctl.domain.events.emit_note import EmitNote
 from activityctl.domain.events.emit_result import outcomes_of
 from activityctl.domain.events.envelope import EventEnvelope
 from activityctl.domain.events.query import resolve_event
@@ -42,13 +45,8 @@ from activityctl.domain.routing.listeners import faults_of
 from activityctl.domain.values.ids import EventId
 from activityctl.domain.values.selection import Selection
 from activityctl.errors import CANDIDATES_TOLD
-from activityctl.ports import Note, Routing
+from activityctl.ports import Routing
 
-_ADD_NEW: Final = f"""
-    WITH added AS MATERIALIZED ({ADD_EVENTS}),
-    noted AS ({ADD_ENTRY} FROM added WHERE coalesce(cardinality(known), 0) = 0)
-    SELECT known FROM added"""
-"""Adds one event, and the entry of the audit if the event is new."""
 _OTHER: Final = ""
 """Stands for the digest of an event that is stored with another content than any that is given."""
 
@@ -60,31 +58,23 @@ class PostgresEventStore:
         self._database = database
 
     async def add(
-        self, events: Sequence[EventEnvelope], note: Note | None = None
+        self, events: Sequence[EventEnvelope], note: EmitNote | None = None
     ) -> list[EmitOutcome]:
         """Store the events and wake the router; return one outcome for each, in order.
 
         The same event twice in one call is a duplicate too. The entry of `note` is kept in the same
         transaction.
         """
-        if note is None:  # a statement that is a transaction by itself
+        rows = [(event, *event.stored) for event in events]
+        if len({row[1] for row in rows}) == len(rows):  # one statement, which is a transaction
             async with self._database.connection() as connection:
-                return await _add(connection, events)
-        if len(events) == 1 and await self._add_new(events[0], note([EmitOutcome.ACCEPTED])):
-            return [EmitOutcome.ACCEPTED]
+                return (await _store(connection, rows, note)).outcomes(rows)
         async with self._database.transaction() as connection:
-            outcomes = await _add(connection, events)
-            async with connection.committing():
-                await insert_audit_entry(connection, note(outcomes))
+            outcomes = await _store_repeated(connection, rows)
+            if note is not None:
+                async with connection.committing():
+                    await insert_audit_entry(connection, note.counted(outcomes))
         return outcomes
-
-    async def _add_new(self, event: EventEnvelope, entry: AuditEntry) -> bool:
-        """Store an event with its entry in one round trip; return False if it is not new."""
-        values = {**event_arrays([(event, *event.stored)]), **entry_values(entry)}
-        async with self._database.connection() as connection:
-            cursor = await connection.execute(_ADD_NEW.encode(), values)
-            found = await cursor.fetchone()
-        return bool(found and not found["known"])
 
     def routing(self, limit: int) -> AbstractAsyncContextManager[Routing | None]:
         """Hold the router's lock and the oldest unrouted events; None when the lock is taken."""
@@ -171,43 +161,58 @@ class PostgresEventStore:
         return [verdict_of(row) for row in rows]
 
 
-async def _add(connection: Connection, events: Sequence[EventEnvelope]) -> list[EmitOutcome]:
-    rows = [event.stored for event in events]
-    first_index: dict[EventId, int] = {}
-    for index, (event_id, _, _) in enumerate(rows):
-        first_index.setdefault(event_id, index)
-    known = await _insert(
-        connection, [(events[index], *rows[index]) for index in first_index.values()]
-    )
-    given = [(event_id, digest) for event_id, _, digest in rows]
-    digests = {event_id: rows[index][2] for event_id, index in first_index.items()}
-    digests.update(dict.fromkeys(map(EventId, known), _OTHER))
-    digests.update(await _same_digests(connection, known, given))
-    return outcomes_of(given, first_index.keys() - set(known), digests)
+class _Stored(NamedTuple):
+    """What became of events of different ids."""
+
+    known: frozenset[str]
+    """The ids that existed before."""
+    other: frozenset[str]
+    """Those of them that are stored with other content."""
+
+    def outcomes(self, rows: Sequence[EventRow]) -> list[EmitOutcome]:
+        """Return the outcome of each event, in order."""
+        if not self.known:
+            return [EmitOutcome.ACCEPTED] * len(rows)
+        return [self._outcome(row[1]) for row in rows]
+
+    def _outcome(self, event_id: EventId) -> EmitOutcome:
+        if event_id not in self.known:
+            return EmitOutcome.ACCEPTED
+        return EmitOutcome.CONFLICT if event_id in self.other else EmitOutcome.DUPLICATE
 
 
-async def _insert(
-    connection: Connection, rows: Sequence[tuple[EventEnvelope, EventId, str, str]]
-) -> list[str]:
-    """Insert events of different ids in one statement; return the ids that existed before."""
-    if not rows:
-        return []
-    cursor = await connection.execute(ADD_EVENTS.encode(), event_arrays(rows))
-    found = await cursor.fetchone()
-    return found["known"] or [] if found else []
+async def _store(
+    connection: Connection, rows: Sequence[EventRow], note: EmitNote | None = None
+) -> _Stored:
+    """Store events of different ids, and the entry of the audit, in one statement."""
+    statement, values = STORE_EVENTS, event_arrays(rows)
+    if note is not None:
+        statement, values = STORE_EVENTS_NOTED, {**values, **note_values(note, len(rows))}
+    cursor = await connection.execute(statement.encode(), values)
+    found = await cursor.fetchone() or {}
+    return _Stored(frozenset(found["known"] or ()), frozenset(found["other"] or ()))
+
+
+async def _store_repeated(connection: Connection, rows: Sequence[EventRow]) -> list[EmitOutcome]:
+    """Store events of which some have the same id."""
+    firsts: dict[EventId, EventRow] = {}
+    for row in rows:
+        firsts.setdefault(row[1], row)
+    stored = await _store(connection, list(firsts.values()))
+    given = [(event_id, digest) for _, event_id, _, digest in rows]
+    digests = {event_id: digest for event_id, (*_, digest) in firsts.items()}
+    digests.update(dict.fromkeys(map(EventId, stored.other), _OTHER))
+    digests.update(await _same_digests(connection, stored.other, given))
+    return outcomes_of(given, digests.keys() - stored.known, digests)
 
 
 async def _same_digests(
-    connection: Connection, known: Sequence[str], given: Sequence[tuple[EventId, str]]
+    connection: Connection, known: Collection[str], given: Sequence[tuple[EventId, str]]
 ) -> Mapping[EventId, str]:
-    """Return the digests of those known events that are stored with a digest given here.
-
-    This is a separate statement, so that it sees what other transactions have added.
-    """
+    """Return the digests of those known events that are stored with a digest given here."""
     if not known:
         return {}
-    stored = frozenset(known)
-    wanted = [(event_id, digest) for event_id, digest in given if event_id in stored]
+    wanted = [(event_id, digest) for event_id, digest in given if event_id in known]
     values = {
         "ids": joined(event_id for event_id, _ in wanted),
         "digests": joined(digest for _, digest in wanted),

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import Index, UniqueConstraint
+from sqlalchemy import Index, UniqueConstraint, text
 from sqlmodel import SQLModel
 
 from activityctl.adapters.postgres.schema.columns import json_column, moment_column, text_column
@@ -30,7 +30,10 @@ class AuditEntryTable(SQLModel, table=True):
     """Who changed what, when and from where."""
 
     __tablename__: ClassVar[Any] = "audit_entries"
-    __table_args__ = (Index(None, "at"),)
+    __table_args__ = (
+        Index(None, "at"),
+        Index(None, "closes", postgresql_where=text("closes IS NOT NULL")),
+    )
     id: str = text_column(key=True)
     at: datetime = moment_column()
     actor: str = text_column()
@@ -40,3 +43,4 @@ class AuditEntryTable(SQLModel, table=True):
     address: str | None = text_column(nullable=True)
     request_id: str | None = text_column(nullable=True)
     details: Any = json_column()
+    closes: str | None = text_column(nullable=True)

@@ -41,6 +41,7 @@ from activityctl.domain.runs.dead_letter import (
 from activityctl.domain.runs.json_form import dead_letter_view
 from activityctl.domain.values.time_range import parse_seconds
 from activityctl.errors import UsageError
+from activityctl.operations.looking.kinds import name_of
 from activityctl.wiring import Ports
 
 _FORMATS: Final = ("text", "wide", "json", "yaml", "name")
@@ -127,7 +128,8 @@ def show(
     session: Session = context.obj
     shape = check_format(output, ("text", "json", "yaml"))
 
-    view = session.with_ports(lambda ports: redo_of(ports).letter(letter))
+    name = name_of(letter, "deadletters", "runs")
+    view = session.with_ports(lambda ports: redo_of(ports).letter(name))
     if shape == "json":
         print_json(session.out, view)
     elif shape == "yaml":

@@ -151,19 +151,19 @@ def _confirm(session: Session, loaded: Loaded) -> str:
     Returns the fingerprint of the live objects that the list was made from. Only while it is the
     same, the answer counts.
     """
-    planned = session.with_ports(lambda ports: gitops_of(session, ports).plan(loaded))
+    view, reviewed = session.with_ports(lambda ports: gitops_of(session, ports).review(loaded))
     wanted = loaded.wanted
     deleted = [
         f"{change['kind'].lower()}/{change['name']}"
-        for change in planned.view["changes"]
+        for change in view["changes"]
         if change["action"] == Action.DELETED
     ]
     if not deleted:
-        return planned.fingerprint
+        return reviewed
     objects = count_noun(len(deleted), "object")
     emptied = ", which empties it" if wanted.is_empty else ""
     session.err.print(f"{objects} of the apply set {wanted.applyset} will be deleted{emptied}:")
     for name in deleted:
         session.err.print(f"  - {name}")
     require_yes("pruning", "Delete them?")
-    return planned.fingerprint
+    return reviewed

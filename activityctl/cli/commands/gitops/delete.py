@@ -89,6 +89,10 @@ def _lines(view: View) -> Iterator[str]:
         runs = [f"{run['id']} {run['status']}" for run in open_runs]
         verb = "continues unchanged" if len(runs) == 1 else "continue unchanged"
         yield f"  ! {count_noun(len(runs), 'open run')} {verb}: {shorten_list(runs)}"
+    if queued := view.get("cancelledRuns"):
+        verb = "is" if len(queued) == 1 else "are"
+        runs = [run["id"] for run in queued]
+        yield f"  - {count_noun(len(runs), 'queued run')} {verb} cancelled: {shorten_list(runs)}"
     if count := view["waitingFirings"]:
         end = "ends" if count == 1 else "end"
         yield f"  - {count_noun(count, 'waiting firing')} {end} without a run"

@@ -17,7 +17,7 @@ from activityctl.cli.streams import output_has_failed, raise_if_reader_has_gone
 from activityctl.domain.runs.at_work import at_work_view
 from activityctl.domain.values.json_form import API_VERSION, View
 from activityctl.errors import UnreachableError
-from activityctl.operations.looking.read_ports import object_views
+from activityctl.operations.looking.get import ObjectViews
 from activityctl.operations.looking.run_story import RunStory
 from activityctl.operations.looking.what_is_at_work import what_is_at_work
 from activityctl.wiring import Ports
@@ -64,7 +64,7 @@ async def _live(session: Session, ports: Ports, interval: float) -> int:
         return at_work_view(await what_is_at_work(ports.facts, ports.workers, text))
 
     async def tell(run: str) -> Page:
-        views = object_views(ports)
+        views = ObjectViews(ports)
         story = RunStory(views, ports.catalog, ports.run_lists, ports.runs, ports.logbook)
         return page_of_run(session, await story.tell(run))
 

@@ -16,6 +16,8 @@ from activityctl.cli.verbs.choose import verbs_of
 from activityctl.daemon.local.health_checks import check_health
 from activityctl.daemon.local.machine_checks import disk_view
 from activityctl.daemon.local.state import (
+    RESTART,
+    UNSUPERVISED,
     ComponentState,
     ComponentStatus,
     lock_is_held,
@@ -70,10 +72,7 @@ def status(
             f"no activityctl daemon is running for {home}", hint="activityctl up -d"
         )
     if not lock_is_held(home):
-        raise RefusedError(
-            "the supervisor is not running, so a component that ends is not started again",
-            hint="activityctl down && activityctl up -d",
-        )
+        raise RefusedError(UNSUPERVISED, hint=RESTART)
     if answers.get("postgres") and not all(answers.values()):
         _require_schema(session)
     is_synced = sync is None or sync.error is None

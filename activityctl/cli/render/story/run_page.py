@@ -16,6 +16,7 @@ from activityctl.cli.render.story.page import (
 )
 from activityctl.cli.render.story.task_lines import task_lines, visible_tasks
 from activityctl.cli.render.story.told import Told, told_of_tasks
+from activityctl.cli.render.task_tree import label_of
 from activityctl.domain.chain.hook_log import told_message
 from activityctl.domain.values.json_form import View
 
@@ -44,11 +45,17 @@ def run_page(
     )
 
 
-def _facts(view: View, temporal_page: str | None, moment: str | None) -> Iterator[tuple[str, Line]]:
+def _why(view: View) -> Iterator[tuple[str, Line]]:
     if view["reason"]:
         yield "why", line(str(view["reason"]), str(view["status"]))
+    if view.get("heldByPause"):
+        yield "paused", line("the subscription is paused, so its queue stays until it is resumed")
     if view["stuck"]:
         yield "stuck", line(f"{view['stuck']['reason']}, since {view['stuck']['since']}", "failed")
+
+
+def _facts(view: View, temporal_page: str | None, moment: str | None) -> Iterator[tuple[str, Line]]:
+    yield from _why(view)
     yield "subscription", line(str(view["subscription"]))
     number = view["revisionNumber"]
     revision = f"revision {number}" if number else f"revision {view['revision']}"
@@ -123,9 +130,11 @@ def _next_steps(view: View) -> Iterator[str]:
     letter: Any = view["deadLetter"]
     waiting = [task for task in view["tasks"] if task["status"] == "waiting"]
     for task in [task for task in waiting if task["kind"] == "manual"][:3]:
-        yield f"activityctl complete {task['id']}  answers {task['name']}"
+        yield f"activityctl complete {task['id']}  answers {label_of(task)}"
     if letter and letter["status"] == "open":
         yield f"activityctl dlq retry {letter['id'][:_SHORT]}  runs it again from what failed"
+    if view.get("heldByPause"):
+        yield f"activityctl resume {view['subscription']}  lets its queue go on"
     if view["endedAt"] is None:
         yield f"activityctl logs run/{run} --follow  shows what it does"
         yield f"activityctl cancel {run}  stops it"

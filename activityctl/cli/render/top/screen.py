@@ -1,25 +1,27 @@
 """One screen of `top`: exactly as many lines as the terminal has, each cut to its width."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from activityctl.cli.render.output import STYLES
 from activityctl.cli.render.story.page import Line
 from activityctl.cli.render.top.choice import TopChoice
 from activityctl.cli.render.top.lines import help_lines, run_lines, summary_lines
+from activityctl.domain.runs.at_work import LISTED
 from activityctl.domain.values.json_form import View
 from activityctl.domain.values.untrusted import escape_line
+from activityctl.frozen_dataclass import frozen_dataclass
 
 if TYPE_CHECKING:
     from rich.text import Text
 
 _OWN_STYLES: Final = {"bold": "bold", "dim": "dim", "chosen": "reverse"}
 _LEAST_ROWS: Final = 3
+_PLAIN_ROWS: Final = 20
 _KEYS: Final = "enter open  / text  f status  s sort  ? help  q end"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass
 class TopScreen:
     """What is shown besides the runs."""
 
@@ -64,7 +66,9 @@ def _chosen_line(screen: TopScreen, count: int) -> Line:
     which = "open and recently failed runs" if choice.status == "all" else f"{choice.status} runs"
     text = f'  with "{choice.text}"' if choice.text and not screen.is_typing else ""
     typing = f"  text: {choice.text}▏" if screen.is_typing else ""
-    told = f"{count} {which}, by {choice.sort}"
+    read = len(screen.view["runs"])
+    of_many = f", of the first {read}" if read >= LISTED else ""
+    told = f"{count} {which}{of_many}, by {choice.sort}"
     return Line(((told, "dim"), (text, "waiting"), (typing, "bold")), 0)
 
 
@@ -84,5 +88,8 @@ def plain_lines(view: View, clock: str, width: int) -> Sequence[str]:
     shown: Any = view["runs"]
     lines = [Line(((f"activityctl top  {clock}", ""),), 0), *summary_lines(view)]
     if shown:
-        lines += run_lines(shown, width)
+        lines += run_lines(shown, width, most=_PLAIN_ROWS)
+    if len(shown) > _PLAIN_ROWS:
+        more = f"{_PLAIN_ROWS} runs shown, and there are more; activityctl get runs lists them"
+        lines.append(Line(((more, ""),), 0))
     return [escape_line(each.text).rstrip() for each in lines]

@@ -97,6 +97,8 @@ async def test_numbers_and_booleans_are_texts_as_json_writes_them(
             60,
         ),
         ("503 Service Unavailable", ["Retry-After: Sun, 06 Nov 1994 08:49:37 GMT"], 0),
+        ("503 Service Unavailable", ["Retry-After: 18446744073709551615"], 1e9),
+        ("503 Service Unavailable", [f"Retry-After: {'9' * 5000}"], 1e9),
         ("503 Service Unavailable", ["Retry-After: soon"], None),
         ("503 Service Unavailable", ["Retry-After: -7"], None),
         ("503 Service Unavailable", [], None),

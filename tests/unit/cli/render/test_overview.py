@@ -1,12 +1,21 @@
 """`status` says what fails, how many items, since when, and the last error."""
 
 import io
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from rich.console import Console
 
 from activityctl.cli.render.overview import print_overview
 from activityctl.domain.runs.metrics_snapshot import MetricsSnapshot
+from activityctl.domain.runs.stuck import (
+    CHANGED,
+    ENCRYPTED,
+    EVENTS_LOST,
+    advice_on,
+    cause_of,
+    outlook_of,
+)
 from activityctl.domain.runs.worker import LoopTrouble
 from activityctl.operations.looking.overview import Overview, WorkerTrouble
 from activityctl.operations.looking.overview_view import (
@@ -47,6 +56,42 @@ def test_the_text_names_the_runs_that_are_stuck():
         "1 run is stuck since 2026-03-02T12:00:00.000Z, because this version cannot go on with "
         "the workflow: [TMPRL1100] it does not fit; run a worker of the version that began it"
     ) in text.getvalue()
+
+
+def test_the_text_of_a_busy_night_has_large_numbers_and_missed_runs():
+    figures = replace(
+        FOUND.figures,
+        schedules={"active": 10_000},
+        alarms=1,
+        runs={"missed": 4_117},
+        firings={"due": 6_400},
+        oldest_due_at=NOON - timedelta(seconds=66),
+    )
+    text = io.StringIO()
+    print_overview(Console(file=text, width=200), overview_view(replace(FOUND, figures=figures)))
+    for line in (
+        "schedules: 10,000 active, on 1 alarm",
+        "firings due and not started: 6,400, the oldest for 1m6s; run activityctl doctor",
+        "4,117 runs missed within a day; run activityctl get runs --status missed --since 1d",
+    ):
+        assert line in text.getvalue()
+
+
+def test_a_key_that_the_worker_lacks_is_no_other_version():
+    reason = f"{ENCRYPTED} 7f, which this process does not have: name it"
+    stuck = StuckSummary(2, NOON, f"Failed decoding arguments: {reason}")
+    text = io.StringIO()
+    print_overview(Console(file=text, width=400), overview_view(replace(FOUND, stuck=stuck)))
+    assert (
+        "2 runs are stuck since 2026-03-02T12:00:00.000Z, because the worker cannot read what "
+        f"Temporal has of the workflow: Failed decoding arguments: {reason}; give this key to "
+        "every worker"
+    ) in text.getvalue()
+    for reason in (CHANGED, EVENTS_LOST):
+        assert "version" not in cause_of(reason) + advice_on(reason) + outlook_of(reason)
+    assert outlook_of(EVENTS_LOST) == (
+        "When none of its tasks is at work, a new workflow goes on with it."
+    )
 
 
 def test_the_json_names_them_too():

@@ -87,6 +87,17 @@ def test_a_plan_lists_objects_fields_schedules_and_open_runs():
     ]
 
 
+def test_queued_runs_of_deleted_subscriptions_are_cancelled():
+    runs = [
+        {"subscription": "old", "count": 3, "queuedEnd": True},
+        {"subscription": "sub", "count": 1, "queuedEnd": False},
+    ]
+    assert lines(view(change("deleted", "old"), openRuns=runs))[1:] == [
+        "! 3 open runs of old continue if they have begun; queued runs are cancelled",
+        "! 1 open run of sub continues unchanged",
+    ]
+
+
 def test_a_new_calendar_shows_its_days():
     days = [f"2026-01-{day:02}" for day in range(1, 32, 2)] + ["2026-12-24/2027-01-02"]
     for count, last in ((3, "2026-01-01, 2026-01-03, 2026-01-05"), (17, "2026-12-24/2027-01-02")):

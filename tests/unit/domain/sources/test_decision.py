@@ -1,5 +1,6 @@
 """What becomes of a request: challenges, mapping, ids, refusals, answers; saved requests."""
 
+import gzip
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -107,6 +108,20 @@ def test_each_attribute_is_mapped_and_bodies_are_read_as_they_are_sent():
     assert empty["data"] is None
     (forced,) = events({**OPEN, "body": "json"}, request(b"[1]", ()))
     assert forced["data"] == [1]
+
+
+def test_a_compressed_body_is_told_as_one():
+    packed = refusal(OPEN, request(gzip.compress(b"{}"), (*JSON, ("Content-Encoding", "GZIP"))))
+    assert packed.code == "body_unreadable"
+    assert packed.reason == "the body is compressed; let the sender send it as it is"
+    (charset,) = events(OPEN, request({"a": 1}, (*JSON, ("Content-Encoding", "utf-8"))))
+    assert charset["data"] == {"a": 1}
+
+
+def test_every_type_of_json_is_read_as_json():
+    for kind in ("application/json", "text/json", "application/vnd.shop+json; charset=utf-8"):
+        (event,) = events(OPEN, request({"a": 1}, (("Content-Type", kind),)))
+        assert event["data"] == {"a": 1}, kind
 
 
 def test_a_list_becomes_several_events_or_none():

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing
@@ -12,13 +13,13 @@ import pytest
 from activityctl.adapters.manifests.event_stream import read_events
 from activityctl.adapters.memory.events.events import MemoryEventStore
 from activityctl.adapters.memory.state import MemoryState
-from activityctl.domain.events.emit_result import Emitted
-from activityctl.domain.events.envelope import EventEnvelope, fill
+from activityctl.domain.events.emit_note import EmitNote
+from activityctl.domain.events.emit_result import Emitted, ValidEvent
+from activityctl.domain.events.envelope import EventEnvelope, envelope_of, fill
 from activityctl.domain.events.stored_event import EmitOutcome
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import UnreachableError
 from activityctl.operations.events.emit import CheckedEvent, checked_events, emit
-from activityctl.ports import Note
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -45,7 +46,7 @@ class FailingStore(MemoryEventStore):
         self.calls = calls
 
     async def add(
-        self, events: Sequence[EventEnvelope], note: Note | None = None
+        self, events: Sequence[EventEnvelope], note: EmitNote | None = None
     ) -> list[EmitOutcome]:
         if not self.calls:
             raise UnreachableError("Postgres does not answer: gone", hint="activityctl doctor")
@@ -73,6 +74,25 @@ async def test_each_result_has_number_outcome_and_added_attributes():
         ),
         "in:5:1: type: is missing",
     ]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        '"data": {"b": 1.50, "a": [1, null]}',
+        '"time": "2026-01-01T00:00:00Z"',
+        '"time": "2026-01-01T00:00:00Z", "subject": null, "data": null',
+        '"data_base64": "YQ==", "data": null',
+        r'"data": "\u00fc\n"',
+    ],
+)
+def test_what_is_stored_of_an_event_comes_from_its_attributes_and_not_from_its_text(more: str):
+    text = f'{{"type": "t", "source": "/s", "id": "x", "specversion": "1.0", {more}}}'
+    (event,) = checked(text)
+    assert isinstance(event, ValidEvent)
+    filled = fill(json.loads(text), NOW, str)
+    assert event.envelope.stored == envelope_of(*filled).stored
+    assert event.envelope.document == envelope_of(*filled).document
 
 
 async def test_a_lost_connection_is_reported_with_the_event_to_continue_from():

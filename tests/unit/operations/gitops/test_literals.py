@@ -183,6 +183,15 @@ def test_a_literal_that_can_never_work_is_refused_at_its_place(
     assert reason in found[0]
 
 
+def test_every_fault_of_the_headers_is_found_in_one_round(tmp_path: Path):
+    headers = {"Accept": "a", "accept": "b", "${ params.name }": "x", "Host": "y", "c": " z"}
+    found = problems_of(tmp_path, definition(http(headers=headers)))
+    reasons = "cannot contain ${", "valid name", "activityctl sets", "with a space", "same header"
+    assert len(found) == len(reasons)
+    for reason in reasons:
+        assert any(reason in problem for problem in found), reason
+
+
 TEXTS = """\
 apiVersion: activityctl/v1
 kind: ActivityDefinition

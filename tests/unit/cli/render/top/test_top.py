@@ -91,6 +91,17 @@ def test_the_screen_tells_figures_troubles_and_runs():
     assert "none is alive" in plain_lines(empty, "12", 80)[4]
 
 
+def test_of_very_many_runs_only_the_first_are_told():
+    runs: Any = VIEW["runs"]
+    view = {**VIEW, "runs": [*runs, *runs, *runs, *runs][:200]}
+    screen = TopScreen(view, TopChoice(), "12")
+    whole = "\n".join(text.plain for text in top_texts(screen, 160, 50))
+    assert "200 open and recently failed runs, of the first 200, by age" in whole
+    block = plain_lines(view, "12", 80)
+    assert block[-1] == "20 runs shown, and there are more; activityctl get runs lists them"
+    assert len([line for line in block if "-run" in line or line.startswith("0")]) == 20
+
+
 def test_runs_are_filtered_sorted_and_chosen():
     runs: Any = VIEW["runs"]
     choice = TopChoice()
