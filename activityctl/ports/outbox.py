@@ -75,6 +75,10 @@ class Outbox(Protocol):
         """Store the firings durably; return how many were new."""
         ...
 
+    async def has_other_payload(self, firing: FiringRequest) -> bool:
+        """Return whether the firing of this id, or its run, is stored with another payload."""
+        ...
+
     def claimed(self, limit: int) -> AbstractAsyncContextManager[Claim]:
         """Claim due firings: higher priority first, then the earliest.
 

@@ -168,6 +168,9 @@ def test_a_key_never_runs_twice(samples):
     first = samples("trigger", "daily-digest", "--key", "deploy-1", "-o", "json").stdout
     second = samples("trigger", "daily-digest", "--key", "deploy-1", "-o", "json").stdout
     assert json.loads(first) == json.loads(second)
+    other = samples("trigger", "daily-digest", "--key", "deploy-1", "--payload", '{"a": 1}', code=5)
+    assert f"run {json.loads(first)['id']} of subscription" in other.stderr
+    assert "has this key and another payload; no other run was started" in other.stderr
 
 
 @pytest.mark.parametrize(

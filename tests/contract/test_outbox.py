@@ -1,7 +1,7 @@
 """The Outbox port: a firing is stored once, claimed by one claim, and waits until dispatched."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from activityctl import wiring
 from activityctl.domain.manifests.subscription import Subscription
 from activityctl.domain.runs.backfill import Backfill
+from activityctl.domain.runs.run import Run
 from activityctl.domain.timing.firing import FiringRef, FiringRequest
 from activityctl.ports import FailingFirings, PostponedFiring
 
@@ -66,6 +67,19 @@ async def test_a_known_key_is_not_counted_and_changes_nothing(
     facts = await ports.runs.admission_input(repeat.ref)
     assert facts is not None
     assert facts.payload == {"a": 1}
+
+
+async def test_another_payload_under_a_known_key_is_noticed(
+    ports: wiring.Ports, fire: Fire, make_run: Callable[..., Awaitable[Run]], now: datetime
+):
+    assert not await ports.outbox.has_other_payload(fire("k", a=1))
+    await ports.outbox.add([fire("k", a=1, b=[1.0])], now)
+    assert not await ports.outbox.has_other_payload(fire("k", b=[1], a=1))
+    assert await ports.outbox.has_other_payload(fire("k", a=2))
+    assert await ports.outbox.has_other_payload(fire("k"))
+    await make_run("old", payload={"a": 1})  # its firing is not stored any more
+    assert not await ports.outbox.has_other_payload(fire("old", a=1))
+    assert await ports.outbox.has_other_payload(fire("old", a=2))
 
 
 async def test_a_known_key_is_not_dispatched_a_second_time(

@@ -92,7 +92,7 @@ async def run_now(answer: Annotated[Response, Depends(_trigger)]) -> Response:
     """Run a subscription now: 202 with the id of the run once the request is stored.
 
     With `?wait=SECONDS`, the answer is the run once it has ended. With `Idempotency-Key`, a repeat
-    starts no second run, and has the same id.
+    starts no second run, and has the same id; one with another payload is refused with 409.
     """
     return answer
 

@@ -115,7 +115,7 @@ def _print_failures(console: "Console", view: View) -> None:
         error = escape_controls(loop["lastError"]).replace("\n", "\\n")
         console.print(
             f"worker {loop['worker']}: loop {loop['loop']} fails since {loop['since']}, "
-            f"{loop['failures']} times: {error}"
+            f"{count_noun(loop['failures'], 'time', 'times')}: {error}"
         )
 
 

@@ -34,7 +34,8 @@ async def trigger(
     """Store a request for a run; once this returns, the request cannot be lost.
 
     With a key, a repeat adds no second run. UsageError for a key that cannot be stored,
-    NotFoundError when the definition has no such trigger, ConflictError for a deleted subscription.
+    NotFoundError when the definition has no such trigger, ConflictError for a deleted subscription,
+    and for a key that has come with another payload before.
     """
     if key is not None:
         _require_usable(key)
@@ -50,6 +51,12 @@ async def trigger(
         payload or {},
     )
     await outbox.add([firing], now)
+    if key is not None and await outbox.has_other_payload(firing):
+        raise ConflictError(
+            f'run {firing.ref.run_id} of subscription "{subscription.name}" has this key and '
+            "another payload; no other run was started",
+            hint="give another key, or the payload of that run",
+        )
     return firing
 
 

@@ -154,6 +154,9 @@ def test_a_subscription_is_run_now_once_for_each_key(call: Caller):
     assert first.headers["location"] == f"/v1/runs/{run}"
     again = call("POST", "subscriptions/pay-eu/trigger", json={"payload": {"a": 1}}, headers=key)
     assert again.json() == first.json()
+    other = call("POST", "subscriptions/pay-eu/trigger", json={"payload": {"a": 2}}, headers=key)
+    assert (other.status_code, other.json()["code"]) == (409, "conflict")
+    assert run in other.json()["detail"]
     assert call("POST", "subscriptions/pay-eu/trigger").json()["id"] != run
     listed = call("GET", "runs?subscription=pay-eu").json()["items"]
     assert [item["id"] for item in listed].count(run) == 1

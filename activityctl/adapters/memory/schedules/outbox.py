@@ -71,6 +71,14 @@ class MemoryOutbox:
         self._state.wake_workers(Work.FIRING)
         return len(self._state.firings) - before
 
+    async def has_other_payload(self, firing: FiringRequest) -> bool:
+        """Return whether the firing of this id, or its run, is stored with another payload."""
+        stored = self._state.firings.get(_firing_id(firing))
+        begun = self._state.runs.get(firing.ref.run_id)
+        known = [stored.firing.payload] if stored else []
+        known += [begun.run.payload] if begun else []
+        return any(payload != stored_json(dict(firing.payload)) for payload in known)
+
     @asynccontextmanager
     async def claimed(self, limit: int) -> AsyncIterator[MemoryClaim]:
         """Claim firings that may start now: higher priority first, then the earliest.

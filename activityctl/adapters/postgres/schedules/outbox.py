@@ -258,6 +258,18 @@ class PostgresOutbox:
             await wake_workers(connection, Work.FIRING)
         return cursor.rowcount
 
+    async def has_other_payload(self, firing: FiringRequest) -> bool:
+        """Return whether the firing of this id, or its run, is stored with another payload."""
+        found = await self._database.fetch_one(
+            """SELECT EXISTS (SELECT FROM firings WHERE id = %(id)s AND payload <> %(payload)s)
+                   OR EXISTS (SELECT FROM runs WHERE id = %(run)s AND payload <> %(payload)s)
+                   AS differs""",
+            id=_id_of(firing),
+            run=firing.ref.run_id,
+            payload=Jsonb(dict(firing.payload)),
+        )
+        return bool(found and found["differs"])
+
     @asynccontextmanager
     async def claimed(self, limit: int) -> AsyncIterator[PostgresClaim]:
         """Claim firings that may start now: higher priority first, then the earliest.

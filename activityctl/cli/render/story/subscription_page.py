@@ -182,7 +182,8 @@ def _letters(view: View) -> Iterator[Line]:
 def _guards(view: View) -> Iterator[Line]:
     for breaker in view["breakers"]:
         status = str(breaker["status"])
-        opened = f", opened {breaker['openings']} times" if breaker["openings"] else ""
+        times = count_noun(breaker["openings"], "time", "times")
+        opened = f", opened {times}" if breaker["openings"] else ""
         yield Line(((f"breaker {breaker['name']}  ", ""), (status, status), (opened, "dim")), 2)
     for limit in view["limits"]:
         rate = f"{limit['rate']} per {limit['per']}" if limit["rate"] else ""
@@ -204,7 +205,8 @@ def _next_steps(view: View) -> Iterator[str]:
     if view["openRuns"]["stuck"]:
         yield "activityctl doctor  says why runs are stuck"
     yield f"activityctl logs {name} --follow  shows what it does"
-    yield f"activityctl next {name}  lists more firings"
+    if view["schedules"]:
+        yield f"activityctl next {name}  lists more firings"
     yield f"activityctl history sub {name}  tells who changed it"
 
 

@@ -156,6 +156,11 @@ def test_the_page_tells_what_a_person_who_is_called_asks():
     assert "\x1b" not in text
 
 
+def test_only_a_subscription_with_a_schedule_is_said_to_have_next_firings():
+    assert "activityctl next eu-orders  lists more firings" in shown(view())
+    assert "activityctl next" not in shown(view(schedules=[]))
+
+
 def test_the_page_fits_a_narrow_terminal():
     text = shown(view(), force_terminal=True, no_color=True, color_system=None)
     assert max(len(line) for line in text.splitlines()) <= 80
