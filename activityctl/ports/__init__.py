@@ -79,7 +79,7 @@ from activityctl.ports.sources import SourceLedger
 from activityctl.ports.spends import OTHER_SPEND, Spend, SpendLedger, SpentSums
 from activityctl.ports.sql import SqlBounds, SqlClient, SqlCommand, SqlResult
 from activityctl.ports.storage import Storage, StorageReport
-from activityctl.ports.stuck import StuckRuns, StuckSummary, StuckWorkflow
+from activityctl.ports.stuck import QuietWorkflow, StuckRuns, StuckSummary, StuckWorkflow
 from activityctl.ports.tasks import (
     ContextSource,
     Decide,
@@ -180,6 +180,7 @@ __all__ = [
     "Place",
     "PostponedFiring",
     "Purge",
+    "QuietWorkflow",
     "Relay",
     "RelayLedger",
     "RelayRequest",

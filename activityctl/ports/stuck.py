@@ -20,13 +20,24 @@ class StuckSummary:
 
 @frozen_dataclass
 class StuckWorkflow:
-    """A workflow that cannot go on, or does not, while none of its tasks is at work."""
+    """A workflow that cannot go on, while none of its tasks is at work."""
 
     id: str
     since: datetime
     """Since when it, or the last of its runs, is stuck."""
     began_at: datetime
     """When the first of its runs was recorded; without a run, when it was found stuck first."""
+
+
+@frozen_dataclass
+class QuietWorkflow:
+    """A workflow of which nothing is at work; it may wait for something, or be told of nothing."""
+
+    id: str
+    run_id: RunId
+    """One of its open runs."""
+    began_at: datetime
+    """When the first of its open runs was recorded."""
 
 
 class StuckRuns(Protocol):
@@ -59,19 +70,18 @@ class StuckRuns(Protocol):
         """Return the stuck workflows that have no attempt at work in a living worker."""
         ...
 
-    async def forsaken(self) -> list[StuckWorkflow]:
+    async def forsaken(self) -> list[QuietWorkflow]:
         """Return the workflows that have open attempts, all of them lost with their workers.
 
-        `since` is now. A workflow is one for some seconds after such a loss; it stays one only if
-        it does not hear of the loss.
+        A workflow is one until the next attempt begins, which a breaker, a limit or busy workers
+        may hold up; and for ever if it does not hear of the loss.
         """
         ...
 
-    async def quiet(self, within: timedelta, limit: int) -> list[tuple[RunId, str]]:
-        """Return open runs of which nothing is at work, but was within that time.
+    async def quiet(self, within: timedelta, limit: int) -> list[QuietWorkflow]:
+        """Return the workflows without open attempts of which something was at work within a time.
 
-        One run for each workflow, with the id of the workflow; the last that were at work first.
-        A run in a queue has no workflow yet.
+        The last that were at work come first. A run in a queue has no workflow yet.
         """
         ...
 

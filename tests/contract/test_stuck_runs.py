@@ -14,7 +14,7 @@ from activityctl.domain.runs.run_change import RunChange, run_change
 from activityctl.domain.timing.firing import FiringRequest
 from activityctl.domain.values import ids
 from activityctl.domain.values.log import Cursor, LogFilter
-from activityctl.ports import BegunAttempt, StuckSummary, StuckWorkflow
+from activityctl.ports import BegunAttempt, QuietWorkflow, StuckSummary, StuckWorkflow
 from support.guarded import Bench, behind
 from support.run_store import ended, save
 
@@ -97,9 +97,9 @@ async def test_a_workflow_is_forsaken_while_all_its_attempts_are_lost_with_their
     bench.ahead = -timedelta(minutes=2)
     assert isinstance(await bench.begin(first, "worker gone pid 1"), BegunAttempt)
     workflow = (await ports.unfinished.open_runs(timedelta(0), 10))[0].workflow_id
-    forsaken = [(found.id, found.began_at) for found in await ports.stuck_runs.forsaken()]
+    found = QuietWorkflow(workflow, run.id, run.created_at)
     no_worker_is_lost = isinstance(ports.stuck_runs, MemoryStuckRuns)
-    assert forsaken == ([] if no_worker_is_lost else [(workflow, run.created_at)])
+    assert await ports.stuck_runs.forsaken() == ([] if no_worker_is_lost else [found])
     bench.ahead = timedelta(0)
     assert isinstance(await bench.begin(second, "worker new pid 2"), BegunAttempt)
     assert await ports.stuck_runs.forsaken() == []
@@ -128,14 +128,15 @@ async def test_a_workflow_is_quiet_when_nothing_of_it_is_at_work_but_was_lately(
     ports: wiring.Ports, make_run: Callable[..., Awaitable[Run]]
 ):
     async def quiet(within: timedelta = timedelta(minutes=10), limit: int = 5) -> list[str]:
-        return [workflow for _, workflow in await ports.stuck_runs.quiet(within, limit)]
+        return [found.id for found in await ports.stuck_runs.quiet(within, limit)]
 
     now = datetime.now(UTC)
     run = await make_run("k", at=now)
     bench = Bench(ports, run)
     task, _ = await bench.add(2, behind())
     workflow = (await ports.unfinished.open_runs(timedelta(0), 10))[0].workflow_id
-    assert await ports.stuck_runs.quiet(timedelta(minutes=10), 5) == [(run.id, workflow)]
+    found = QuietWorkflow(workflow, run.id, run.created_at)
+    assert await ports.stuck_runs.quiet(timedelta(minutes=10), 5) == [found]
     assert isinstance(await bench.begin(task), BegunAttempt)
     assert await quiet() == []
     await save(ports, RunChange(run, update=(ended(task, now),)))
@@ -145,4 +146,6 @@ async def test_a_workflow_is_quiet_when_nothing_of_it_is_at_work_but_was_lately(
     other = await make_run("l", at=now)
     assert len(await quiet()) == 2
     await ports.stuck_runs.mark_stuck(workflow, "it does not fit", now)
-    assert [key for key, _ in await ports.stuck_runs.quiet(timedelta(hours=1), 5)] == [other.id]
+    assert [each.run_id for each in await ports.stuck_runs.quiet(timedelta(hours=1), 5)] == [
+        other.id
+    ]

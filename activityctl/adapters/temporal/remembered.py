@@ -9,7 +9,6 @@ starts of the tasks that a workflow was told of are looked for in its history.
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from enum import Enum
 from typing import Final
@@ -30,8 +29,11 @@ from activityctl.frozen_dataclass import frozen_dataclass
 
 LOOK_AFTER: Final = 10.0
 """Seconds from a task of a workflow to the look for it; most workflows have ended by then."""
-LOOK_AGAIN: Final = 600.0
-"""Seconds to the next look at a workflow that has had no task since."""
+LOOK_AGAIN: Final = (60.0, 600.0)
+"""Seconds to the next looks, of which the last is repeated, while a workflow has no other task.
+
+Temporal may lose what was there at the look before; what disks lose is rarely a minute old.
+"""
 _PAGE: Final = 50
 _RPC_TIMEOUT: Final = timedelta(seconds=10)
 _ENDS: Final = {
@@ -69,6 +71,8 @@ class _Remembered:
     starts: tuple[_Start, ...]
     """The last one that was found in the history, and all that came since; never empty."""
     look_at: float
+    looks: int = 0
+    """How often the history was whole since the last task."""
 
 
 class RememberedHistories:
@@ -92,9 +96,9 @@ class RememberedHistories:
                 start = _Start(act.history_length, (act.timestamp.seconds, act.timestamp.nanos))
                 due = self._monotonic() + LOOK_AFTER
                 known = self._remembered.get(act.run_id) or _Remembered(workflow_id, (), due)
-                self._remembered[act.run_id] = replace(
-                    known, starts=(*known.starts, start), look_at=min(known.look_at, due)
-                )
+                look_at = min(known.look_at, due)
+                told = (*known.starts, start)
+                self._remembered[act.run_id] = _Remembered(workflow_id, told, look_at)
 
     async def lost(self) -> list[str]:
         """Return the ids of the workflows whose history lacks what they were told.
@@ -121,9 +125,10 @@ class RememberedHistories:
         with self._turn:
             if (now := self._remembered.get(run_id)) is not None and found in now.starts:
                 newer = now.starts[now.starts.index(found) :]
-                pause = LOOK_AFTER if len(newer) > 1 else LOOK_AGAIN
+                looks = 0 if len(newer) > 1 else now.looks + 1
+                pause = LOOK_AGAIN[min(looks, len(LOOK_AGAIN)) - 1] if looks else LOOK_AFTER
                 look_at = self._monotonic() + pause
-                self._remembered[run_id] = replace(now, starts=newer, look_at=look_at)
+                self._remembered[run_id] = _Remembered(now.workflow_id, newer, look_at, looks)
 
     async def _look(self, run_id: str, remembered: _Remembered) -> _Found:
         execution = WorkflowExecution(workflow_id=remembered.workflow_id, run_id=run_id)

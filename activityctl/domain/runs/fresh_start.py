@@ -13,11 +13,11 @@ AT_LATEST: Final = timedelta(hours=1)
 _SHARE: Final = 4
 
 
-def begins_anew(stuck_since: datetime, began_at: datetime, now: datetime) -> bool:
-    """Return whether the workflow of runs that began then, and are stuck since then, is replaced.
+def is_patience_over(since: datetime, began_at: datetime, now: datetime) -> bool:
+    """Return whether something is done about a workflow that does not go on since then.
 
-    A quarter of the runs' age has to pass, so that a new workflow that gets stuck as well is
-    replaced less and less often.
+    One that is stuck is replaced. A quarter of the age of its runs has to pass, so that a new
+    workflow that gets stuck as well is replaced less and less often.
     """
     patience = min(max((now - began_at) / _SHARE, AFTER), AT_LATEST)
-    return now - stuck_since >= patience
+    return now - since >= patience

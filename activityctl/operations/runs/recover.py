@@ -3,28 +3,26 @@
 Temporal forgets when its data are lost, restored from a backup, or cut off by a power failure.
 Postgres decides: a run without a workflow gets one again. Tasks that have ended stay ended, and an
 attempt that was under way counts as lost. A workflow that no worker can go on with is replaced in
-the same way, also before it has opened its runs; and so is one that does not hear that the worker
-of its tasks is lost. That happens when Temporal has lost its last seconds, while a worker that
-lives remembers them and takes other events for those that it knows.
+the same way, also before it has opened its runs. To start a workflow that is open changes nothing,
+so a listing of Temporal that is some seconds old does no harm.
 
-To start a workflow that is open changes nothing, so a listing of Temporal that is some seconds old
-does no harm.
+A workflow that may wait in vain, because Temporal has lost an event that it waits for, is woken.
+Then it goes on from what Temporal has, or is found to be stuck. To others that does no harm.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Final
 
-from activityctl.domain.runs.fresh_start import begins_anew
+from activityctl.domain.runs.fresh_start import is_patience_over
 from activityctl.domain.timing.firing import FiringRef
 from activityctl.domain.values.log import LogEntry
 from activityctl.errors import RefusedError
 from activityctl.frozen_dataclass import frozen_dataclass
-from activityctl.ports import Logbook, RunStarter, StuckRuns, StuckWorkflow, UnfinishedWork
+from activityctl.ports import Logbook, QuietWorkflow, RunStarter, StuckRuns, UnfinishedWork
 
 OLDER_THAN: Final = timedelta(seconds=20)
 """What is younger may not be in Temporal's listing yet."""
@@ -84,7 +82,10 @@ class Recovery:
         self._clock = clock
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._forsaken: dict[str, datetime] = {}
-        """The forsaken workflows of the last look, with the time when this process saw it first."""
+        """The forsaken workflows of the last look, each with the time since when it is waited for.
+
+        That begins when this process sees it first, and anew when it is woken.
+        """
 
     async def find(
         self,
@@ -113,9 +114,8 @@ class Recovery:
         A workflow that cannot go on is closed first, so that it is started again too.
         UnreachableError when Temporal does not answer; what was started stays so.
         """
-        seen, self._forsaken = self._forsaken, {}  # patience begins anew after an outage
-        forsaken = await self._forsaken_since(seen)
-        closed = await self._close([*await self._stuck.idle(), *forsaken])
+        waited_since, self._forsaken = self._forsaken, {}  # an outage begins the wait anew
+        closed = await self._close_stuck()
         found = await self.find(older_than=older_than, since=since, closed=closed)
         by_workflow = sorted(found.runs, key=lambda firing: firing.workflow_id)
         groups = [
@@ -138,36 +138,43 @@ class Recovery:
         for _, error in failed:
             if not isinstance(error, RefusedError):
                 raise error
-        self._forsaken = {workflow.id: workflow.since for workflow in forsaken}
+        await self._wake_forsaken(waited_since)
         return Recovered(found.runs, found.firings, refused, found.checked_until)
 
     async def wake_quiet(self) -> None:
-        """Let workflows look at their runs again of which nothing is at work, but was lately.
+        """Wake the workflows of which nothing is at work, but was lately.
 
         If Temporal loses its last seconds, and then a worker that remembered more of a workflow is
-        gone, nothing tells this workflow to go on. When it hears something, the next worker reads
-        its history, and finds that it does not fit. To the others it does no harm.
+        gone, nothing tells this workflow to go on.
         """
-        for run_id, workflow_id in await self._stuck.quiet(_QUIET_SINCE, _WOKEN):
-            with suppress(RefusedError):  # as if it had not been quiet
-                await self._starter.wake(run_id, workflow_id)
+        await self._wake(await self._stuck.quiet(_QUIET_SINCE, _WOKEN))
 
-    async def _forsaken_since(self, seen: Mapping[str, datetime]) -> list[StuckWorkflow]:
-        """Return the forsaken workflows, each since when this process has always seen it so.
+    async def _wake_forsaken(self, waited_since: dict[str, datetime]) -> None:
+        """Wake the workflows that were lost with their attempts, if they stay so.
 
         When workers or Temporal come back, they first get the time to go on by themselves.
         """
-        return [
-            replace(workflow, since=seen.get(workflow.id, workflow.since))
-            for workflow in await self._stuck.forsaken()
-        ]
+        now = self._clock()
+        over = []
+        for workflow in await self._stuck.forsaken():
+            since = waited_since.get(workflow.id, now)
+            if is_patience_over(since, workflow.began_at, now):
+                over.append(workflow)
+                since = now
+            self._forsaken[workflow.id] = since
+        await self._wake(over)
 
-    async def _close(self, workflows: Sequence[StuckWorkflow]) -> list[str]:
-        """Close those of the workflows that are to begin anew, and return their ids."""
+    async def _wake(self, workflows: Iterable[QuietWorkflow]) -> None:
+        for workflow in workflows:
+            with suppress(RefusedError):  # as if it had not been asked
+                await self._starter.wake(workflow.run_id, workflow.id)
+
+    async def _close_stuck(self) -> list[str]:
+        """Close the workflows that are to begin anew, and return their ids."""
         now = self._clock()
         closed = []
-        for workflow in workflows:
-            if begins_anew(workflow.since, workflow.began_at, now):
+        for workflow in await self._stuck.idle():
+            if is_patience_over(workflow.since, workflow.began_at, now):
                 await self._starter.terminate(workflow.id, _GIVEN_UP)
                 await self._stuck.clear_stuck(workflow.id, is_replaced=True)
                 closed.append(workflow.id)

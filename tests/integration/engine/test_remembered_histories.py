@@ -128,7 +128,8 @@ async def test_a_history_that_has_everything_is_whole_also_after_failed_tasks(
     assert await bench.lost_after(LOOK_AFTER) == []
     await bench.told(handle, "c")
     assert await bench.lost_after(LOOK_AFTER) == []
-    assert await bench.lost_after(LOOK_AGAIN) == []
+    for pause in LOOK_AGAIN:
+        assert await bench.lost_after(pause) == []
     await handle.signal(Waiting.hear, "end")
     assert await handle.result() is None
     assert not bench.histories._remembered
@@ -142,7 +143,7 @@ async def test_a_start_that_the_history_lacks_is_found_once(
     act.history_length += 100  # Temporal has lost what came after
     bench.histories.note(handle.id, act, WorkflowActivationCompletion())
     assert await bench.lost_after(LOOK_AFTER) == [handle.id]
-    assert await bench.lost_after(LOOK_AGAIN) == []
+    assert await bench.lost_after(LOOK_AGAIN[-1]) == []
 
 
 async def test_a_history_that_went_on_in_another_way_is_found(

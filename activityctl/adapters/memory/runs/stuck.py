@@ -8,7 +8,7 @@ from activityctl.adapters.memory.state import MemoryState, StuckRow
 from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.tasks.attempt import Attempt
 from activityctl.domain.values.ids import RunId, SubscriptionId
-from activityctl.ports import StuckSummary, StuckWorkflow
+from activityctl.ports import QuietWorkflow, StuckSummary, StuckWorkflow
 
 
 class MemoryStuckRuns:
@@ -72,12 +72,12 @@ class MemoryStuckRuns:
             found.append(StuckWorkflow(workflow_id, max(times), began_at))
         return found
 
-    async def forsaken(self) -> list[StuckWorkflow]:
+    async def forsaken(self) -> list[QuietWorkflow]:
         """Return no workflow: all workers live."""
         return []
 
-    async def quiet(self, within: timedelta, limit: int) -> list[tuple[RunId, str]]:
-        """Return an open run of each workflow that is quiet, but was not so long ago."""
+    async def quiet(self, within: timedelta, limit: int) -> list[QuietWorkflow]:
+        """Return the workflows without open attempts that were at work not so long ago."""
         since = self._state.clock() - within
         found = []
         for workflow_id in dict.fromkeys(row.workflow_id for row in self._state.runs.values()):
@@ -90,9 +90,11 @@ class MemoryStuckRuns:
             ends = [each.ended_at for each in attempts if each.ended_at is not None]
             times = [*ends, *(run.created_at for run in runs)]
             if runs and len(ends) == len(attempts) and max(times) > since:
-                found.append((max(times), min(run.id for run in runs), workflow_id))
-        found.sort(reverse=True)
-        return [(run_id, workflow_id) for _, run_id, workflow_id in found[:limit]]
+                began_at = min(run.created_at for run in runs)
+                quiet = QuietWorkflow(workflow_id, min(run.id for run in runs), began_at)
+                found.append((max(times), quiet))
+        found.sort(key=lambda each: each[0], reverse=True)
+        return [quiet for _, quiet in found[:limit]]
 
     async def summary(self) -> StuckSummary | None:
         """Return how many runs are stuck; None if there are none."""

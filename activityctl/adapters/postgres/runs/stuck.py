@@ -3,10 +3,12 @@
 from datetime import datetime, timedelta
 from typing import Final
 
+from psycopg.rows import DictRow
+
 from activityctl.adapters.postgres.database import Database, to_storable_text
 from activityctl.adapters.postgres.runs.guarded_begin import IS_AT_WORK
 from activityctl.domain.values.ids import RunId, SubscriptionId
-from activityctl.ports import StuckSummary, StuckWorkflow
+from activityctl.ports import QuietWorkflow, StuckSummary, StuckWorkflow
 
 _WITHOUT_RUN: Final = """s.since IS NOT NULL AND NOT EXISTS (
         SELECT FROM runs r WHERE r.workflow_id = s.workflow_id AND r.ended_at IS NULL)"""
@@ -22,14 +24,14 @@ _IDLE: Final = f"""
     UNION ALL
     SELECT s.workflow_id, s.since, s.began_at FROM stuck_workflows s WHERE {_WITHOUT_RUN}"""
 FORSAKEN: Final = f"""
-    SELECT r.workflow_id, max(k.at) AS since, min(r.created_at) AS began_at
+    SELECT r.workflow_id, min(r.id) AS id, min(r.created_at) AS began_at
     FROM runs r JOIN tasks t ON t.run_id = r.id AND t.status = 'running'
     JOIN attempts a ON a.task_id = t.id AND a.ended_at IS NULL
     CROSS JOIN (SELECT clock_timestamp() AS at) k
     WHERE r.ended_at IS NULL AND r.stuck_since IS NULL
     GROUP BY r.workflow_id HAVING NOT bool_or({IS_AT_WORK})"""
 _QUIET: Final = """
-    SELECT min(r.id) AS id, r.workflow_id
+    SELECT r.workflow_id, min(r.id) AS id, min(r.created_at) AS began_at
     FROM runs r LEFT JOIN tasks t ON t.run_id = r.id LEFT JOIN attempts a ON a.task_id = t.id
     WHERE r.ended_at IS NULL AND r.stuck_since IS NULL AND r.status <> 'queued'
     GROUP BY r.workflow_id
@@ -106,20 +108,17 @@ class PostgresStuckRuns:
 
     async def idle(self) -> list[StuckWorkflow]:
         """Return the stuck workflows that have no attempt at work in a living worker."""
-        return await self._workflows(_IDLE)
-
-    async def forsaken(self) -> list[StuckWorkflow]:
-        """Return the workflows with open attempts, all of which were lost with their workers."""
-        return await self._workflows(FORSAKEN)
-
-    async def quiet(self, within: timedelta, limit: int) -> list[tuple[RunId, str]]:
-        """Return an open run of each workflow that is quiet, but was not so long ago."""
-        rows = await self._database.fetch(_QUIET, within=within, limit=limit)
-        return [(row["id"], row["workflow_id"]) for row in rows]
-
-    async def _workflows(self, query: str) -> list[StuckWorkflow]:
-        rows = await self._database.fetch(query)
+        rows = await self._database.fetch(_IDLE)
         return [StuckWorkflow(row["workflow_id"], row["since"], row["began_at"]) for row in rows]
+
+    async def forsaken(self) -> list[QuietWorkflow]:
+        """Return the workflows with open attempts, all of which were lost with their workers."""
+        return [_quiet(row) for row in await self._database.fetch(FORSAKEN)]
+
+    async def quiet(self, within: timedelta, limit: int) -> list[QuietWorkflow]:
+        """Return the workflows without open attempts that were at work not so long ago."""
+        rows = await self._database.fetch(_QUIET, within=within, limit=limit)
+        return [_quiet(row) for row in rows]
 
     async def summary(self) -> StuckSummary | None:
         """Return how many runs are stuck; None if there are none."""
@@ -127,3 +126,7 @@ class PostgresStuckRuns:
         if row is None or not row["n"]:
             return None
         return StuckSummary(row["n"], row["since"], row["reason"])
+
+
+def _quiet(row: DictRow) -> QuietWorkflow:
+    return QuietWorkflow(row["workflow_id"], row["id"], row["began_at"])

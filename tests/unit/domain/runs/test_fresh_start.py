@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from activityctl.domain.runs.fresh_start import AFTER, AT_LATEST, begins_anew
+from activityctl.domain.runs.fresh_start import AFTER, AT_LATEST, is_patience_over
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -23,14 +23,14 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 def test_it_waits_two_minutes_or_a_quarter_of_the_age_and_never_over_an_hour(
     age: timedelta, stuck_for: timedelta, *, wanted: bool
 ):
-    assert begins_anew(NOW - stuck_for, NOW - age, NOW) is wanted
+    assert is_patience_over(NOW - stuck_for, NOW - age, NOW) is wanted
 
 
 def test_one_that_gets_stuck_again_and_again_is_replaced_ever_less_often():
     now, times = NOW, 0
     while now < NOW + timedelta(hours=1):
         stuck_since = now
-        while not begins_anew(stuck_since, NOW, now):
+        while not is_patience_over(stuck_since, NOW, now):
             now += timedelta(seconds=30)
         times += 1
     assert times <= 12
