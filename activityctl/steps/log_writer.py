@@ -14,6 +14,7 @@ from typing import Final
 
 from activityctl.domain.values.failure_kind import OUTAGE_PAUSES, Tries, is_outage, reason_of
 from activityctl.domain.values.log import LogEntry
+from activityctl.domain.values.plurals import count_noun
 from activityctl.frozen_dataclass import frozen_dataclass
 from activityctl.ports import Logbook
 
@@ -22,7 +23,7 @@ MOST_ENTRIES: Final = 1_000
 """How many entries of an attempt wait at most; the further ones are counted."""
 MOST_BYTES: Final = 1 << 20
 MOST_BYTES_IN_ALL: Final = 64 << 20
-"""Of all attempts of this process together."""
+"""Of all attempts, or lookups, of one writer together."""
 _AT_ONCE: Final = 100
 _PATIENCE: Final = 1.0
 """Seconds for which an attempt waits for an entry to be written; then it goes on without."""
@@ -58,8 +59,12 @@ class _Backlog:
     tried: int = 0
     """How many of the first ones a failed try may have written."""
     at_once: int = _AT_ONCE
+    is_away: bool = False
+    """Whether Postgres was away at the last try."""
     released: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when nobody is to wait any more for entries to be written."""
+    """Set while nobody is to wait for entries to be written."""
+    tries: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set, and replaced by another, after each try."""
     writing: asyncio.Task[None] | None = None
 
     def add(self, entry: LogEntry, size: int, store: Store | None = None) -> None:
@@ -77,7 +82,7 @@ class _Backlog:
     def add_note(self) -> None:
         """Add an entry that says how many are missing, if some are."""
         if self.last_left_out is not None:
-            what = "1 entry" if self.left_out == 1 else f"{self.left_out} entries"
+            what = count_noun(self.left_out, "entry", "entries")
             message = f"{what} of the log could not be kept here: Postgres was away for too long"
             note = _note(self.last_left_out, message, self.left_out)
             self.left_out, self.last_left_out = 0, None
@@ -92,7 +97,7 @@ class _Backlog:
             note = _Waiting(_note(refused.entry, message, 1), len(message), is_note=True)
             self.waiting.appendleft(note)
             self.size += note.size
-            self.tried = 0
+            self.tried += 1  # those after it may have been written
 
     def batch(self) -> list[_Waiting]:
         """Return what is to be written next: what was tried already alone."""
@@ -113,6 +118,16 @@ class _Backlog:
         self.tried = max(self.tried - count, 0)
         if not self.tried:
             self.at_once = _AT_ONCE
+
+    def end_try(self, *, is_away: bool) -> None:
+        """Tell those who wait how a try has ended."""
+        self.is_away = is_away
+        if is_away:
+            self.released.set()
+        else:
+            self.released.clear()
+        self.tries.set()
+        self.tries = asyncio.Event()
 
 
 @asynccontextmanager
@@ -140,25 +155,33 @@ class LogWriter:
         """Write the entry, with `store` if something belongs to it; never raise for a failure.
 
         While Postgres is away the entry waits in memory, and this returns after a second at most.
-        Beyond the bounds it is counted, and an entry says so; one with `store` is always kept.
+        Beyond the bounds it is then counted, and an entry says so; one with `store` is always kept.
+        While Postgres is only slow, this waits for room.
         """
-        key = _key(entry)
+        key, size = _key(entry), len(entry.message) + len(str(entry.metadata))
+        try:
+            while store is None and self._is_full(key, size) and not self._backlogs[key].is_away:
+                await self._backlogs[key].tries.wait()
+        finally:  # also the entry of an attempt that is cancelled meanwhile is kept
+            backlog = self._take(key, entry, size, store)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                await backlog.released.wait()
+        backlog.released.set()
+
+    def _take(self, key: str, entry: LogEntry, size: int, store: Store | None) -> _Backlog:
         backlog = self._backlogs.setdefault(key, _Backlog())
-        size = len(entry.message) + len(str(entry.metadata))
-        if store is None and backlog.waiting and not self._has_room(backlog, size):
+        if store is None and backlog.is_away and self._is_full(key, size):
             backlog.leave_out(entry)
         else:
             backlog.add_note()
             backlog.add(entry, size, store)
         if backlog.writing is None:
             backlog.writing = asyncio.create_task(self._write_all(key, backlog))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE):
-                await backlog.released.wait()
-        backlog.released.set()
+        return backlog
 
     async def settle(self, key: str, seconds: float | None = None) -> None:
-        """Wait until the entries of the task, or of the run's lookup, are written.
+        """Wait until the entries of the task are written.
 
         Without `seconds` as long as it takes.
         """
@@ -172,7 +195,8 @@ class LogWriter:
             await asyncio.wait(writing, timeout=_LAST_SECONDS)
         for key, backlog in list(self._backlogs.items()):
             count = len(backlog.waiting) + backlog.left_out
-            _LOG.error("%d entries of the log of a run are lost", count, extra={"of": key})
+            lost = count_noun(count, "entry", "entries")
+            _LOG.error("lost from the log of a run: %s", lost, extra={"of": key})
             if backlog.writing is not None:
                 backlog.writing.cancel()
 
@@ -195,16 +219,21 @@ class LogWriter:
                     failures = 0
                     self._tries.forget(key)
                     backlog.drop(len(batch))
+                    backlog.end_try(is_away=False)
         finally:
-            backlog.released.set()
             del self._backlogs[key]
+            backlog.tries.set()
+            backlog.released.set()
 
-    def _has_room(self, backlog: _Backlog, size: int) -> bool:
-        """Return whether one more entry of this size is within the bounds."""
-        if len(backlog.waiting) >= MOST_ENTRIES or backlog.size + size > MOST_BYTES:
+    def _is_full(self, key: str, size: int) -> bool:
+        """Return whether one more entry of this size is beyond the bounds; one alone never is."""
+        backlog = self._backlogs.get(key)
+        if backlog is None or not backlog.waiting:
             return False
+        if len(backlog.waiting) >= MOST_ENTRIES or backlog.size + size > MOST_BYTES:
+            return True
         in_all = sum(each.size for each in self._backlogs.values())
-        return in_all + size <= MOST_BYTES_IN_ALL
+        return in_all + size > MOST_BYTES_IN_ALL
 
     async def _store(self, batch: list[_Waiting], *, is_again: bool) -> None:
         if (store := batch[0].store) is not None:
@@ -230,7 +259,7 @@ class LogWriter:
             if self._tries.is_last(key, error):
                 self._tries.forget(key)
                 return True
-        backlog.released.set()
+        backlog.end_try(is_away=True)
         await self._sleep(OUTAGE_PAUSES.pause(failures, 0.5).total_seconds())
         return False
 

@@ -36,6 +36,7 @@ class Outage:
         self.pauses: float = 1
         self.is_over = asyncio.Event()
         self.refused: str | None = None
+        self.on_pause = lambda: None
         self._logbook = logbook
 
     async def append(self, entries: Sequence[LogEntry], *, again: bool = False) -> None:
@@ -50,6 +51,7 @@ class Outage:
 
     async def sleep(self, _: float) -> None:
         self.pauses -= 1
+        self.on_pause()
         if self.pauses == math.inf:
             await self.is_over.wait()
         self.is_away = self.is_away and self.pauses > 0
@@ -158,6 +160,66 @@ async def test_a_frozen_postgres_holds_up_an_attempt_once_and_other_attempts_not
     assert stored == ["other", "1", "2", "3"]
 
 
+async def test_a_slow_postgres_loses_nothing_however_fast_the_entries_come(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(log_writer, "_PATIENCE", 0.01)
+    stored: list[str] = []
+
+    class Slow:
+        async def append(self, entries: Sequence[LogEntry]) -> None:
+            await asyncio.sleep(0.05)
+            stored.extend(entry.message for entry in entries)
+
+    book: Any = Slow()
+    log = LogWriter(book)
+    texts = [str(number) for number in range(2 * MOST_ENTRIES)]
+    for text in texts:
+        await log.write(line(text))
+    await log.settle("t")
+    assert stored == texts
+
+
+async def test_an_entry_that_waits_for_room_when_its_attempt_is_cancelled_is_kept(
+    outage: Outage, log: LogWriter, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(log_writer, "MOST_ENTRIES", 1)
+    monkeypatch.setattr(log_writer, "_PATIENCE", 0.01)
+    answer = asyncio.Event()
+
+    async def store(*_: object) -> None:
+        await answer.wait()
+
+    await log.write(line("1"), store)
+    waiting = asyncio.create_task(log.write(line("2")))
+    await asyncio.sleep(0.05)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    answer.set()
+    await log.settle("t")
+    assert outage.messages == ["2"]
+
+
+async def test_entries_after_a_refused_one_are_stored_once_if_a_lost_answer_had_stored_them(
+    outage: Outage, log: LogWriter
+):
+    first = asyncio.Event()
+
+    async def store(*_: object) -> None:
+        await first.wait()
+
+    writes = [asyncio.create_task(log.write(line("0"), store))]
+    writes += [asyncio.create_task(log.write(line(text))) for text in ("bad", "2", "3")]
+    await asyncio.sleep(0)
+    outage.is_away, outage.stores = True, True  # the batch is stored, but its answer is lost
+    outage.on_pause = lambda: setattr(outage, "refused", "bad")
+    first.set()
+    await asyncio.gather(*writes)
+    await log.settle("t")
+    assert [text for text in outage.messages if text in {"2", "3"}] == ["2", "3"]
+
+
 async def test_what_cannot_be_written_until_the_worker_ends_is_told(
     outage: Outage,
     log: LogWriter,
@@ -168,7 +230,7 @@ async def test_what_cannot_be_written_until_the_worker_ends_is_told(
     outage.is_away, outage.pauses = True, math.inf
     await log.write(line("1"))
     await log.close()
-    assert "1 entries of the log of a run are lost" in caplog.text
+    assert "lost from the log of a run: 1 entry" in caplog.text
 
 
 async def run(tell: Any) -> tuple[OpenRun, Outage]:
