@@ -4,6 +4,7 @@ Only the command line, the HTTP API and the steps turn them into texts, statuses
 """
 
 import errno
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
@@ -54,12 +55,21 @@ def reason_of(error: Exception) -> str:
     """
     if isinstance(error, UnicodeError):
         return "it is not valid UTF-8"
+    if isinstance(error, OSError) and type(error).__module__ == "ssl":
+        return _tls_reason(error)  # one of them is a ValueError too
     if isinstance(error, ValueError):
         return "it is damaged"
-    if isinstance(error, OSError) and error.errno in _SYSTEM_REASONS:
-        return _SYSTEM_REASONS[error.errno]
-    text = getattr(error, "strerror", None)
+    if isinstance(error, OSError) and type(error).__module__ == "builtins" and error.errno:
+        return _SYSTEM_REASONS.get(error.errno) or os.strerror(error.errno).lower()
+    text = getattr(error, "strerror", None)  # the numbers of other modules mean something else
     return str(text).lower() if text else "it cannot be used"
+
+
+def _tls_reason(error: OSError) -> str:
+    if why := getattr(error, "verify_message", None):
+        return f"its certificate is not valid: {why}"
+    code = getattr(error, "reason", None) or "unknown"
+    return f"TLS failed: {str(code).lower().replace('_', ' ')}"
 
 
 class ActivityctlError(Exception):

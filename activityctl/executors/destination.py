@@ -313,8 +313,6 @@ def _as_httpx_errors() -> Iterator[None]:
 def _reason(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
-    if (
-        isinstance(error, OSError) and error.errno
-    ):  # asyncio's own text does not say what the number means
-        return reason_of(error)
+    if isinstance(error, OSError) and error.errno:
+        return reason_of(error)  # asyncio's own text does not say what the number means
     return str(error) or "no answer in time"

@@ -61,7 +61,8 @@ def to_storable_text(value: str | None) -> str | None:
     return None if value is None else storable(value)
 
 
-def _dump_storable_json(value: Any) -> str:
+def dump_storable_json(value: Any) -> str:
+    """Return the value as JSON that Postgres can store. Raises UnstorableError."""
     try:
         text = canonical_json(value)
         if "\\u0000" in text or not text.isascii():
@@ -124,7 +125,7 @@ class Database:
         Raises UnreachableError within CONNECT_SECONDS when Postgres does not answer; a pool that
         need not answer raises it when a connection is wanted.
         """
-        set_json_dumps(_dump_storable_json)
+        set_json_dumps(dump_storable_json)
         set_json_loads(_load_json)
         if not pool_size:
             return cls(url)

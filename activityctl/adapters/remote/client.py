@@ -273,8 +273,6 @@ def _says_again(status: int, body: bytes, *, is_harmless: bool) -> bool:
 def _reason(error: Exception) -> str:
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"its certificate is not valid: {cause.verify_message}"
         if isinstance(cause, OSError) and cause.errno:
             return reason_of(cause)
         cause = cause.__cause__ or cause.__context__

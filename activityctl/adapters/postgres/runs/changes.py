@@ -12,7 +12,7 @@ from activityctl.adapters.postgres.runs.waits import write_waits
 from activityctl.adapters.postgres.runs.writes import (
     INSERT_TASKS,
     UPDATE_TASKS,
-    json_rows,
+    json_parts,
     task_values,
 )
 from activityctl.adapters.postgres.schedules.late_starts import uncount_firing
@@ -61,8 +61,8 @@ async def write_changes(connection: Connection, changes: Sequence[RunChange]) ->
     """Write changes of different runs without the rows of the runs."""
     if any(change.frees_slot for change in changes):
         await wake_workers(connection, Work.QUEUE)
-    if created := [task_values(task) for change in changes for task in change.create]:
-        await connection.execute(INSERT_TASKS, {"rows": json_rows(created)})
+    for rows in json_parts(task_values(task) for change in changes for task in change.create):
+        await connection.execute(INSERT_TASKS, {"rows": rows})
     await _update_tasks(connection, [task for change in changes for task in change.update])
     for task in (task for change in changes for task in change.hidden_inputs):
         await connection.execute(_HIDE_INPUT, task_values(task))

@@ -17,7 +17,7 @@ from activityctl.adapters.postgres.runs.known import (
     require_subscriptions,
     require_unchanged,
 )
-from activityctl.adapters.postgres.runs.writes import INSERT_RUNS, json_rows
+from activityctl.adapters.postgres.runs.writes import INSERT_RUNS, json_parts
 from activityctl.domain.manifests.definition import DefinitionSpec
 from activityctl.domain.runs.run_change import RunChange
 from activityctl.errors import UnstorableError
@@ -139,8 +139,8 @@ async def _write_openings(
 ) -> None:
     """Insert the runs, if the subscriptions still have these versions."""
     await require_subscriptions(connection, versions)
-    rows = json_rows(opening.values for opening in openings)
-    await connection.execute(INSERT_RUNS, {"rows": rows})
+    for rows in json_parts(opening.values for opening in openings):
+        await connection.execute(INSERT_RUNS, {"rows": rows})
     await write_all_opened(connection, [opening.change for opening in openings])
 
 

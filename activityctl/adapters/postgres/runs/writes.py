@@ -3,17 +3,19 @@
 `rows` converts rows back to domain values.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
 from psycopg.types.json import Jsonb
 
-from activityctl.adapters.postgres.database import to_jsonb, to_storable_text
+from activityctl.adapters.postgres.database import dump_storable_json, to_jsonb, to_storable_text
 from activityctl.domain.runs.concurrency import Arrival
 from activityctl.domain.runs.run import Run, TaskInstance
 from activityctl.domain.tasks.guard import guard_json
 
+_PART: Final = 8 << 20
+"""Characters after which the rows of `json_parts` go on in another value."""
 _RUN_COLUMNS: Final = """id, subscription_id, definition, revision_id, trigger, firing_key,
         workflow_id, due_at, status, reason, ending, params, context, state, payload,
         created_at, started_at, ended_at, concurrency_key, throttle_key, priority, events,
@@ -31,7 +33,7 @@ INSERT_RUN: Final = f"""
 INSERT_RUNS: Final = f"""
     INSERT INTO runs ({_RUN_COLUMNS})
     SELECT {_RUN_COLUMNS} FROM jsonb_populate_recordset(NULL::runs, %(rows)s)"""
-"""Takes `json_rows` of `run_values`. Raises as INSERT_RUN does; then it inserts none of them."""
+"""Takes a part of `json_parts` of `run_values`. Raises as INSERT_RUN does; then it inserts none."""
 BEGIN_LOOKUP: Final = """
     UPDATE runs SET started_at = %(started_at)s, reason = %(reason)s
     WHERE id = %(id)s AND status = 'queued' AND let_in_at IS NOT NULL AND started_at IS NULL
@@ -47,7 +49,7 @@ INSERT_TASKS: Final = f"""
     INSERT INTO tasks ({_TASK_COLUMNS})
     SELECT {_TASK_COLUMNS} FROM jsonb_populate_recordset(NULL::tasks, %(rows)s)
     ON CONFLICT DO NOTHING"""
-"""Takes `json_rows` of `task_values`; leaves out tasks that exist."""
+"""Takes a part of `json_parts` of `task_values`; leaves out tasks that exist."""
 UPDATE_TASKS: Final = """
     WITH changed AS (
         UPDATE tasks t SET status = v.status, output = v.output, error = v.error, code = v.code,
@@ -110,9 +112,25 @@ def run_values(
     }
 
 
-def json_rows(rows: Iterable[Mapping[str, object]]) -> Jsonb:
-    """Return rows as the one value of a statement: many values cost more time than many rows."""
-    return Jsonb([{name: _plain(value) for name, value in row.items()} for row in rows])
+def json_parts(rows: Iterable[Mapping[str, object]]) -> Iterator[Jsonb]:
+    """Yield rows as values of statements, as few as they may be.
+
+    Many values cost more time than many rows, but Postgres takes 256 MiB of jsonb at most.
+    """
+    texts: list[str] = []
+    size = 0
+    for row in rows:
+        texts.append(dump_storable_json({name: _plain(value) for name, value in row.items()}))
+        size += len(texts[-1])
+        if size >= _PART:
+            yield Jsonb(texts, dumps=_array)
+            texts, size = [], 0
+    if texts:
+        yield Jsonb(texts, dumps=_array)
+
+
+def _array(texts: Sequence[str]) -> str:
+    return f"[{','.join(texts)}]"
 
 
 def _plain(value: object) -> object:
