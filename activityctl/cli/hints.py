@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Final
 
+from activityctl.daemon.local.state import RESTART
+
 _SETTINGS: Final = (
     "start the servers if they do not run, or correct their addresses: activityctl config show"
 )
 
 MIGRATE: Final = "activityctl worker --migrate"
-RESTART: Final = "activityctl down && activityctl up -d"
-"""What migrates the database of the local daemon."""
 
 
 def fitting_hint(hint: str | None, words: Sequence[str], *, uses_local_daemon: bool) -> str | None:

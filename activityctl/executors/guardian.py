@@ -377,9 +377,10 @@ def main() -> None:
     gc.freeze()
     with socket.socket(fileno=int(sys.argv[1])) as requests:
         while True:
-            request, (control, *_), _, _ = socket.recv_fds(requests, 1, 1)
+            request, numbers, _, _ = socket.recv_fds(requests, 1, 1)
             if not request:
                 return
+            (control,) = numbers
             os.set_inheritable(control, False)
             try:
                 is_guardian = os.fork() == 0

@@ -32,6 +32,7 @@ class Starter:
         self._idle: deque[tuple[float, socket.socket]] = deque()
         """The control sockets of idle guardians and since when, the last one that ended last."""
         self._ending: asyncio.TimerHandle | None = None
+        self._is_closed = False
 
     def start(self, descriptors: Sequence[int]) -> socket.socket:
         """Ask a guardian for a command with these descriptors; return its control socket.
@@ -56,6 +57,9 @@ class Starter:
 
     def give_back(self, control: socket.socket) -> None:
         """Take the guardian back, which has said that nothing is left of its command."""
+        if self._is_closed:
+            control.close()
+            return
         loop = asyncio.get_running_loop()
         self._idle.append((loop.time(), control))
         if self._ending is None:
@@ -63,6 +67,10 @@ class Starter:
 
     def close(self) -> None:
         """End the program and the idle guardians. Guardians that are at work continue."""
+        self._is_closed = True
+        self._end_program()
+
+    def _end_program(self) -> None:
         if self._ending is not None:
             self._ending.cancel()
         while self._idle:
@@ -81,7 +89,8 @@ class Starter:
             self._idle.popleft()[1].close()
         self._ending = None
         if self._idle:
-            self._ending = loop.call_later(self._idle_seconds, self._end_idle)
+            at = self._idle[0][0] + self._idle_seconds
+            self._ending = loop.call_at(at, self._end_idle)
 
     def _new_guardian(self) -> socket.socket:
         ours, theirs = socket.socketpair()
@@ -98,7 +107,7 @@ class Starter:
         try:
             socket.send_fds(self._connected(), [b"g"], [descriptor])
         except (BrokenPipeError, ConnectionResetError):  # it was killed
-            self.close()
+            self._end_program()
             socket.send_fds(self._connected(), [b"g"], [descriptor])
 
     def _connected(self) -> socket.socket:

@@ -34,7 +34,7 @@ from activityctl.domain.runs.run import ENDED_RUNS, Decision, Run, RunState, Run
 from activityctl.domain.runs.run_change import run_change
 from activityctl.domain.runs.skipping import begin_skipped, without_turn
 from activityctl.domain.timing.firing import FiringRef
-from activityctl.domain.values.failure_kind import Tries, reason_of
+from activityctl.domain.values.failure_kind import Tries, failure_text
 from activityctl.domain.values.log import LogEntry
 from activityctl.errors import ExpressionError, InvalidInputError
 from activityctl.ports import (
@@ -202,7 +202,7 @@ class AdmitStep:
             if _is_final(error) or not self._tries.is_last(firing.run_id, error):
                 raise
             _LOG.exception("could not admit a firing", extra={"run": firing.run_id})
-            reason = f"the run could not be admitted in several tries: {reason_of(error)}"
+            reason = f"the run could not be admitted in several tries: {failure_text(error)}"
             await self._give_up.give_up(firing, reason)
             orders = Orders(firing.run_id, is_over=True, ended_as=RunStatus.FAILED.value)
         self._tries.forget(firing.run_id)

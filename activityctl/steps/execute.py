@@ -16,7 +16,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from activityctl.domain.runs.logged_output import logged_output
 from activityctl.domain.runs.run import RunStatus, TaskInstance, address_of
 from activityctl.domain.runs.stopping import LOST
-from activityctl.domain.values.failure_kind import Tries, reason_of
+from activityctl.domain.values.failure_kind import Tries, failure_text
 from activityctl.domain.values.log import Level, LogEntry
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import ActivityctlError, TaskError
@@ -143,7 +143,7 @@ class ExecuteStep:
             if not self._tries.is_last(order.task_id, failure):
                 raise
             _LOG.exception("an attempt cannot begin", extra={"task": order.task_id})
-            reason = f"the attempt could not begin: {reason_of(failure)}"
+            reason = f"the attempt could not begin: {failure_text(failure)}"
             return await self._recorder.end_task(order.run_id, order.task_id, error=reason)
         self._tries.forget(order.task_id)
         if begun is None:

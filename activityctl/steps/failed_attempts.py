@@ -11,7 +11,7 @@ from activityctl.domain.runs.run import TaskInstance
 from activityctl.domain.tasks.failure import failure_of
 from activityctl.domain.tasks.next_attempt import NextAttempt, TimeBudget, next_attempt
 from activityctl.domain.tasks.retry import RetryPolicy, chance_of
-from activityctl.domain.values.failure_kind import OUTAGE_PAUSES, Tries, is_outage, reason_of
+from activityctl.domain.values.failure_kind import OUTAGE_PAUSES, Tries, failure_text, is_outage
 from activityctl.domain.values.log import LogEntry
 from activityctl.errors import TaskError
 from activityctl.ports import RunStore
@@ -85,7 +85,7 @@ class FailedAttempts:
                 pause = OUTAGE_PAUSES.pause(failures, chance)
                 _LOG.warning(
                     "could not record an attempt, will be retried: %s",
-                    reason_of(error),
+                    failure_text(error),
                     extra={"run": task.run_id, "task": task.id},
                 )
                 await self._sleep(pause.total_seconds())

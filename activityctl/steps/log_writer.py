@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
 
-from activityctl.domain.values.failure_kind import OUTAGE_PAUSES, Tries, is_outage, reason_of
+from activityctl.domain.values.failure_kind import OUTAGE_PAUSES, Tries, failure_text, is_outage
 from activityctl.domain.values.log import LogEntry
 from activityctl.domain.values.plurals import count_noun
 from activityctl.frozen_dataclass import frozen_dataclass
@@ -249,7 +249,7 @@ class LogWriter:
         """Return whether the only entry of the batch is refused for good; otherwise wait."""
         _LOG.warning(
             "cannot write to the log of a run, will be retried: %s",
-            reason_of(error),
+            failure_text(error),
             extra={"of": key},
         )
         if not is_outage(error):

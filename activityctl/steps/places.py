@@ -15,9 +15,9 @@ _PATIENCE: Final = 5.0
 """Seconds for which a call for one task waits; its own time runs meanwhile."""
 _AGAIN: Final = timedelta(seconds=1)
 _MANY: Final = 500
-"""So many tasks wait while about all calls are at work; a call begins for up to twenty of them."""
+"""While so many tasks wait for a place, no further firing is started."""
 _HELD_BACK: Final = 5.0
-"""Seconds for which further firings wait for the tasks before them, which may be long ones."""
+"""Seconds for which all further firings, urgent ones too, wait at most: these may be long tasks."""
 
 
 class Places:

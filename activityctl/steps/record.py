@@ -16,7 +16,7 @@ from activityctl.domain.runs.run import Run, RunState, RunStatus, TaskInstance, 
 from activityctl.domain.runs.run_change import RunChange, change_task, run_change, with_tasks
 from activityctl.domain.runs.stopping import LOST, Stop, stop, stopped_reason
 from activityctl.domain.runs.waiting import answered_tasks
-from activityctl.domain.values.failure_kind import Tries, is_outage, reason_of
+from activityctl.domain.values.failure_kind import Tries, failure_text, is_outage
 from activityctl.domain.values.model import JsonValue
 from activityctl.errors import RefusedError
 from activityctl.ports import KnownRun, RunStore
@@ -58,7 +58,7 @@ class RecordStep:
             if not self._tries.is_last(stop.run_id, failure):
                 raise
             reason = f"{stop.reason}; its tasks could not be stopped as usual: "
-            orders = await self._abandon(stop.run_id, wanted.status, reason + reason_of(failure))
+            orders = await self._abandon(stop.run_id, wanted.status, reason + failure_text(failure))
         self._tries.forget(stop.run_id)
         return orders
 
@@ -158,7 +158,7 @@ class RecordStep:
             if not self._tries.is_last(task_id, failure):
                 raise
             _LOG.exception("the end of a task cannot be recorded", extra={"task": task_id})
-            reason = f"{what} could not be recorded: {reason_of(failure)}"
+            reason = f"{what} could not be recorded: {failure_text(failure)}"
             orders = await self._end_simply(run_id, task_id, reason, find)
         self._tries.forget(task_id)
         return orders

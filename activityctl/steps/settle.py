@@ -11,7 +11,7 @@ from activityctl.domain.runs.advance import advance
 from activityctl.domain.runs.run import RunStatus
 from activityctl.domain.runs.run_change import run_change, with_tasks
 from activityctl.domain.runs.waiting import settled
-from activityctl.domain.values.failure_kind import Tries, reason_of
+from activityctl.domain.values.failure_kind import Tries, failure_text
 from activityctl.ports import RunStore
 from activityctl.steps.deciding import Deciding
 from activityctl.steps.orders import orders_of, with_waits
@@ -50,7 +50,7 @@ class SettleStep:
             if not self._tries.is_last(run_id, failure):
                 raise
             _LOG.exception("the waits of a run cannot be settled", extra={"run": run_id})
-            reason = f"its waiting tasks could not be settled: {reason_of(failure)}"
+            reason = f"its waiting tasks could not be settled: {failure_text(failure)}"
             orders = await self._recorder.record(StopOrder(run_id, RunStatus.FAILED.value, reason))
         self._tries.forget(run_id)
         return orders

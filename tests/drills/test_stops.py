@@ -128,12 +128,13 @@ async def test_runs_that_are_stopped_never_overlap_with_the_next(drill: StopDril
             at_work.add(key)
     begun = Counter(line.split()[1].partition("-")[0] for line in drill.lines() if line[0] == "+")
     assert begun == dict.fromkeys(ways, 4)
+    print(f"{', '.join(ways)}: three of three did not overlap")
 
 
 async def stop_three_times(drill: StopDrill, how: str) -> None:
     """Stop each of four runs of a subscription as soon as its command has begun."""
     gate = {"policy": "replace" if how == "replace" else "queue", "limit": 1}
-    timeout = {"timeout": "2s"} if how == "timeout" else {}
+    timeout = {"timeout": "5s"} if how == "timeout" else {}
     await drill.apply(how, concurrency=gate, **timeout)
     runs = []
     for number in range(4):
@@ -143,7 +144,6 @@ async def stop_three_times(drill: StopDrill, how: str) -> None:
         await drill.begun(f"{how}-{number}")
     await drill.cancel(runs[-1])
     await drill.comes_to(runs[-1], RunStatus.CANCELLED, RunStatus.TIMED_OUT)
-    print(f"{how}: three of three did not overlap")
 
 
 @pytest.mark.slow

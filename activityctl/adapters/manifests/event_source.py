@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from activityctl.adapters.manifests.event_stream import read_events
-from activityctl.adapters.manifests.files import OPEN_FLAGS, STDIN_NAME, irregular, reason_of
+from activityctl.adapters.manifests.files import OPEN_FLAGS, STDIN_NAME, irregular, unread_reason
 from activityctl.domain.events.input import InvalidEvent, ParsedEvent
 from activityctl.errors import InvalidInputError
 from activityctl.frozen_dataclass import frozen_dataclass
@@ -74,7 +74,7 @@ def _open_regular(path: str) -> int:
             raise InvalidInputError(f"{path}: {reason}", hint=_HINT)
         descriptor = os.open(path, OPEN_FLAGS)
     except (OSError, ValueError) as error:
-        raise InvalidInputError(f"{path}: {reason_of(error)}", hint=_HINT) from None
+        raise InvalidInputError(f"{path}: {unread_reason(error)}", hint=_HINT) from None
     if reason := irregular(os.fstat(descriptor)):
         os.close(descriptor)
         raise InvalidInputError(f"{path}: {reason}", hint=_HINT)

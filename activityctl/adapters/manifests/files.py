@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from activityctl.adapters.manifests.strict_yaml import MAX_BYTES
-from activityctl.errors import Problem
-from activityctl.errors import reason_of as system_reason_of
+from activityctl.errors import Problem, reason_of
 from activityctl.frozen_dataclass import frozen_dataclass
 
 STDIN_NAME: Final = "<stdin>"
@@ -59,7 +58,7 @@ def read_files(
         try:
             collector.add_path(path)
         except (OSError, ValueError) as error:
-            collector.add_problem(path, reason_of(error))
+            collector.add_problem(path, unread_reason(error))
     return collector.files, list(dict.fromkeys(collector.problems))
 
 
@@ -143,7 +142,7 @@ class _FileCollector:
             try:
                 entries = _entries(current)
             except OSError as error:
-                self.add_problem(current, reason_of(error))
+                self.add_problem(current, unread_reason(error))
                 continue
             folders = []
             for entry in entries:
@@ -163,7 +162,7 @@ class _FileCollector:
                 self._read_file(path, OPEN_FLAGS | os.O_NOFOLLOW)
         except OSError as error:
             is_gone = error.errno == errno.ENOENT
-            reason = "was deleted before it could be read" if is_gone else reason_of(error)
+            reason = "was deleted before it could be read" if is_gone else unread_reason(error)
             self.add_problem(path, reason)
 
     def _read_file(self, path: str, flags: int) -> None:
@@ -212,10 +211,10 @@ def irregular(status: os.stat_result) -> str:
     return f"is {kind}, not a regular file"
 
 
-def reason_of(error: OSError | ValueError) -> str:
+def unread_reason(error: OSError | ValueError) -> str:
     """Return why a file could not be read, as a text for users."""
     if isinstance(error, OSError) and error.errno is not None:
-        return system_reason_of(error)
+        return reason_of(error)
     return f"cannot be read: {error}"
 
 

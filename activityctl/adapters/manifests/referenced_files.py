@@ -11,7 +11,7 @@ from activityctl.adapters.manifests.files import (
     STDIN_NAME,
     content_of,
     irregular,
-    reason_of,
+    unread_reason,
 )
 
 _FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -31,7 +31,7 @@ def read_referenced_file(manifest: str, path: str) -> bytes:
     try:
         return _read(Path(manifest).parent, parts)
     except OSError as error:
-        raise ValueError(f"{path}: {reason_of(error)}") from None
+        raise ValueError(f"{path}: {unread_reason(error)}") from None
 
 
 def parts_below(path: str) -> tuple[str, ...]:

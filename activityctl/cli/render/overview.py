@@ -109,7 +109,8 @@ def _print_failures(console: "Console", view: View) -> None:
         verb = "is" if stuck["count"] == 1 else "are"
         console.print(
             f"{count_noun(stuck['count'], 'run', 'runs')} {verb} stuck since "
-            f"{stuck['since']}, because {cause_of(reason)}: {reason}; {advice_on(reason)}"
+            f"{stuck['since']}, because {cause_of(reason)}: {reason}; "
+            f"{advice_on(reason, stuck['count'])}"
         )
     for loop in view["workerLoops"]:
         error = escape_controls(loop["lastError"]).replace("\n", "\\n")

@@ -272,7 +272,7 @@ async def _runs(shared: _Postgres) -> Check:
     if stuck is None:
         return Check("runs", "ok", "none is stuck")
     found = f"{count_noun(stuck.count, 'run is', 'runs are')} stuck: {stuck.last_reason}"
-    return Check("runs", "failed", found, advice_on(stuck.last_reason))
+    return Check("runs", "failed", found, advice_on(stuck.last_reason, stuck.count))
 
 
 async def _strategies(shared: _Postgres) -> Check:

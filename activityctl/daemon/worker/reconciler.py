@@ -7,7 +7,7 @@ from typing import Final
 
 from activityctl.daemon.worker.refusals import Refusals
 from activityctl.daemon.worker.schedule_maintenance import ScheduleMaintenance
-from activityctl.domain.values.failure_kind import is_outage, reason_of
+from activityctl.domain.values.failure_kind import failure_text, is_outage
 from activityctl.ports import UnsyncedAlarm
 
 _LOG = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class Reconciler:
                     await self._schedule_client.create_or_update(alarm.id, alarm.wanted)
             except Exception as error:  # noqa: BLE001  # logged; others go on
                 _LOG.warning("could not update alarm: %s", error, extra={"alarm": alarm.id})
-                await self._register.mark_failed(alarm, reason_of(error))
+                await self._register.mark_failed(alarm, failure_text(error))
                 if is_outage(error):
                     return error
                 self._refusals.add(alarm.id, error, _wish(alarm))

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from activityctl.domain.values.back_off import BackOff
-from activityctl.domain.values.failure_kind import reason_of
+from activityctl.domain.values.failure_kind import failure_text
 from activityctl.errors import RefusedError
 from activityctl.frozen_dataclass import frozen_dataclass
 
@@ -47,7 +47,7 @@ class Refusals:
         failures = known.failures + 1 if known and known.version == version else 1
         pause = _PAUSES.pause(failures, random.random())  # noqa: S311  # no secret
         until = self._clock() + pause
-        self._refusals[key] = _Refusal(failures, until, reason_of(error), version)
+        self._refusals[key] = _Refusal(failures, until, failure_text(error), version)
 
     def remove(self, key: str) -> None:
         """Forget the failures of an object that works, or that is gone."""

@@ -20,19 +20,24 @@ def cause_of(reason: str) -> str:
     return "this version cannot go on with the workflow"
 
 
-def advice_on(reason: str) -> str:
-    """Return what to do, as the end of a sentence."""
+def advice_on(reason: str, count: int = 1) -> str:
+    """Return what to do about so many stuck runs, as the end of a sentence."""
+    it = "it" if count == 1 else "them"
     if ENCRYPTED in reason:
         return "give this key to every worker"
     if CHANGED in reason:
         return "find out who changes what Temporal stores"
     if EVENTS_LOST in reason:
-        return "wait some minutes: a new workflow goes on with it"
-    return "run a worker of the version that began it"
+        return f"wait some minutes: a new workflow goes on with {it}"
+    return f"run a worker of the version that began {it}"
 
 
 def outlook_of(reason: str) -> str:
     """Return how the run comes to go on, as a sentence."""
     if EVENTS_LOST in reason:
-        return f"{_NEW_WORKFLOW.capitalize()}."
-    return f"{advice_on(reason).capitalize()}, or wait: {_NEW_WORKFLOW}."
+        return f"{_sentence(_NEW_WORKFLOW)}."
+    return f"{_sentence(advice_on(reason))}, or wait: {_NEW_WORKFLOW}."
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -63,7 +63,7 @@ def pauses_after(error: BaseException) -> BackOff:
     return OUTAGE_PAUSES if is_outage(error) else OTHER_PAUSES
 
 
-def reason_of(error: BaseException) -> str:
+def failure_text(error: BaseException) -> str:
     """Return the error for people; the text of an error that is not ours may quote secret data."""
     if isinstance(error, ActivityctlError):
         return str(error)

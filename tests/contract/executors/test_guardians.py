@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -141,3 +142,22 @@ async def test_an_order_that_comes_late_harms_no_other_command(tmp_path: Path):
 async def a_process(starter: Starter, script: str = "echo $PPID") -> TaskProcess:
     spec = ProcessSpec(["sh", "-c", script], ENVIRONMENT, make_folder(None))
     return await TaskProcess.start(starter, spec, None, 1.0)
+
+
+def test_the_program_that_forks_guardians_ends_well():
+    starter = Starter()
+    starter._connected()
+    program = starter._process
+    assert program is not None
+    starter.close()
+    assert program.returncode == 0
+
+
+async def test_a_guardian_that_is_given_back_after_the_end_is_ended():
+    starter = Starter()
+    starter.close()
+    ours, theirs = socket.socketpair()
+    with theirs:
+        starter.give_back(ours)
+        assert ours.fileno() == -1
+    assert starter._ending is None

@@ -87,6 +87,8 @@ def test_a_key_that_the_worker_lacks_is_no_other_version():
         f"Temporal has of the workflow: Failed decoding arguments: {reason}; give this key to "
         "every worker"
     ) in text.getvalue()
+    assert outlook_of(CHANGED).startswith("Find out who changes what Temporal stores, or wait: ")
+    assert advice_on("other", 2) == "run a worker of the version that began them"
     for reason in (CHANGED, EVENTS_LOST):
         assert "version" not in cause_of(reason) + advice_on(reason) + outlook_of(reason)
     assert outlook_of(EVENTS_LOST) == (

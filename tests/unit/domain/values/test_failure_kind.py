@@ -10,8 +10,8 @@ from activityctl.domain.values.failure_kind import (
     FailureKind,
     Tries,
     failure_kind,
+    failure_text,
     pauses_after,
-    reason_of,
 )
 from activityctl.errors import (
     ConflictError,
@@ -67,5 +67,5 @@ def test_work_does_not_count_for_other_work():
 
 
 def test_only_texts_of_ours_are_shown():
-    assert reason_of(UnstorableError("too large")) == "too large"
-    assert reason_of(KeyError("secret")) == "KeyError, see the worker's log"
+    assert failure_text(UnstorableError("too large")) == "too large"
+    assert failure_text(KeyError("secret")) == "KeyError, see the worker's log"
