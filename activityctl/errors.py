@@ -244,7 +244,10 @@ class OutcomeUnknownError(UnreachableError):
 
 
 class TooSlowError(UnreachableError):
-    """Postgres answers, but ended a statement that took too long; nothing was changed."""
+    """Postgres answers, but ended a statement that took too long.
+
+    That statement has changed nothing; earlier ones of the same request may have.
+    """
 
     code = "too_slow"
     exit_code = 8

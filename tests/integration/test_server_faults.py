@@ -54,7 +54,7 @@ async def test_a_statement_that_takes_too_long_is_told_as_such(database_url: str
     database = await Database.connect(database_url)
     try:
         await database.fetch("SET statement_timeout = 20")
-        with pytest.raises(TooSlowError, match="a statement that took longer than it may"):
+        with pytest.raises(TooSlowError, match=r"longer than it may$"):
             await database.fetch("SELECT pg_sleep(60)")
         assert await database.fetch("SELECT 1 AS n") == [{"n": 1}]
     finally:

@@ -1,7 +1,7 @@
 """What a Postgres server that answers cannot do now, by SQLSTATE: it is told as what it is.
 
-All are outages: a later try may succeed, and nothing was changed. An error without SQLSTATE comes
-from libpq, which could not connect or has lost the connection.
+All are outages: a later try may succeed, and this transaction has changed nothing. An error without
+SQLSTATE comes from libpq, which could not connect or has lost the connection.
 """
 
 from typing import Final
@@ -81,7 +81,7 @@ def server_fault(error: psycopg.Error) -> UnreachableError | None:
         return None
     if _TOO_SLOW in said:
         return TooSlowError(
-            "Postgres ended a statement that took longer than it may; nothing was changed",
+            "Postgres ended a statement that took longer than it may",
             hint="ask for less: a shorter time range, a smaller limit, a simpler expression; "
             "or try again when the server has less work",
         )

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from activityctl.domain.access.audit import AuditEntry
 from activityctl.domain.values.model import JsonValue
-from activityctl.errors import ActivityctlError, OutcomeUnknownError, TooSlowError, UnreachableError
+from activityctl.errors import ActivityctlError, OutcomeUnknownError, UnreachableError
 from activityctl.ports import AuditTrail
 
 _LOG = logging.getLogger(__name__)
@@ -24,13 +24,12 @@ async def audited(
 
     If the first cannot be kept, nothing is done. It stays the only one, and so tells that the
     outcome is not known, if an outage, a bug or a cancellation breaks the block off, if the
-    process is killed, or if the second one cannot be kept. OutcomeUnknownError in an outage.
+    process is killed, or if the second one cannot be kept. OutcomeUnknownError in an outage, and
+    if Postgres ends a statement that takes too long: others of the block may have changed much.
     """
     await audit.begin(begun)
     try:
         yield
-    except TooSlowError:  # Postgres has changed nothing
-        raise
     except UnreachableError as error:
         raise OutcomeUnknownError(
             f"{error.message}; whether {begun.action} was carried out is not known",
