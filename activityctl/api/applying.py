@@ -1,7 +1,7 @@
 """What the paths share that change objects: the clock, and the wait for schedules."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Final
 
@@ -24,6 +24,8 @@ from activityctl.operations.gitops.apply import Applied, wait_for_schedules
 from activityctl.operations.gitops.once import Done, once
 from activityctl.wiring import Ports
 
+REPEAT: Final[Mapping[str, JsonValue]] = {"repeat": True}
+"""What the audit says about a request that came before."""
 _STORED: Final = "the change is stored, and whether Temporal has its schedules is not known yet"
 
 
@@ -108,7 +110,7 @@ def outdated(error: OutdatedPlanError) -> PreconditionFailedError:
 def audit_details(done: Done) -> dict[str, JsonValue]:
     """Return what the audit says about a plan: the first names of each kind of change."""
     if done.is_repeat:
-        return {"repeat": True}
+        return dict(REPEAT)
     changed: dict[str, list[str]] = {}
     for change in done.plan.changes:
         if change.action is not Action.UNCHANGED:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
 
 from activityctl.api.answers import json_response
-from activityctl.api.auditing import recorded
+from activityctl.api.auditing import recorded, recorded_unless_dry
 from activityctl.api.identity import Known
 from activityctl.api.inputs import body_of, read_body
 from activityctl.api.sight import Sight
@@ -56,7 +56,9 @@ async def _backfill(
     ports: Ports = request.app.state.ports
     sight = Sight(ports, caller)
     owner = await sight.subscription(name)
-    async with recorded(request, caller, "backfill", f"subscription/{owner.name}") as details:
+    target = f"subscription/{owner.name}"
+    recording = recorded_unless_dry(request, caller, "backfill", target, is_dry=dry_run)
+    async with recording as details:
         sight.require_operates(owner)
         body = await read_body(request, BackfillBody)
         now = await ports.workers.server_time()
@@ -69,7 +71,6 @@ async def _backfill(
         preview = await preview_backfill(
             ports.catalog, ports.register, ports.backfills, owner, asked
         )
-        details["dryRun"] = dry_run
         if dry_run:
             more = {
                 "subscriptionId": owner.id,

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import Field
 
 from activityctl.api.answers import json_response, tagged_response
-from activityctl.api.applying import Clock, Waiting, changed_once, outdated
-from activityctl.api.auditing import recorded
+from activityctl.api.applying import REPEAT, Clock, Waiting, changed_once, outdated
+from activityctl.api.auditing import recorded, recorded_unless_dry
 from activityctl.api.identity import Known
 from activityctl.api.inputs import body_of, read_body
 from activityctl.api.object_tags import require_match, wanted_tag
@@ -28,6 +28,7 @@ from activityctl.errors import (
     ConflictError,
     NotFoundError,
     OutdatedPlanError,
+    UnreachableError,
 )
 from activityctl.operations.gitops.history import (
     Deletion,
@@ -88,11 +89,12 @@ async def _delete(
     ] = False,
 ) -> Response:
     asked = request_key(request, caller.name, key, b"")
-    before = await _done_before(request, caller, f"{singular(kind)}/{name}", asked)
+    target = f"{singular(kind)}/{name}"
+    before = None if dry_run else await _done_before(request, caller, target, asked)
     if before is not None:
         view = partial(deletion_view, before.preview)
         return await waiting.answer(request, Done(before.plan, is_repeat=True), view)
-    preview = await _preview(request, caller, kind, name)
+    preview = await _preview(request, caller, kind, name, is_dry=dry_run)
     shown = deletion_preview_view(preview)
     if dry_run:
         return json_response(shown, headers={"ETag": f'"{preview.fingerprint}"'})
@@ -113,12 +115,14 @@ async def _done_before(
             raise
     if before is not None:
         async with recorded(request, caller, "delete", target) as details:
-            details["repeat"] = True
+            details.update(REPEAT)
     return before
 
 
-async def _preview(request: Request, caller: Caller, kind: Word, name: str) -> Deletion:
-    """Return what deleting the object means; a refusal is kept in the audit."""
+async def _preview(
+    request: Request, caller: Caller, kind: Word, name: str, *, is_dry: bool
+) -> Deletion:
+    """Return what deleting the object means; a refusal is kept in the audit, unless it is dry."""
     ports: Ports = request.app.state.ports
     reach = Reach(caller)
     try:
@@ -129,8 +133,11 @@ async def _preview(request: Request, caller: Caller, kind: Word, name: str) -> D
         if reach.sees_all:
             raise
         raise absent(singular(kind), name) from None
+    except UnreachableError:  # nothing was begun
+        raise
     except ActivityctlError:
-        async with recorded(request, caller, "delete", f"{singular(kind)}/{name}"):
+        target = f"{singular(kind)}/{name}"
+        async with recorded_unless_dry(request, caller, "delete", target, is_dry=is_dry):
             raise
 
 
@@ -199,7 +206,7 @@ async def _roll_back(
 
         done = await changed_once(request, asked, work)
         if done.is_repeat:
-            details["repeat"] = True
+            details.update(REPEAT)
     return await waiting.answer(request, done, applied_view)
 
 

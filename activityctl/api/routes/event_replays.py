@@ -8,7 +8,7 @@ from pydantic import Field
 
 from activityctl import wiring
 from activityctl.api.answers import json_response
-from activityctl.api.auditing import recorded
+from activityctl.api.auditing import recorded_unless_dry
 from activityctl.api.identity import Known
 from activityctl.api.inputs import LONGEST_WAIT, body_of, read_body
 from activityctl.api.sight import Sight
@@ -58,7 +58,8 @@ async def _replay(
     ] = 30,
 ) -> Response:
     ports: Ports = request.app.state.ports
-    async with recorded(request, caller, "replay events", "events") as details:
+    recording = recorded_unless_dry(request, caller, "replay events", "events", is_dry=dry_run)
+    async with recording as details:
         Sight(ports, caller).require_operates_something()
         body = await read_body(request, ReplayEventsBody)
         await _require_operates(Sight(ports, caller), body)
@@ -67,7 +68,7 @@ async def _replay(
         asked = ReplayRequest(body.id, query, body.subscription, body.trigger)
         if (count := await ports.archive.count(query)) > _MOST:
             raise await _too_many(ports, query, count)
-        details.update({"dryRun": dry_run, "replay": body.id})
+        details["replay"] = body.id
         with wiring.evaluating():
             preview = await preview_replay(ports.catalog, ports.events, ports.archive, asked, now)
             if dry_run:

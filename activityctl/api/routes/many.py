@@ -86,10 +86,10 @@ async def _change(
     is_pause = body is PauseMany
     verb, done = ("pause", "paused") if is_pause else ("resume", "resumed")
     wanted: OperatorStatus = SubscriptionStatus.PAUSED if is_pause else SubscriptionStatus.ACTIVE
-    audited = recorded_unless_dry(
+    recording = recorded_unless_dry(
         request, caller, f"{verb} many", "subscriptions", is_dry=chosen.is_dry
     )
-    async with audited as details:
+    async with recording as details:
         sight.require_operates_something()
         given = await read_body(request, body)
         require_chosen(given.ids, chosen.choice.has_filter, chosen.choice.has_all)
@@ -171,7 +171,7 @@ async def resume(answer: Annotated[Response, Depends(_resume)]) -> Response:
 async def _cancel(request: Request, caller: Known, chosen: Runs) -> Response:
     ports: Ports = request.app.state.ports
     sight = Sight(ports, caller)
-    audited = recorded_unless_dry(request, caller, "cancel many", "runs", is_dry=chosen.is_dry)
+    recording = recorded_unless_dry(request, caller, "cancel many", "runs", is_dry=chosen.is_dry)
 
     async def choose(choice: Choice) -> list[Run]:
         return await choose_runs(ports.catalog, ports.run_lists, choice, _OPEN_RUNS, _USUAL_RUNS)
@@ -182,7 +182,7 @@ async def _cancel(request: Request, caller: Known, chosen: Runs) -> Response:
         done = await cancel(ports.runs, ports.run_lists, run.id, now)
         return Outcome(run.id, run.id, done.status.value if done.has_ended else "cancelling")
 
-    async with audited as details:
+    async with recording as details:
         sight.require_operates_something()
         given = await read_body(request, Chosen)
         mine, has_more = await chosen.runs(sight, given.ids, choose)

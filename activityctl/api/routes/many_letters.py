@@ -111,10 +111,10 @@ async def _act(
     ports: Ports = request.app.state.ports
     sight = Sight(ports, caller)
     verb = "retry" if body is RetryMany else "discard"
-    audited = recorded_unless_dry(
+    recording = recorded_unless_dry(
         request, caller, f"{verb} many", "deadletters", is_dry=chosen.is_dry
     )
-    async with audited as details:
+    async with recording as details:
         sight.require_operates_something()
         given = await read_body(request, body)
         if isinstance(given, DiscardMany) and not given.reason.strip():

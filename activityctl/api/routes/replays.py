@@ -9,7 +9,7 @@ from pydantic import Field
 
 from activityctl import wiring
 from activityctl.api.answers import json_response
-from activityctl.api.auditing import recorded, recorded_unless_dry
+from activityctl.api.auditing import recorded_unless_dry
 from activityctl.api.choosing import Chosen, counts, many_answer
 from activityctl.api.identity import Known
 from activityctl.api.inputs import body_of, read_body
@@ -66,14 +66,14 @@ async def _replay(
     ports: Ports = request.app.state.ports
     sight = Sight(ports, caller)
     run, owner = await sight.run(run_id)
-    async with recorded(request, caller, "replay", f"run/{run.id}") as details:
+    recording = recorded_unless_dry(request, caller, "replay", f"run/{run.id}", is_dry=dry_run)
+    async with recording as details:
         sight.require_operates(owner)
         body = await read_body(request, ReplayBody)
         asked = _request_of(body, caller.name, idempotency_key)
         now: datetime = await ports.workers.server_time()
         with wiring.evaluating():
             planned = await ReplayPlanner(ports.catalog, ports.runs, asked).plan(run, now)
-        details["dryRun"] = dry_run
         if dry_run:
             return json_response(planned_view(planned))
         (outcome,) = await store_replays(ports.replays, [run.id], asked, lambda: now)
@@ -113,8 +113,8 @@ async def _replay_many(
 ) -> Response:
     ports: Ports = request.app.state.ports
     sight = Sight(ports, caller)
-    audited = recorded_unless_dry(request, caller, "replay many", "runs", is_dry=chosen.is_dry)
-    async with audited as details:
+    recording = recorded_unless_dry(request, caller, "replay many", "runs", is_dry=chosen.is_dry)
+    async with recording as details:
         sight.require_operates_something()
         body = await read_body(request, ReplayMany)
         asked = _request_of(body, caller.name, idempotency_key)

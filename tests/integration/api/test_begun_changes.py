@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from activityctl.api import applying
-from activityctl.api.routes import waiting
+from activityctl.api.routes import backfills, catalog, event_replays, replays, waiting
 from activityctl.errors import UnreachableError
 from activityctl.settings import Settings
 from support.api_server import Api
@@ -182,6 +182,42 @@ def test_what_only_asks_about_many_has_no_entry(begun: Api):
     asked = begun.client.post("/v1/runs/cancel?all=true&dryRun=true", headers=named)
     assert asked.status_code == 200
     assert told(begun, "only-asks") == []
+
+
+async def away_for_good(*_: Any, **__: Any) -> Any:
+    raise AWAY
+
+
+@pytest.mark.parametrize(
+    ("area", "name", "path", "body"),
+    [
+        (event_replays, "preview_replay", "events/replay", {"id": "x", "allSubscriptions": True}),
+        (replays.ReplayPlanner, "plan", "runs/RUN/replay", {}),
+        (backfills, "preview_backfill", "subscriptions/begun/backfill", {}),
+        (catalog, "preview_deletion", "subscriptions/begun", None),
+    ],
+)
+def test_a_dry_run_in_an_outage_is_no_change(
+    begun: Api,
+    monkeypatch: pytest.MonkeyPatch,
+    area: Any,
+    name: str,
+    path: str,
+    body: dict[str, Any] | None,
+):
+    started = begun.client.post("/v1/subscriptions/begun/trigger").json()
+    named = {"X-Request-Id": f"dry-{name}"}
+    monkeypatch.setattr(area, name, away_for_good)
+    since = {} if "RUN" in path else {"since": "1h"}
+    answer = begun.client.request(
+        "DELETE" if body is None else "POST",
+        f"/v1/{path.replace('RUN', started['id'])}?dryRun=true",
+        headers=named,
+        json=None if body is None else {**body, **since},
+    )
+    assert (answer.status_code, answer.json()["code"]) == (503, "unreachable")
+    assert answer.json()["retryable"]
+    assert told(begun, named["X-Request-Id"]) == []
 
 
 def test_the_repeat_of_a_deletion_has_an_entry_and_so_has_another_request_with_its_key(begun: Api):
