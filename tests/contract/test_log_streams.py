@@ -79,8 +79,10 @@ def streams(ports: wiring.Ports, counted: Counted, monkeypatch: pytest.MonkeyPat
     return Streams(counted, ports.signals, Searches())  # type: ignore[arg-type]  # a fake log
 
 
-async def lines_of(streams: Streams, wanted: LogFilter, *more: Any) -> AsyncIterator[Line]:
-    followed = streams.follow(wanted, *more)
+async def lines_of(
+    streams: Streams, wanted: LogFilter, after: Cursor, *more: Any
+) -> AsyncIterator[Line]:
+    followed = streams.follow(wanted, after, "reader", *more)
     async with aclosing(followed) as batches:  # type: ignore[type-var]  # a generator
         async for lines in batches:
             for line in lines:
@@ -144,7 +146,7 @@ async def test_different_regular_expressions_share_a_page_unless_their_search_is
     pages = LogPages(counted, Searches())  # type: ignore[arg-type]  # a fake log
     for again in (False, True):
         looks = [Look(wanted, Cursor(), reads=0) for wanted in DIFFERENT]
-        found = await asyncio.gather(*map(pages.read, looks))
+        found = await asyncio.gather(*(pages.read(look, "reader") for look in looks))
         assert [[line.entry.message for line in lines] for lines in found] == [
             [text] for text in texts[:20]
         ]
@@ -154,6 +156,38 @@ async def test_different_regular_expressions_share_a_page_unless_their_search_is
         assert counted.searches == ([] if is_slow and again else [20])
         counted.pages.clear()
         counted.searches.clear()
+
+
+@pytest.mark.parametrize("tasks", [1, 8, 24])
+async def test_the_slow_searches_of_one_caller_leave_places_to_the_others(
+    ports: wiring.Ports, now: datetime, tasks: int
+):
+    """The expressions for one task share a page, if there are several."""
+
+    class Blocked(Counted):
+        async def page(
+            self, wanted: LogFilter, after: Cursor, *, limit: int
+        ) -> tuple[list[LogEntry], Cursor]:
+            if wanted.task is not None:
+                self.pages.append(wanted)
+                await asyncio.Event().wait()
+            return await super().page(wanted, after, limit=limit)
+
+    await ports.logbook.append([entry("one", now)])
+    blocked, searches = Blocked(ports.logbook), Searches(seconds=5)
+    pages = LogPages(blocked, searches)  # type: ignore[arg-type]  # a fake log
+    slow = [LogFilter(("s",), text=f"{n}", task=f"t{n % tasks}") for n in range(24)]
+    looks = [Look(wanted, Cursor(), reads=0) for wanted in slow]
+    reading = [asyncio.create_task(pages.read(look, "greedy")) for look in looks]
+    await asyncio.sleep(0.1)
+    assert len(blocked.pages) == min(tasks, 2)
+    mine = LogFilter(("s",), text="one")
+    async with asyncio.timeout(20), searches.place(mine, "other"):
+        for wanted in (mine, LogFilter(("s",))):
+            (line,) = await pages.read(Look(wanted, Cursor(), reads=0), "other")
+            assert line.entry.message == "one"
+    for each in (*reading, *pages._readings.values()):
+        each.cancel()
 
 
 @pytest.mark.parametrize("is_slow", [False, True])

@@ -22,7 +22,7 @@ class Searches:
     def __init__(
         self, most: int = _MOST, of_one: int = _MOST_OF_ONE, seconds: float = _SECONDS
     ) -> None:
-        self.places = asyncio.Semaphore(most)
+        self._places = asyncio.Semaphore(most)
         self._of_one = of_one
         self._seconds = seconds
         self._own: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
@@ -34,18 +34,23 @@ class Searches:
         if not wanted.is_search:
             yield
             return
-        own = self._own.get(caller)
-        if own is None:
-            own = self._own[caller] = asyncio.Semaphore(self._of_one)
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(self._seconds):
-                    await stack.enter_async_context(own)
-                    await stack.enter_async_context(self.places)
+                    await stack.enter_async_context(self.awaited_place(caller))
             except TimeoutError:
                 raise BusyError(
                     "too many searches of logs are at work; nothing was read",
                     hint="try again later, or read the log without level, grep, task and times",
                     retry_after=self._seconds,
                 ) from None
+            yield
+
+    @asynccontextmanager
+    async def awaited_place(self, caller: str) -> AsyncIterator[None]:
+        """Take a place until the block ends; wait for it as long as it takes."""
+        own = self._own.get(caller)
+        if own is None:
+            own = self._own[caller] = asyncio.Semaphore(self._of_one)
+        async with own, self._places:
             yield

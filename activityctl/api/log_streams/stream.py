@@ -29,11 +29,18 @@ class Stream:
     """
 
     def __init__(
-        self, feed: LogFeed, pages: LogPages, wanted: LogFilter, after: Cursor, ask: Ask | None
+        self,
+        feed: LogFeed,
+        pages: LogPages,
+        wanted: LogFilter,
+        after: Cursor,
+        caller: str,
+        ask: Ask | None,
     ) -> None:
         self._feed = feed
         self._pages = pages
         self._wanted = wanted
+        self._caller = caller
         self._ask = ask
         self._asked_at = time.monotonic()
         self._mailbox = Mailbox()
@@ -90,7 +97,7 @@ class Stream:
         is_read = False
         try:
             look = Look(self._wanted, self._passed, self._feed.reads)
-            lines = self._give(await self._pages.read(look))
+            lines = self._give(await self._pages.read(look, self._caller))
             is_read = len(lines) < PAGE
         finally:
             self._mailbox.must_look |= not is_read

@@ -56,6 +56,7 @@ class Streams:
         self,
         wanted: LogFilter,
         after: Cursor,
+        caller: str,
         ask_again: Ask | None = None,
         lost: asyncio.Future[ActivityctlError] | None = None,
     ) -> AsyncIterator[list[Line]]:
@@ -63,9 +64,9 @@ class Streams:
 
         While Postgres does not answer, nothing comes; then it goes on after the last line. It ends
         when the server stops, or when `lost` says that the caller may not go on. TooSlowError if
-        the search of the log takes too long.
+        the search of the log takes too long. `caller` takes the places for searches.
         """
-        stream = Stream(self._feed, self._pages, wanted, after, ask_again)
+        stream = Stream(self._feed, self._pages, wanted, after, caller, ask_again)
         self._streams.add(stream)
         if lost is not None:
             lost.add_done_callback(lambda _: stream.wake())

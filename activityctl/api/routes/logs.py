@@ -122,7 +122,9 @@ async def _stream(request: Request, log: _Log, after: Cursor | None, tail: int |
             with standing.watching(request, owners) as lost:
                 yield f": the log follows\nid: {start}\n\n".encode()
                 try:
-                    async for lines in streams.follow(log.wanted, start, log.ask_again, lost):
+                    async for lines in streams.follow(
+                        log.wanted, start, log.caller.name, log.ask_again, lost
+                    ):
                         yield b"".join(line.event(log.names) for line in lines) or _BEAT
                 except TooSlowError as error:
                     yield _last_event(error, request.state.request_id)

@@ -87,7 +87,7 @@ def test_a_slow_client_gets_all_lines_later_and_others_get_them_at_once(
 def test_without_a_place_a_search_is_refused_and_the_log_is_read(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(api.app.state.searches, "places", asyncio.Semaphore(0))
+    monkeypatch.setattr(api.app.state.searches, "_places", asyncio.Semaphore(0))
     monkeypatch.setattr(api.app.state.searches, "_seconds", 0.01)
     for more in ({}, {"Accept": "text/event-stream"}):
         refused = api.client.get("/v1/logs?grep=x", headers=more)
