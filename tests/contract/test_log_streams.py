@@ -37,6 +37,7 @@ class Counted:
     failures: int = 0
     is_slow: bool = False
     slow_pages: int = 0
+    slow_news: int = 0
 
     async def matches(self, patterns: Sequence[str], texts: Sequence[str]) -> list[list[int]]:
         self.searches.append(len(patterns))
@@ -47,6 +48,9 @@ class Counted:
     async def news(self, owners: Sequence[str], after: Cursor, *, limit: int) -> LogNews:
         self._fail_if_told()
         self.news_reads += 1
+        if self.slow_news:
+            self.slow_news -= 1
+            raise TooSlowError("Postgres ended a statement")
         return await self.logbook.news(owners, after, limit=limit)
 
     async def page(
@@ -255,6 +259,32 @@ async def test_a_search_that_postgres_has_ended_ends_its_stream_and_no_other(
     await ports.logbook.append([entry("one", now)])
     assert (await waiting).entry.message == "one"
     await other.aclose()  # type: ignore[attr-defined]
+
+
+async def test_a_statement_that_is_no_search_and_takes_too_long_is_tried_again(
+    ports: wiring.Ports, streams: Streams, counted: Counted, now: datetime
+):
+    async def ask() -> LogFilter:
+        asked.append(1)
+        if len(asked) == 1:
+            raise TooSlowError("Postgres ended a statement")
+        return wanted
+
+    asked: list[int] = []
+    wanted = LogFilter(("s",), text="one")
+    counted.slow_news = 1
+    followed = lines_of(streams, wanted, Cursor(), ask)
+    waiting = asyncio.ensure_future(anext(followed))
+    while len(asked) < 2:
+        await asyncio.sleep(0.005)
+    await ports.logbook.append([entry("one", now)])
+    assert (await waiting).entry.message == "one"
+    counted.slow_pages = 1
+    plain = lines_of(streams, LogFilter(("s",)), Cursor())
+    assert (await anext(plain)).entry.message == "one"
+    assert (counted.slow_pages, counted.slow_news) == (0, 0)
+    for each in (followed, plain):
+        await each.aclose()  # type: ignore[attr-defined]
 
 
 async def test_a_stream_gets_what_a_subscription_has_that_is_wanted_later(

@@ -67,18 +67,23 @@ class Stream:
     async def catch_up(self) -> list[Line]:
         """Do the next step to where the feed is; return the lines that it brings.
 
-        TooSlowError if Postgres has ended the search: the next one would take as long.
+        TooSlowError if Postgres has ended the search: the next one would take as long. What else it
+        ends is tried again, as after an outage.
         """
+        is_searching = False
         try:
             if self._has_to_ask:
                 await self._ask_again()
             if not self._has_joined:
                 await self._feed.join(self._mailbox, self._wanted)
                 self._has_joined = True
-            return await self._look() if self._mailbox.must_look else []
-        except TooSlowError as error:
-            raise too_slow_to_follow() from error
-        except UnreachableError:
+            if not self._mailbox.must_look:
+                return []
+            is_searching = self._wanted.is_search
+            return await self._look()
+        except UnreachableError as error:
+            if is_searching and isinstance(error, TooSlowError):
+                raise too_slow_to_follow() from error
             await asyncio.sleep(_PAUSE_SECONDS)
             return []
 

@@ -59,7 +59,7 @@ async def follow_logs(  # noqa: PLR0913  # where to begin, and what to do meanwh
     database stops answering, go on after the last entry when it answers again. Calls `on_outage`
     once with the error, and once with None when it answers again. Raises UnreachableError if it
     does not answer at the beginning, and TooSlowError if it ends the search: the next one would
-    take as long. With `after`, begins after this position.
+    take as long. What else it ends is an outage. With `after`, begins after this position.
 
     `ask_again` says once a second what is wanted from then on, for example because a subscription
     got a label; of what is new in it, the entries after the last one are yielded.
@@ -69,15 +69,19 @@ async def follow_logs(  # noqa: PLR0913  # where to begin, and what to do meanwh
     asked = _Wanted(wanted, ask_again)
     is_out = False
     while not has_ended():
+        is_searching = False
         try:
             async with signals.listening(LOG_CHANNEL) as payloads, _closed(payloads):
                 if cursor is None:
+                    is_searching = wanted.is_search
                     first, cursor = await _first(logbook, wanted, tail)
                 waiting = _Waiting(asked, payloads)
                 while not has_ended():
+                    is_searching = False
                     wanted = await asked.now()
                     # Asked first: what commits after that has a notification, which waits.
                     is_held_back = await logbook.is_held_back(wanted)
+                    is_searching = wanted.is_search
                     entries, cursor = await logbook.page(wanted, cursor, limit=_PAGE)
                     if is_out:
                         is_out = False
@@ -88,8 +92,7 @@ async def follow_logs(  # noqa: PLR0913  # where to begin, and what to do meanwh
                     if len(entries) < _PAGE:
                         await waiting.for_more(found_some=bool(entries), is_held_back=is_held_back)
         except UnreachableError as error:
-            if cursor is None or isinstance(error, TooSlowError):
-                raise _reason(error) from error.__cause__
+            _require_outage(error, is_searching=is_searching, has_begun=cursor is not None)
             if not is_out:
                 on_outage(error)
             is_out = True
@@ -105,8 +108,12 @@ def too_slow_to_follow() -> TooSlowError:
     )
 
 
-def _reason(error: UnreachableError) -> UnreachableError:
-    return too_slow_to_follow() if isinstance(error, TooSlowError) else error
+def _require_outage(error: UnreachableError, *, is_searching: bool, has_begun: bool) -> None:
+    """Raise the error unless the log is followed on when Postgres answers again."""
+    if is_searching and isinstance(error, TooSlowError):
+        raise too_slow_to_follow() from error
+    if not has_begun:
+        raise error
 
 
 async def _first(

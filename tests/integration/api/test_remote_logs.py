@@ -6,10 +6,10 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
 
-import psycopg
 import pytest
 
 from activityctl import wiring
+from activityctl.adapters.postgres import logbook
 from activityctl.adapters.postgres.watched_connection import SOCKET_OPTIONS
 from activityctl.adapters.remote import client
 from activityctl.api.routes.logs import first_place
@@ -59,16 +59,13 @@ async def test_a_search_that_takes_too_long_is_told_and_not_made_again(
         owner = await prepare(ports)
     options = f"{SOCKET_OPTIONS['options']} -c statement_timeout=1s"
     monkeypatch.setitem(SOCKET_OPTIONS, "options", options)
-    with (
-        running_api(api_settings) as running,
-        psycopg.connect(api_settings.required_database_url()) as connection,
-    ):
+    monkeypatch.setattr(logbook, "page_query", lambda _: "SELECT pg_sleep(60)")
+    with running_api(api_settings) as running:
         remote = remote_of(api_settings, running.port, running.token)
         async with wiring.open_remote_ports(remote) as far, asyncio.timeout(60):
             followed = RemoteVerbs(far.api).follow_logs(
-                LogRequest(LogFilter((owner,)), {}), Watcher(print)
+                LogRequest(LogFilter((owner,), level="error"), {}), Watcher(print)
             )
-            connection.execute("LOCK TABLE log_entries IN ACCESS EXCLUSIVE MODE")
             with pytest.raises(TooSlowError, match="Postgres has ended the search") as raised:
                 await anext(followed)
             assert "tail 0" in str(raised.value.hint)

@@ -10,6 +10,7 @@ from activityctl.domain.values.log import Cursor, LogEntry, LogFilter
 from activityctl.errors import TooSlowError, UnreachableError
 from activityctl.operations.runs.follow_logs import follow_logs
 
+ALL = LogFilter(("s",))
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 
 
@@ -68,13 +69,13 @@ async def test_what_is_wanted_is_asked_again_each_second(monkeypatch: pytest.Mon
     assert asked[-1].subscription_ids == ("s", "later")
 
 
-async def followed(log: Log, count: int) -> tuple[list[str], list[str]]:
+async def followed(log: Log, count: int, wanted: LogFilter = ALL) -> tuple[list[str], list[str]]:
     told: list[str] = []
     seen: list[str] = []
     entries = follow_logs(
         log,  # type: ignore[arg-type]  # only what is asked of it
         log,
-        LogFilter(("s",)),
+        wanted,
         on_outage=lambda error: told.append("back" if error is None else "out"),
         pause_seconds=0,
     )
@@ -95,8 +96,26 @@ async def test_a_log_goes_on_after_an_outage_without_a_gap_or_a_repeat():
 async def test_a_search_that_postgres_has_ended_is_not_made_again():
     log = Log("+s+")
     with pytest.raises(TooSlowError, match="Postgres has ended the search"):
-        await followed(log, 2)
+        await followed(log, 2, LogFilter(("s",), level="error"))
     assert log.plan == ["+"]
+
+
+async def test_a_statement_that_is_no_search_and_takes_too_long_is_an_outage():
+    assert await followed(Log("+s+"), 2) == (["1", "2"], ["out", "back"])
+
+    class Busy(Log):
+        is_told = False
+
+        async def is_held_back(self, _: LogFilter) -> bool:
+            if self.is_told:
+                return False
+            self.is_told = True
+            raise TooSlowError("Postgres ended a statement")
+
+    assert await followed(Busy("++"), 2, LogFilter(("s",), text="x")) == (
+        ["1", "2"],
+        ["out", "back"],
+    )
 
 
 async def test_a_database_that_does_not_answer_at_first_is_an_error():
