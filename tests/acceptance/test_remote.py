@@ -5,13 +5,15 @@ import re
 import subprocess
 from typing import Any
 
+from support.told import Told, outcome, whole
+
 MANIFEST = """
 apiVersion: activityctl/v1
 kind: ActivityDefinition
 metadata: {name: remote-greeting}
 spec:
   triggers:
-    - {name: daily, cron: {schedule: "0 3 * * *"}}
+    - {name: yearly, cron: {schedule: "0 3 1 1 *"}}
     - {name: rung, event: {type: remote.rung}}
   tasks:
     - name: greet
@@ -22,7 +24,7 @@ apiVersion: activityctl/v1
 kind: ActivityDefinition
 metadata: {name: remote-asking}
 spec:
-  triggers: [{name: daily, cron: {schedule: "0 4 * * *"}}]
+  triggers: [{name: yearly, cron: {schedule: "0 4 1 1 *"}}]
   tasks: [{name: ask, manual: {assignee: nobody, instructions: wait}}]
 ---
 apiVersion: activityctl/v1
@@ -51,8 +53,6 @@ Content-Type: application/json
 {"id": "1", "kind": "rung"}
 """
 TIME = "2026-11-01T00:00:00Z"
-RUN = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f-]{21}|\b[0-9a-f]{8}\b")
-AGE = re.compile(r"\b\d+[smhd]\b")
 LOOKING = (
     "get subs -l remote=yes",
     "get runs -s remote-door -o json",
@@ -64,7 +64,7 @@ LOOKING = (
     "describe sub remote-door -o json",
     "describe sub remote-door --last -o json",
     "describe def remote-greeting -o json",
-    "describe sched remote-door/daily -o json",
+    "describe sched remote-door/yearly -o json",
     "describe sched remote-door/nonsense -o json",
     "logs remote-door --tail 2",
     "logs remote-door remote-asker -o jsonl",
@@ -72,7 +72,7 @@ LOOKING = (
     "logs remote-nobody",
     "next remote-door -n 3",
     "next remote-door --trigger nonsense",
-    "next remote-asker -o json --until +2d",
+    "next remote-asker -o json --until +800d",
     "trigger remote-door --key same --wait",
     "trigger remote-door --key= --no-wait",
     "trigger -l remote=yes --dry-run",
@@ -165,7 +165,7 @@ apiVersion: activityctl/v1
 kind: ActivityDefinition
 metadata: {name: MODE-report}
 spec:
-  triggers: [{name: daily, cron: {schedule: "0 4 * * *"}}]
+  triggers: [{name: yearly, cron: {schedule: "0 4 1 1 *"}}]
   tasks: [{name: note, command: {argv: [echo, hi]}}]
 ---
 apiVersion: activityctl/v1
@@ -205,7 +205,7 @@ def test_manifests_are_applied_the_same_by_http(shell: Any):
     url = next(
         part["address"] for part in shell.json("status")["components"] if part["name"] == "api"
     )
-    told: dict[str, list[tuple[int, str, str]]] = {"mode-1": [], "mode-2": []}
+    told: dict[str, list[Told]] = {"mode-1": [], "mode-2": []}
     for mode, options in (("mode-1", ()), ("mode-2", ("--server", url))):
         (shell.folder / f"{mode}.yaml").write_text(GITOPS.replace("MODE", mode), "utf-8")
         (shell.folder / f"{mode}-wrong.yaml").write_text(WRONG.replace("MODE", mode), "utf-8")
@@ -219,18 +219,3 @@ def test_manifests_are_applied_the_same_by_http(shell: Any):
     history = shell("--server", url, "history", "sub", "mode-2-reporter").stdout
     assert "root" not in history
     assert "local" in history
-
-
-def whole(done: subprocess.CompletedProcess[str]) -> tuple[int, str, str]:
-    """Return what was printed; the ages in tables, which grow, and their widths are left out."""
-    is_table = not done.stdout.startswith("{")
-    ages = re.sub(r" +", " ", AGE.sub("AGE", done.stdout))
-    return done.returncode, ages if is_table else done.stdout, done.stderr
-
-
-def outcome(done: subprocess.CompletedProcess[str], mode: str) -> tuple[int, str, str]:
-    out, err = (
-        re.sub(r" +", " ", RUN.sub("RUN", text).replace(mode, "MODE"))
-        for text in (done.stdout, done.stderr)
-    )
-    return done.returncode, out, err

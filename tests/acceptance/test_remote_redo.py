@@ -4,7 +4,7 @@ import re
 from functools import partial
 from typing import Any
 
-from acceptance.test_remote import outcome, whole
+from support.told import AGE, outcome, whole
 
 MANIFEST = """
 apiVersion: activityctl/v1
@@ -30,7 +30,7 @@ kind: ActivityDefinition
 metadata: {name: MODE-telling}
 spec:
   triggers:
-    - {name: daily, cron: {schedule: "0 6 * * *"}}
+    - {name: yearly, cron: {schedule: "0 6 1 1 *"}}
     - {name: rung, event: {type: MODE.rung, filter: event.id != "two"}}
   tasks: [{name: tell, command: {argv: [echo, "${ trigger.name }"]}}]
 ---
@@ -71,7 +71,7 @@ HEALED = (
     "resume -l redo=MODE --catch-up --yes",
     "dlq list -s MODE-charger --status all",
 )
-_SPAN = "--since 2026-11-20T00:00:00Z --until 2026-11-22T12:00:00Z"
+_SPAN = "--since 2024-01-01T00:00:00Z --until 2026-01-01T12:00:00Z"
 PAST = (
     f"backfill MODE-teller {_SPAN} --dry-run",
     f"backfill MODE-teller {_SPAN} --dry-run --only-missed -o json",
@@ -88,7 +88,7 @@ PAST = (
     "replay events --since 1h --type MODE.rung -s MODE-teller --id MODE-again",
     "replay events --since 1h --type MODE.rung -s MODE-teller --id MODE-again",
     "replay events --since 1h --type MODE.rung --all-subscriptions --id MODE-all --dry-run -o json",
-    "replay events --since 1h --type MODE.rung -s MODE-teller --trigger daily --dry-run",
+    "replay events --since 1h --type MODE.rung -s MODE-teller --trigger yearly --dry-run",
     "replay events --since 1h --type MODE.rung -s MODE-nobody --dry-run",
     "replay events --since 1h",
 )
@@ -104,7 +104,7 @@ TOKENS = (
 )
 CHANGING = re.compile(
     r"\d{4}-\d\d-\d\d[T ][\d:.]+(Z| UTC)|\b\d\d:\d\d:\d\d\.\d{3}\b"
-    r"|\b[0-9a-f]{64}\b|actl_\S+|\b\d+(\.\d+)?(ms|s)\b|durationMs\D+\d+"
+    rf"|\b[0-9a-f]{{64}}\b|actl_\S+|{AGE.pattern}|durationMs\D+\d+"
     r"|root@\w+|\blocal\b"
 )
 
