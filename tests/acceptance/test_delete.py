@@ -116,7 +116,7 @@ def worker(place: Place) -> Iterator[subprocess.Popen[bytes]]:
     yield process
     process.send_signal(signal.SIGCONT)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
 
 
 async def until_scheduled(place: Place) -> None:

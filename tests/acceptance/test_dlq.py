@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from acceptance.test_remote import whole
+from support.told import whole
+from support.waiting import until
 
 MANIFEST = """
 apiVersion: activityctl/v1
@@ -59,6 +60,10 @@ def fail(shell: Any) -> dict[str, Any]:
 
 def letters(shell: Any, *more: str) -> list[dict[str, Any]]:
     return shell.json("dlq", "list", "-s", "charging", *more)["items"]
+
+
+def runs_of(shell: Any, name: str, status: str) -> list[dict[str, Any]]:
+    return shell.json("get", "runs", "-s", name, "--status", status)["items"]
 
 
 def lines(path: Path) -> list[str]:
@@ -147,7 +152,8 @@ def test_a_discarded_letter_needs_a_reason_and_is_kept(shell: Any):
 
 def test_open_letters_are_counted_until_the_subscription_is_deleted(shell: Any):
     letter = fail(shell)
-    assert re.search(r"open dead letters?: .*charging 1", shell("status").stdout)
+    assert shell.json("status")["deadLetters"]["bySubscription"]["charging"] == 1
+    assert re.search(r"open dead letters?: .*\w+ \d", shell("status").stdout)
     (subscription,) = shell.json("get", "sub", "charging")["items"]
     assert subscription["openDeadLetters"] == 1
     assert "1 dead" in shell("get", "sub", "charging").stdout
@@ -186,9 +192,12 @@ def test_a_retry_waits_for_a_full_limit_and_says_so(shell: Any):
     shell("trigger", "busy", "--wait", code=1)
     (shell.folder / "well").touch()
     shell("trigger", "busy", "--no-wait")
+    until(lambda: runs_of(shell, "busy", "running"))
     (letter,) = shell.json("dlq", "list", "-s", "busy")["items"]
     late = shell("dlq", "retry", letter["id"], "--wait", "--timeout", "1s", code=8).stderr
     assert "0 of 1 run have ended; the others go on: run " in late
+    (queued,) = until(lambda: runs_of(shell, "busy", "queued"))
+    late = shell("wait", queued["id"], "--timeout", "1s", code=8).stderr
     assert "waiting for 1 run (concurrency policy skip, limit 1)" in late
     assert "skipped" in shell("trigger", "busy", "--wait").stdout
     (shell.folder / "free").touch()

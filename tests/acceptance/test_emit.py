@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from support.waiting import until
+
 LISTENERS = """
 apiVersion: activityctl/v1
 kind: ActivityDefinition
@@ -90,7 +92,7 @@ def test_runs_that_do_not_end_in_time_are_exit_8(shell, name):
     shell("apply", "-f", "slow.yaml")
     done = shell("emit", "--type", f"{name}-slow.odd", "--wait", "--timeout", "1s", code=8)
     assert "accepted" in done.stdout
-    (run,) = shell.json("get", "runs", "-s", f"{name}-slow")["items"]
+    (run,) = until(lambda: shell.json("get", "runs", "-s", f"{name}-slow")["items"])
     shell("cancel", run["id"])
 
 

@@ -78,7 +78,12 @@ def test_what_filters_choose_is_listed_confirmed_and_counted(shell: Any):
 
 
 def test_many_runs_are_started_waited_for_and_cancelled(shell: Any):
-    late = shell("trigger", "-l", "team=many", "--key", "one", "--yes", "--timeout", "2s", code=8)
+    asked = ("trigger", "-l", "team=many", "--key", "one", "--yes")
+    shell(*asked, "--no-wait")
+    for name in ("many-a", "many-b"):
+        listed = ("get", "runs", "-s", name, "--status", "succeeded")
+        until(lambda listed=listed: shell.json(*listed)["items"])
+    late = shell(*asked, "--timeout", "2s", code=8)
     assert "subscriptions: 3 triggered\nruns: 2 succeeded\n" in late.stdout
     assert "2 of 3 runs have ended" in late.stderr
     again = shell.json("trigger", "many-a", "many-b", "--key", "one")["items"]

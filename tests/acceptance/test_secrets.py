@@ -6,13 +6,14 @@ import os
 import pty
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
+
+from support.waiting import until
 
 BACKENDS = Path(__file__).parent / "keyring_backends"
 CANARY = "canary-of-the-token"
@@ -27,7 +28,7 @@ spec:
       http:
         url: http://127.0.0.1:%(port)d/
         headers: {Authorization: {secretRef: crm-life-token}}
-      retry: {maxAttempts: 20, initialInterval: 300ms, maxInterval: 300ms}
+      retry: {maxAttempts: 200, initialInterval: 300ms, maxInterval: 300ms}
     - name: regional
       needs: [call]
       command:
@@ -101,10 +102,9 @@ def test_the_life_of_a_secret_with_a_daemon(shell, port: int):
     shell("secrets", "set", "crm-life-token", "--hosts", f"127.0.0.1:{port}", stdin=f"old-{CANARY}")
     Crm.wanted = f"new-{CANARY}"
     waiting = shell.start("trigger", "crm-eu", "--wait")
-    while not Crm.seen:
-        time.sleep(0.1)
+    until(lambda: Crm.seen)
     shell("secrets", "rotate", "crm-life-token", stdin=f"new-{CANARY}")
-    waiting.communicate(timeout=60)
+    waiting.communicate(timeout=120)
     assert waiting.returncode == 0
     run = shell.json("get", "runs", "-s", "crm-eu", "--limit", "1")["items"][0]["id"]
     assert Crm.seen[0] == f"old-{CANARY}"

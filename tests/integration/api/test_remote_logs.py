@@ -57,7 +57,7 @@ async def test_a_search_that_takes_too_long_is_told_and_not_made_again(
 ):
     async with wiring.open_ports(api_settings, pool_size=2) as ports:
         owner = await prepare(ports)
-    options = f"{SOCKET_OPTIONS['options']} -c statement_timeout=1s"
+    options = f"{SOCKET_OPTIONS['options']} -c statement_timeout=5s"
     monkeypatch.setitem(SOCKET_OPTIONS, "options", options)
     monkeypatch.setattr(logbook, "page_query", lambda _: "SELECT pg_sleep(60)")
     with running_api(api_settings) as running:

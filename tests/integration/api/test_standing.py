@@ -137,13 +137,24 @@ def in_thread(work: Callable[[], Any]) -> Future[Any]:
         pool.shutdown(wait=False)
 
 
+def until_open(api: Api, token: str, asked: Future[Any] | asyncio.Future[Any]) -> None:
+    """Wait until the server watches the request of this token; fail if it ends before.
+
+    A stream of an earlier test may still be open.
+    """
+    deadline = time.monotonic() + 60
+    while not any(each.text == token for each in tuple(api.app.state.standing._open)):
+        assert not asked.done(), asked.result()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_a_wait_ends_with_its_token(lasting: Api):
     token = token_of(lasting, "lasting-waiter", "operate:subscription=lasting")
     url = f"{lasting.client.base_url}/v1/subscriptions/lasting/trigger?wait=60"
     headers = {"Authorization": f"Bearer {token}"}
     asked = in_thread(lambda: httpx.post(url, headers=headers, timeout=90, trust_env=False))
-    while not lasting.app.state.standing._open:
-        time.sleep(0.01)
+    until_open(lasting, token, asked)
     revoke(lasting, "lasting-waiter")
     answer = asked.result(timeout=50)
     assert (answer.status_code, answer.json()["code"]) == (401, "token_ended")
@@ -173,8 +184,7 @@ def test_a_wait_for_schedules_ends_with_its_token_and_what_was_applied_stays(las
             trust_env=False,
         )
     )
-    while not lasting.app.state.standing._open:
-        time.sleep(0.01)
+    until_open(lasting, token, asked)
     revoke(lasting, "lasting-applier")
     answer = asked.result(timeout=50)
     assert (answer.status_code, answer.json()["code"]) == (401, "token_ended")
@@ -195,8 +205,7 @@ async def test_logs_follow_by_http_ends_as_not_allowed(lasting: Api, api_setting
         request = LogRequest(LogFilter((owner.id,)), {}, tail=0)
         followed = RemoteVerbs(far.api).follow_logs(request, Watcher(print))
         waiting = asyncio.ensure_future(anext(followed))
-        while not lasting.app.state.standing._open:
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(until_open, lasting, token, waiting)
         await asyncio.to_thread(revoke, lasting, "lasting-follower")
         with pytest.raises(NotAllowedError, match="revoked or has expired meanwhile"):
             await waiting
