@@ -15,8 +15,8 @@ kind: ActivityDefinition
 metadata: {name: fragile}
 spec:
   triggers:
-    - name: often
-      interval: {every: 1h}
+    - name: yearly
+      cron: {schedule: "0 3 1 1 *"}
   pauseAfter: {failures: 3}
   tasks:
     - name: try
@@ -125,7 +125,7 @@ def test_the_metrics_count_it(paused: Any):
     assert found["activityctl_subscriptions", "paused"] >= 1
     assert found["activityctl_runs", "failed"] >= 3
     assert found["activityctl_dead_letters",] >= 3
-    assert found["activityctl_workers_alive",] == 1
+    assert found["activityctl_workers_alive",] >= 1
 
 
 def test_a_resume_resets_the_failures(paused: Any):

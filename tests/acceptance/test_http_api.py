@@ -16,7 +16,7 @@ apiVersion: activityctl/v1
 kind: ActivityDefinition
 metadata: {name: door-greeting}
 spec:
-  triggers: [{name: daily, cron: {schedule: "0 3 * * *"}}]
+  triggers: [{name: yearly, cron: {schedule: "0 3 1 1 *"}}]
   tasks: [{name: greet, command: {argv: [echo, "hello ${ trigger.payload.name }"]}}]
 ---
 apiVersion: activityctl/v1

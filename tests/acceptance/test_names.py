@@ -16,7 +16,7 @@ metadata: {name: named}
 spec:
   triggers:
     - {name: yearly, cron: {schedule: 0 0 1 1 *}}
-    - {name: monthly, cron: {schedule: 0 0 1 * *}}
+    - {name: spring, cron: {schedule: 0 0 1 4 *}}
     - {name: asked, event: {type: named.asked}}
   tasks:
     - {name: one, command: {shell: "echo one; exit 3"}}
@@ -83,7 +83,7 @@ def test_every_command_takes_a_name_with_its_kind(names):
     sub, run, event = "subscription/named", first(names, "runs"), first(names, "events")
     assert names("pause", sub).stdout == "subscription/named paused\n"
     assert names("resume", "sub/named").stdout == "subscription/named resumed\n"
-    assert "monthly" in names("next", sub, "-n", "1").stdout
+    assert "yearly" in names("next", sub, "-n", "2").stdout
     assert names("wait", run, code=1).stdout.startswith(run)
     assert "already ended" in names("cancel", run, code=1).stderr
     assert names("logs", sub, "--tail", "1").stdout
@@ -100,7 +100,7 @@ def test_a_schedule_and_a_dead_letter_have_names_of_their_own(names):
     schedule = names.json("describe", "schedule/named/yearly")
     assert (schedule["kind"], schedule["triggerKind"]) == ("schedule", "cron")
     assert names.json("describe", "sched", schedule["id"]) == schedule
-    assert "named/monthly, named/yearly" in names("describe", "sched", "named", code=5).stderr
+    assert "named/spring, named/yearly" in names("describe", "sched", "named", code=5).stderr
     names("describe", "schedule/named/hourly", code=4)
     task = names.json("describe", first(names, "tasks"))
     assert (task["kind"], task["taskKind"]) == ("task", "command")
