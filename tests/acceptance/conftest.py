@@ -46,7 +46,7 @@ class Shell:
             assert done.returncode == code, f"{arguments}\n{done.stdout}\n{done.stderr}"
         return done
 
-    def json(self, *arguments: str, code: int = 0) -> Any:
+    def json(self, *arguments: str, code: int | None = 0) -> Any:
         return json.loads(self(*arguments, "-o", "json", code=code).stdout)
 
     def command(self, *arguments: str) -> list[str]:

@@ -14,7 +14,7 @@ def test_a_backup_is_verified_and_a_restore_says_first_what_it_would_replace(she
     assert "add --replace" in shell("backup", "a.backup", code=5).stderr
     view = shell.json("restore", "a.backup", "--dry-run")
     assert view["dryRun"]
-    assert view["workersAlive"] == 1
+    assert view["workersAlive"] >= 1
     assert view["rows"].keys() == view["replaces"].keys() - {"workers"}
     empty = view["replaces"]["definitions"] == 0
     refused = shell("restore", "a.backup", *(() if empty else ("--replace",)), code=1).stderr

@@ -29,6 +29,9 @@ spec: {{activity: on-chain}}
 """
 
 
+CHAIN = 31337
+
+
 def until(ask, holds, seconds=90):
     """Ask again and again until the answer is right, and return it."""
     deadline = time.monotonic() + seconds
@@ -41,7 +44,8 @@ def until(ask, holds, seconds=90):
 
 
 def the_chain(shell):
-    return next(iter(shell.json("status")["chains"]), None)
+    chains = shell.json("status")["chains"]
+    return next((each for each in chains if each["chainId"] == CHAIN), None)
 
 
 def test_a_transfer_on_a_chain_starts_a_run_that_can_be_explained(shell, chain):
@@ -74,7 +78,9 @@ def test_a_transfer_on_a_chain_starts_a_run_that_can_be_explained(shell, chain):
         assert run["id"][:8] in shell("describe", "event", large["id"]).stdout
         status = shell("status").stdout
         assert f"chain 31337 (1 trigger): block {chain.height}" in status
-        (listed,) = shell.json("get", "chains")["items"]
+        (listed,) = [
+            each for each in shell.json("get", "chains")["items"] if each["chainId"] == CHAIN
+        ]
         host = chain.url.removeprefix("http://")
         assert listed["nodes"] == [{"name": host, "fault": None}]
         assert [each["subscription"] for each in listed["filters"]] == ["on-chain"]

@@ -23,7 +23,7 @@ spec:
       needs: [score]
       when: tasks.score.output.status == 200
       manual:
-        assignee: fraud-team
+        assignee: desk-of-team
         instructions: "Check order ${ event.data.id }."
         due: 2d
         form:
@@ -49,7 +49,16 @@ spec: {activity: desk-of-tests}
 def waiting(shell: Any, count: int = 1) -> list[dict[str, Any]]:
     """Return the tasks that wait for the team, when there are so many."""
     deadline = time.monotonic() + 90
-    words = ("get", "tasks", "--status", "waiting", "--assignee", "fraud-team")
+    words = (
+        "get",
+        "tasks",
+        "-s",
+        "desk-of-tests",
+        "--status",
+        "waiting",
+        "--assignee",
+        "desk-of-team",
+    )
     while len(found := shell.json(*words)["items"]) < count:
         assert time.monotonic() < deadline
         time.sleep(0.2)
@@ -66,8 +75,8 @@ def test_a_person_completes_a_review_field_by_field(shell):
     shell("apply", "-f", "desk.yaml", "--yes")
     emit(shell, "order-7")
     (task,) = waiting(shell)
-    listed = shell("get", "tasks", "--status", "waiting")
-    assert "fraud-team" in listed.stdout
+    listed = shell("get", "tasks", "-s", "desk-of-tests", "--status", "waiting")
+    assert "desk-of-team" in listed.stdout
     assert "Check order order-7." in listed.stdout
     assert f"activityctl complete {task['id'][:8]}" in listed.stderr
 
@@ -111,7 +120,7 @@ def test_a_person_completes_a_review_field_by_field(shell):
     other = shell("complete", reference, "--output", '{"verdict": "approve"}', code=5)
     assert f"was completed by {tasks['review', 0]['completedBy']} at 20" in other.stderr
     log = shell("logs", "desk-of-tests").stdout
-    assert "task review waits for fraud-team until 20" in log
+    assert "task review waits for desk-of-team until 20" in log
     assert f"task review succeeded: completed by {tasks['review', 0]['completedBy']}" in log
 
 

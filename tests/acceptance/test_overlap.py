@@ -166,7 +166,7 @@ def test_cancel_says_that_a_run_is_cancelled_only_when_its_command_has_ended(
     # On a busy machine the command looks first when the task has just ended.
     assert re.fullmatch(rf"run/{run} cancelling, waiting for (task build|its tasks) to end\n", told)
     until(lambda: marked() == ["begun", "ended", "begun"])
-    assert shell.json("get", "runs", "--status", "cancelling")["items"] == []
+    assert shell.json("get", "runs", "-s", "slow-end", "--status", "cancelling")["items"] == []
     assert shell("cancel", second).stdout == f"run/{second} cancelled\n"
     assert "has already ended: cancelled" in shell("cancel", run, code=1).stderr
     shell("delete", "sub", "slow-end", "--yes")
