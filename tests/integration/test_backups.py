@@ -217,7 +217,7 @@ async def test_a_restore_and_a_worker_that_starts_do_not_wait_for_each_other(
     """The worker holds the lock of the drift detector while it reads other tables."""
     url = settings.required_database_url()
     backup = take(url, tmp_path / "a")
-    async with ports.register.drift_lock() as is_held, asyncio.timeout(20):
+    async with ports.register.drift_lock() as is_held, asyncio.timeout(50):
         assert is_held
         restoring = asyncio.create_task(
             asyncio.to_thread(wiring.load_backup, url, backup, [], quiet)

@@ -51,7 +51,7 @@ FAULTS = {
         ),
         "a redirect, which is not followed",
     ),
-    "a body that drips": (lambda _m, _p, _n: dripping, "no answer within 0.5 s"),
+    "a body that drips": (lambda _m, _p, _n: dripping, "no answer within 1.5 s"),
     "a huge body": (
         lambda _m, _p, _n: answering(
             gzip.compress(b" " * 3_000_000), headers=["Content-Encoding: gzip"]
@@ -71,7 +71,7 @@ async def test_another_node_answers_when_one_has_a_fault(name):
     async with (
         rpc_server(reply) as bad,
         rpc_server(good) as other,
-        open_nodes(CHAIN, [bad.url, other.url], seconds=0.5, max_body=1 << 20) as nodes,
+        open_nodes(CHAIN, [bad.url, other.url], seconds=1.5, max_body=1 << 20) as nodes,
     ):
         assert await nodes.use(height) == "0x10"
         asked = len(bad.methods)
@@ -80,7 +80,7 @@ async def test_another_node_answers_when_one_has_a_fault(name):
         assert await nodes.each(height) == ["0x10"]
     async with (
         rpc_server(reply) as alone,
-        open_nodes(CHAIN, [alone.url], seconds=0.5, max_body=1 << 20) as nodes,
+        open_nodes(CHAIN, [alone.url], seconds=1.5, max_body=1 << 20) as nodes,
     ):
         with pytest.raises(UnreachableError, match=reason) as caught:
             await nodes.use(height)
@@ -164,7 +164,7 @@ async def test_logs_that_are_too_slow_or_too_large_are_asked_for_in_smaller_rang
     for reply in replies:
         async with (
             rpc_server(reply) as node,
-            open_nodes(CHAIN, [node.url], seconds=0.3, max_body=1 << 20) as nodes,
+            open_nodes(CHAIN, [node.url], seconds=1.0, max_body=1 << 20) as nodes,
         ):
             with pytest.raises(CallRefusedError) as caught:
                 await nodes.use(lambda node: node.call("eth_getLogs", {}))

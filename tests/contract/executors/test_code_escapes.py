@@ -166,7 +166,7 @@ os._exit(0)
 def test_the_system_refuses_what_an_interpreter_with_a_fault_would_try(kind: str):
     root = str(Path(__file__).parents[3])
     done = subprocess.run(
-        [sys.executable, "-I", "-c", PROBE, root, kind], capture_output=True, check=True, timeout=30
+        [sys.executable, "-I", "-c", PROBE, root, kind], capture_output=True, check=True, timeout=60
     )
     found = json.loads(done.stdout)
     if kind == "read":

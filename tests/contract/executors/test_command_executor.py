@@ -224,7 +224,7 @@ async def test_the_output_of_a_failed_attempt_is_kept():
     assert error.message == "ended with exit code 1: TEST FAILED"
     assert (error.output["exitCode"], error.output["stdout"]) == (1, "TEST FAILED\n")
     assert error.output.keys() <= OUTPUT_FIELDS["command"].keys()
-    error = await failing(a_call(0.3), shell="echo out; echo err >&2; sleep 60")
+    error = await failing(a_call(1.0), shell="echo out; echo err >&2; sleep 60")
     assert error.output["stdout"] == "out\n"
     assert error.output["stderr"] == "err\n"
     assert error.output["exitCode"] == -signal.SIGTERM

@@ -127,14 +127,14 @@ async def test_a_failure_is_told(
 
 
 async def test_a_strategy_that_blocks_does_not_block_the_worker(bench: Bench):
-    work = asyncio.ensure_future(bench("Blocks", 1.0))
+    work = asyncio.ensure_future(bench("Blocks", 3.0))
     longest, before = 0.0, time.monotonic()
     while not work.done():
         await asyncio.sleep(0.01)
         longest, before = max(longest, time.monotonic() - before), time.monotonic()
     assert (await work).output["response"] == "slept"
     assert bench.heartbeats >= 10
-    assert longest < 0.9
+    assert longest < 2.5
 
 
 async def test_an_answer_is_read_however_late(bench: Bench):

@@ -26,7 +26,7 @@ async def test_a_running_task_is_not_executed_again_when_the_worker_was_stalled(
     while not starts.exists():
         await asyncio.sleep(0.05)
     time.sleep(9)  # noqa: ASYNC251 - the stall: nothing in this loop answers
-    run = await engine.ended(run_id, 40)
+    run = await engine.ended(run_id)
     assert run.status is RunStatus.SUCCEEDED
     assert starts.read_text().split() == ["started", "ended"]
     assert (await engine.tasks(run_id))["one"].attempts == 1

@@ -86,7 +86,7 @@ class Bench:
         """Wait until the workflow has heard the last of these words."""
         for word in words:
             await handle.signal(Waiting.hear, word)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while word not in await handle.query(Waiting.words):
                     await asyncio.sleep(0.05)
             await asyncio.sleep(0.5)  # what follows the word

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from temporalio.client import Client
 
+from activityctl.daemon.worker import background
 from activityctl.domain.runs.run import RunStatus, TaskInstance
 from activityctl.domain.runs.waiting import Answer
 from activityctl.operations.runs.complete import complete
@@ -80,13 +81,17 @@ async def answered(engine: Engine, task: TaskInstance, output: object) -> None:
     assert done.given.is_new
 
 
-@pytest.mark.usefixtures("worker")
-async def test_an_answer_carries_the_run_on_at_once(engine: Engine) -> None:
-    await engine.apply(MANUAL)
-    run_id = await engine.fire()
-    await answered(engine, await waits(engine, run_id), {"ok": True})
-    asked = now()
-    run = await engine.ended(run_id, 4)  # sooner than any periodic look
+async def test_an_answer_carries_the_run_on_at_once(
+    engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for periodic in ("_SAFETY_POLL", "_RECOVER_EVERY", "_STUCK_EVERY"):
+        monkeypatch.setattr(background, periodic, 600.0)
+    async with working(settings):
+        await engine.apply(MANUAL)
+        run_id = await engine.fire()
+        await answered(engine, await waits(engine, run_id), {"ok": True})
+        asked = now()
+        run = await engine.ended(run_id, 60)  # sooner than any periodic look
     print(f"the run had ended {((run.ended_at or now()) - asked).total_seconds():.3f} s later")
     tasks = await engine.tasks(run_id)
     assert (tasks["after"].output, tasks["review"].completed_by) == ({"ok": True}, "anna")
