@@ -44,11 +44,10 @@ class TokenEndedError(HttpRefusedError):
     code = "token_ended"
     status = 401
 
-    def __init__(self) -> None:
-        super().__init__(
-            "the token was revoked or has expired meanwhile",
-            hint="send the request again with a valid token; what it has begun goes on",
-        )
+    def __init__(
+        self, hint: str = "send the request again with a valid token; what it has begun goes on"
+    ) -> None:
+        super().__init__("the token was revoked or has expired meanwhile", hint=hint)
 
 
 class ForeignOriginError(HttpRefusedError):

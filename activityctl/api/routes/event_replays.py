@@ -1,5 +1,7 @@
 """Route archived events again."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, Final
 
@@ -11,14 +13,15 @@ from activityctl.api.answers import json_response
 from activityctl.api.auditing import recorded_unless_dry
 from activityctl.api.identity import Known
 from activityctl.api.inputs import LONGEST_WAIT, body_of, read_body
+from activityctl.api.refusals import TokenEndedError
 from activityctl.api.sight import Sight
 from activityctl.api.standing import Standing
 from activityctl.domain.events.query import EventQuery
 from activityctl.domain.values.json_form import format_timestamp
-from activityctl.domain.values.model import Manifest, Name
+from activityctl.domain.values.model import JsonValue, Manifest, Name
 from activityctl.domain.values.selection import Selection
 from activityctl.domain.values.time_range import parse_time_range
-from activityctl.errors import RefusedError, UsageError, WaitTimeoutError
+from activityctl.errors import NotAllowedError, RefusedError, UsageError, WaitTimeoutError
 from activityctl.operations.events.replay_events import replay_archived_events
 from activityctl.operations.events.replay_preview import (
     ReplayPreview,
@@ -31,6 +34,8 @@ from activityctl.wiring import Ports
 router = APIRouter(prefix="/events", tags=["events"])
 _MOST: Final = 100_000
 """More events would keep one request, and others, too long."""
+
+_STOPPED: Final = "not all events were routed: send the same again for the rest"
 
 
 class ReplayEventsBody(Manifest):
@@ -73,12 +78,13 @@ async def _replay(
             preview = await preview_replay(ports.catalog, ports.events, ports.archive, asked, now)
             if dry_run:
                 return json_response(preview_view(preview))
+            details["recorded"] = 0
             standing: Standing = request.app.state.standing
-            total, is_complete = await standing.while_allowed(
-                request, preview.targets.names, _routed(ports, preview, wait)
-            )
-        details["recorded"] = total
-    done = {"recorded": total, "isComplete": is_complete}
+            with _told_as_stopped():
+                is_complete = await standing.while_allowed(
+                    request, preview.targets.names, _routed(ports, preview, wait, details)
+                )
+    done = {"recorded": details["recorded"], "isComplete": is_complete}
     return json_response({**preview_view(preview), **done})
 
 
@@ -94,13 +100,24 @@ async def _too_many(ports: Ports, query: EventQuery, count: int) -> RefusedError
     return RefusedError(message, hint=hint)
 
 
-async def _routed(ports: Ports, preview: ReplayPreview, seconds: float) -> tuple[int, bool]:
-    """Return how many firings are new, and whether all events were routed in time."""
-    total = 0
+@contextmanager
+def _told_as_stopped() -> Iterator[None]:
+    """Say to a caller who may not go on that the rest of the events is not routed."""
+    try:
+        yield
+    except TokenEndedError:
+        raise TokenEndedError(f"{_STOPPED}, with a valid token") from None
+    except NotAllowedError as error:
+        raise NotAllowedError(error.message, hint=f"{_STOPPED}, with a token that may") from None
+
+
+async def _routed(
+    ports: Ports, preview: ReplayPreview, seconds: float, details: dict[str, JsonValue]
+) -> bool:
+    """Return whether all events were routed in time; keep the count of new firings in details."""
 
     def on_recorded(count: int) -> None:
-        nonlocal total
-        total = count
+        details["recorded"] = count
 
     has_worker = await ports.workers.alive()
     try:
@@ -112,8 +129,8 @@ async def _routed(ports: Ports, preview: ReplayPreview, seconds: float) -> tuple
             on_recorded=on_recorded,
         )
     except WaitTimeoutError:
-        return total, False
-    return total, True
+        return False
+    return True
 
 
 async def _require_operates(sight: Sight, body: ReplayEventsBody) -> None:

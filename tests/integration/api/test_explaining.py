@@ -217,3 +217,34 @@ def test_relayers_are_listed_with_the_keys_of_the_server(api: Api, tokens: Heade
     assert "nobody" not in {each["name"] for each in listed}  # other tests may have keys there
     assert api.client.get("/v1/relayers", headers=tokens["tolddoer"]).status_code == 403
     assert api.client.get("/v1/relayers/nobody").status_code == 404
+
+
+def test_a_replay_whose_token_ends_says_that_the_rest_is_not_routed(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+):
+    made = api.client.post(
+        "/v1/tokens", json={"name": "told-ends", "scopes": ["operate:subscription=told"]}
+    )
+    event = lines(9).replace("told-9", "told-ends")
+    assert api.client.post("/v1/events", content=event, headers=LINES).status_code == 200
+    real = event_replays.replay_archived_events
+
+    async def stays(*args: Any, **options: Any) -> int:
+        """Route all, and then stay as if there were more pages."""
+        await real(*args, **options)
+        await asyncio.to_thread(api.client.post, "/v1/tokens/told-ends/revoke")
+        return await asyncio.Event().wait()
+
+    monkeypatch.setattr(api.app.state.standing, "seconds", 0.1)
+    monkeypatch.setattr(event_replays, "replay_archived_events", stays)
+    ended = api.client.post(
+        "/v1/events/replay",
+        json={"id": "ends", "since": "1h", "types": ["told.rung"], "subscription": "told"},
+        headers={"Authorization": f"Bearer {made.json()['token']}", "X-Request-Id": "told-ends"},
+    )
+    assert code_of(ended) == (401, "token_ended")
+    assert "send the same again for the rest" in ended.json()["hint"]
+    items = api.client.get("/v1/audit?limit=20").json()["items"]
+    (entry,) = [each for each in items if each["requestId"] == "told-ends"]
+    assert entry["outcome"] == "token_ended"
+    assert entry["details"]["recorded"] >= 1
