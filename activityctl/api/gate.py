@@ -9,6 +9,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from activityctl.api.allowed_methods import has_head
 from activityctl.api.forwarded import Client, Proxies
 from activityctl.api.problems import problem_response
 from activityctl.api.rates import Rates
@@ -30,7 +31,7 @@ _HOST: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]+)(?::\d{1,5})?")
 _HIDDEN_SLASH: Final = re.compile(rb"%2f|%5c", re.IGNORECASE)
 _LIVENESS: Final = "/healthz"
 """Has no rate: who floods an address must not let a supervisor restart a server that works."""
-_HOOKS: Final = "/v1/sources/"
+_STREAM: Final = b"text/event-stream"
 _FIXED_HEADERS: Final = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-activityctl-version", VERSION.encode()),
@@ -118,12 +119,15 @@ class Gate:
 def _asked(scope: Scope) -> Scope:
     """Return the request that the routes answer: HEAD is a GET whose body the server leaves out.
 
-    Not for web hooks, of which a GET may become an event. A stream would have no end, so HEAD has
-    the headers of a page.
+    A stream would have no end, so HEAD has the headers of a page.
     """
-    if scope["method"] != "HEAD" or scope["path"].startswith(_HOOKS):
+    if scope["method"] != "HEAD" or not has_head(scope["path"]):
         return scope
-    headers = [(name, value) for name, value in scope["headers"] if name != b"accept"]
+    headers = [
+        (name, value)
+        for name, value in scope["headers"]
+        if name != b"accept" or _STREAM not in value
+    ]
     return {**scope, "method": "GET", "headers": headers}
 
 

@@ -13,6 +13,7 @@ from starlette.routing import Match
 from starlette.types import Scope
 
 from activityctl import wiring
+from activityctl.api.allowed_methods import is_only_asked
 from activityctl.api.bodies import Intake
 from activityctl.api.identity import bears_token
 from activityctl.api.problems import CONTENT_TYPE
@@ -112,6 +113,8 @@ class _HookRoute(APIRoute):
     """A path of web hooks that leaves requests with a token of the API to the path of objects."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if is_only_asked(scope):
+            return Match.NONE, {}
         found, child = super().matches(scope)
         if found is Match.FULL and scope["method"] in _OF_OBJECTS and bears_token(scope):
             return Match.NONE, {}

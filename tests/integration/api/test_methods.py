@@ -33,6 +33,10 @@ def test_head_has_the_headers_of_a_get_and_no_body(api: Api):
         for header in ("content-type", "etag"):
             assert asked.headers.get(header) == shown.headers.get(header), path
         assert asked.content == b""
+    as_yaml = {"Accept": "application/yaml"}
+    export = api.client.head("/v1/export", headers=as_yaml).headers["content-type"]
+    assert export == api.client.get("/v1/export", headers=as_yaml).headers["content-type"]
+    assert export.startswith("application/yaml")
     assert api.client.get("/healthz").status_code == 200, "the connection still works"
     assert api.client.head("/v1/subscriptions/x/trigger").status_code == 405
 

@@ -108,7 +108,10 @@ def test_refusals_are_problem_details_and_are_recorded(api: Api, api_settings: S
     assert (large.status, large.json["code"]) == (413, "body_too_large")
     method = api.client.get("/v1/sources/shop", headers={"Authorization": ""})
     assert (method.status_code, method.headers["allow"]) == (405, "POST")
-    assert api.client.head("/v1/sources/shop", headers={"Authorization": ""}).status_code == 405
+    for name in ("HEAD", "OPTIONS"):
+        other = api.client.request(name, "/v1/sources/shop", headers={"Authorization": ""})
+        assert (other.status_code, other.headers["allow"]) == (405, "DELETE, GET, POST"), name
+    assert api.client.head("/v1/sources/shop/history").status_code == 200
     for name in ("nobody", "No%20Name", "a%00b", "%2e%2e", "a/b"):
         assert api.client.post(f"/v1/sources/{name}", **signed({})).status_code == 404
     found = refused(api_settings, "shop")
