@@ -59,6 +59,7 @@ async def ended(request: Request, run_id: str, owner: Subscription, seconds: flo
             ports.workers,
             run_id,
             timeout_seconds=left,
+            told_seconds=seconds,
             reaches_temporal=lambda: _reaches_temporal(request.app.state.settings),
         )
 

@@ -29,14 +29,16 @@ async def wait_for_run(
     run_id: str,
     *,
     timeout_seconds: float,
+    told_seconds: float | None = None,
     reaches_temporal: ReachabilityCheck,
     on_progress: Callable[[str], None] = lambda _: None,
 ) -> Run:
     """Return the run once it has ended; WaitTimeoutError says why it has not ended in time.
 
     `on_progress` hears at once if no worker is running, and of a run that is cancelling for which
-    tasks it waits.
+    tasks it waits. `told_seconds` is the whole time of a wait that goes on after an outage.
     """
+    told_seconds = timeout_seconds if told_seconds is None else told_seconds
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_seconds
     pause = _FIRST_POLL
@@ -69,7 +71,7 @@ async def wait_for_run(
                 run_id, run, state, lists, workers, reaches_temporal
             )
             raise WaitTimeoutError(
-                f"run {run_id} has not ended after {timeout_seconds:g}s: {reason}",
+                f"run {run_id} has not ended after {told_seconds:g}s: {reason}",
                 hint=hint or f"activityctl describe run {run_id}",
             )
         await asyncio.sleep(min(pause, max(deadline - loop.time(), 0.0)))

@@ -149,6 +149,7 @@ def test_a_wait_goes_on_after_an_outage(begun: Api, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(applying, "wait_for_schedules", away(1, applying.wait_for_schedules))
     started = begun.client.post("/v1/subscriptions/begun/trigger?wait=0.7")
     assert (started.status_code, started.json()["code"]) == (504, "timeout"), "no worker is alive"
+    assert "has not ended after 0.7s" in started.json()["detail"]
     text = json.dumps({"apiVersion": "activityctl/v1", **DOCUMENTS[0]})
     applied = begun.client.post("/v1/manifests/apply?wait=5", content=text, headers=APPLY)
     assert applied.status_code == 200
