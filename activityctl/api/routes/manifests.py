@@ -191,9 +191,11 @@ async def _plan(
         planned = await _planned(request, manifests, wanted, reach)
     if events is not None:
         planned = await _compared(request.app.state.ports, planned, events)
-    tag = {"ETag": f'"{await asyncio.to_thread(lambda: planned.fingerprint)}"'}
+    fingerprint = await asyncio.to_thread(lambda: planned.fingerprint)
+    tag = {"ETag": f'"{fingerprint}"'}
     if is_saved:
-        text = save(planned, wanted, given.source_commit)
+        saving = partial(save, planned, wanted, given.source_commit, fingerprint=fingerprint)
+        text = await asyncio.to_thread(saving)
         return Response(text, 200, tag, media_type="application/json")
     return json_response(planned.view, headers=tag)
 

@@ -46,10 +46,17 @@ class SavedPlan:
     """Whether the commit was saved; plans of earlier versions have none."""
 
 
-def save(planned: Planned, wanted: Wanted, source_commit: str | None = None) -> str:
+def save(
+    planned: Planned,
+    wanted: Wanted,
+    source_commit: str | None = None,
+    *,
+    fingerprint: str | None = None,
+) -> str:
     """Return the file's content: JSON with the plan as shown, the documents, the fingerprint.
 
     `source_commit` is the commit of the files; it is recorded when the plan is applied.
+    `fingerprint` is that of the plan, if it is known already.
     """
     documents = [
         calendar_document(calendar.metadata, calendar.days)
@@ -73,7 +80,7 @@ def save(planned: Planned, wanted: Wanted, source_commit: str | None = None) -> 
         "prune": wanted.prune,
         "takeOver": wanted.take_over,
         "allowEmpty": wanted.allow_empty,
-        "fingerprint": planned.fingerprint,
+        "fingerprint": fingerprint or planned.fingerprint,
         "sourceCommit": source_commit,
         "plan": planned.view,
         "documents": documents,

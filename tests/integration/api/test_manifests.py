@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from activityctl import wiring
+from activityctl.operations.gitops import plan as planning
 from activityctl.settings import Settings
 from support.api_server import Api, make_tokens
 from support.sent_manifests import DEFINITION, pair, post, problem_of, sent
@@ -279,3 +281,21 @@ def test_a_changed_credential_that_is_not_shown_changes_the_tag(api: Api):
     assert len({answer.headers["etag"] for answer in read}) == 2
     refused = api.client.delete(path, headers={"If-Match": read[0].headers["etag"]})
     assert problem_of(refused) == (412, "precondition_failed")
+
+
+def test_the_fingerprint_of_a_saved_plan_is_computed_once_and_keeps_no_request_waiting(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+):
+    real, places = planning.fingerprint, []
+
+    def noted(*given: Any) -> str:
+        places.append("beside the loop")
+        with suppress(RuntimeError):
+            asyncio.get_running_loop()
+            places[-1] = "on the loop"
+        return real(*given)
+
+    monkeypatch.setattr(planning, "fingerprint", noted)
+    saved = post(api, "plan", pair("marked"), save=True)
+    assert saved.headers["etag"] == f'"{saved.json()["fingerprint"]}"'
+    assert places == ["beside the loop"]
