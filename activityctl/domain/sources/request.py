@@ -63,7 +63,8 @@ def body_value(request: WebRequest, wanted: BodyForm | None, read_json: ReadJson
     """Return the body as a value; None if it is empty. Raise UnreadableError."""
     if not request.body:
         return None
-    if (request.header("content-encoding") or "").strip().lower() in _COMPRESSIONS:
+    codings = (request.header("content-encoding") or "").lower().split(",")
+    if any(coding.strip() in _COMPRESSIONS for coding in codings):
         raise UnreadableError("the body is compressed; let the sender send it as it is")
     match body_form(request, wanted):
         case "json":

@@ -111,6 +111,8 @@ def test_each_attribute_is_mapped_and_bodies_are_read_as_they_are_sent():
 
 
 def test_a_compressed_body_is_told_as_one():
+    twice = (*JSON, ("Content-Encoding", "gzip, identity"))
+    assert refusal(OPEN, request(gzip.compress(b"{}"), twice)).reason.startswith("the body is comp")
     packed = refusal(OPEN, request(gzip.compress(b"{}"), (*JSON, ("Content-Encoding", "GZIP"))))
     assert packed.code == "body_unreadable"
     assert packed.reason == "the body is compressed; let the sender send it as it is"
