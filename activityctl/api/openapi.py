@@ -123,6 +123,7 @@ _CODES: Final = {
     504: "timeout",
 }
 _ALWAYS: Final = (400, 408, 429, 431, 500, 503, 504)
+_WITHOUT_RATE: Final = ("/healthz", 429)
 _SCHEMA: Final = {
     "type": "object",
     "description": "Problem details (RFC 9457).",
@@ -215,7 +216,7 @@ def _is_of_manifests(path: str, method: str) -> bool:
 def _problem_statuses(
     operation: Mapping[str, Any], name: str, path: str, method: str, *, is_open: bool
 ) -> Iterator[int]:
-    yield from _ALWAYS
+    yield from (status for status in _ALWAYS if (path, status) != _WITHOUT_RATE)
     has_body = method == "post" or "requestBody" in operation
     if has_body:
         yield from (413, 415)

@@ -116,6 +116,7 @@ def test_the_headers_of_the_guide_are_described(described: tuple[Api, Any, dict[
     for path, operations in document["paths"].items():
         for operation in operations.values():
             assert "431" in operation["responses"], path
+            assert ("429" in operation["responses"]) == (path != "/healthz"), path
             if "304" in operation["responses"]:
                 assert "ETag" in operation["responses"]["200"]["headers"], path
 
