@@ -80,7 +80,7 @@ async def _page(request: Request, log: _Log, position: Position) -> Response:
     searches: Searches = request.app.state.searches
     async with searches.place(log.wanted, log.caller.name):
         if after is None:
-            after = Cursor() if tail is None else await ports.logbook.tail(log.wanted, tail)
+            after = await first_place(ports.logbook, log.wanted, tail)
         entries, cursor = await ports.logbook.page(log.wanted, after, limit=limit)
     items = [_view(entry, log) for entry in entries]
     view = list_view(items, has_more=len(entries) == limit)
@@ -111,7 +111,7 @@ async def _stream(request: Request, log: _Log, after: Cursor | None, tail: int |
     searches: Searches = request.app.state.searches
     async with searches.place(log.wanted, log.caller.name):
         if after is None:
-            after = Cursor() if tail is None else await first_place(logbook, log.wanted, tail)
+            after = await first_place(logbook, log.wanted, tail)
         start = after
         if log.wanted.text is not None:
             await logbook.page(log.wanted, start, limit=1)  # a wrong pattern is told before
@@ -137,8 +137,13 @@ async def _stream(request: Request, log: _Log, after: Cursor | None, tail: int |
     return StreamingResponse(events(), headers=headers, media_type="text/event-stream")
 
 
-async def first_place(logbook: Logbook, wanted: LogFilter, tail: int) -> Cursor:
-    """Return the cursor before the last entries; the end of the log is found without a search."""
+async def first_place(logbook: Logbook, wanted: LogFilter, tail: int | None) -> Cursor:
+    """Return the cursor before the last entries, or before all.
+
+    The end of the log, for a tail of 0, is found without a search.
+    """
+    if tail is None:
+        return Cursor()
     if not tail:
         wanted = LogFilter(wanted.subscription_ids, wanted.run_id)
     return await logbook.tail(wanted, tail)

@@ -82,6 +82,7 @@ async def test_the_end_of_a_log_is_found_without_a_search():
     asked: list[tuple[LogFilter, int]] = []
     log: Any = Log()
     wanted = LogFilter(("s",), "r", text="(a*)*b", level="error")
+    assert await first_place(log, wanted, None) == Cursor()
     await first_place(log, wanted, 0)
     await first_place(log, wanted, 5)
     assert asked == [(LogFilter(("s",), "r"), 0), (wanted, 5)]
