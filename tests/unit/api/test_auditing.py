@@ -1,34 +1,19 @@
-"""Every path that changes something records the change before it is made."""
+"""Every path that changes something calls what records the change."""
 
+import importlib
 import inspect
+import pkgutil
 from collections.abc import Iterator
-from types import CodeType, ModuleType
+from types import CodeType
 from typing import Any, Final
 
 from fastapi.routing import APIRoute
 
 from activityctl.api import routes as package
-from activityctl.api.routes import (
-    backfills,
-    builder_kit,
-    catalog,
-    event_replays,
-    events,
-    explaining,
-    manifests,
-    many,
-    many_letters,
-    replays,
-    runs,
-    sources,
-    subscriptions,
-    tasks,
-    tokens,
-)
 
-AREAS: Final[tuple[ModuleType, ...]] = (
-    *(backfills, builder_kit, catalog, event_replays, events, explaining, manifests, many),
-    *(many_letters, replays, runs, sources, subscriptions, tasks, tokens),
+AREAS: Final = tuple(
+    importlib.import_module(f"{package.__name__}.{found.name}")
+    for found in pkgutil.iter_modules(package.__path__)
 )
 CHANGE_NOTHING: Final = {
     "/manifests/validate",
@@ -68,7 +53,8 @@ def calls(function: Any, wanted: set[str], seen: set[Any]) -> bool:
 def test_every_path_that_changes_something_is_recorded():
     changing: dict[str, bool] = {}
     for area in AREAS:
-        for route in area.router.routes:
+        router = getattr(area, "router", None)
+        for route in () if router is None else router.routes:
             if not isinstance(route, APIRoute) or route.methods <= {"GET", "HEAD"}:
                 continue
             work = [each.call for each in route.dependant.dependencies]
