@@ -31,7 +31,7 @@ from activityctl.executors.process import (
 )
 from activityctl.executors.sandbox.answers import ANSWER, MAX_VALUE_BYTES
 from activityctl.executors.starter import Starter
-from activityctl.executors.surroundings import make_folder, remove_folder
+from activityctl.executors.surroundings import make_folder
 from activityctl.ports import ExecutorOutcome, JsonValue, TaskCall
 
 MAX_AT_ONCE: Final = 4
@@ -185,7 +185,7 @@ class CodeExecutor:
             await process.exited()
             await process.drained()
         except GuardianLostError:
-            remove_folder(folder)
+            return None
         finally:
             await process.end()
         return process.exit_code

@@ -30,7 +30,6 @@ from activityctl.executors.starter import Starter
 from activityctl.executors.surroundings import (
     find_account,
     make_folder,
-    remove_folder,
     variables_of,
 )
 from activityctl.ports import ExecutorOutcome, JsonValue, TaskCall
@@ -40,7 +39,14 @@ QUOTED_CHARACTERS: Final = 500
 _QUOTED_OUTPUT: Final = 150
 """How much of the last line of standard output is quoted beside standard error."""
 _TEMPORARY_ERRORS: Final = frozenset(
-    {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY}
+    {
+        errno.EAGAIN,
+        errno.ENOMEM,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ETXTBSY,
+        errno.ETOOMANYREFS,  # too many descriptors are on their way to guardians
+    }
 )
 
 
@@ -102,7 +108,6 @@ class CommandExecutor:
             raise
         except GuardianLostError as error:
             reason = str(error)
-            remove_folder(process.folder)
         finally:
             await _end(process, call)
         output = _output(process, started)
@@ -142,13 +147,10 @@ class CommandExecutor:
         try:
             return await TaskProcess.start(self._starter, spec, stdin, grace, captures)
         except OSError as error:
-            remove_folder(folder)
             raise _cannot_start(error, arguments[0]) from error
         except GuardianLostError as error:
-            remove_folder(folder)
             raise TaskError(str(error), code="exit_code") from error
         except ValueError as error:  # a NUL or a lone surrogate in an argument
-            remove_folder(folder)
             raise TaskError(
                 f"cannot start: {error}", code="cannot_start", retryable=False
             ) from error

@@ -10,10 +10,10 @@ command, and its standard input, output and error. The next one may come after t
 On Linux it is the subreaper of the command: what the command starts stays below
 the guardian, with any session, group or environment. On other systems only the group is ended.
 
-It writes lines to the control socket: `started PID`, `failed ERRNO FILE`, `exited CODE`,
-`left PIDS`, and `gone` when no process of the command is left and its folder is removed. It reads
-the lines `term` and `kill`. When the socket closes, the worker is gone: the processes get SIGTERM
-and, after `LOST_GRACE_SECONDS`, SIGKILL.
+It writes lines to the control socket: `guardian PID` once, and for each command `started` or
+`failed ERRNO FILE`, `exited CODE`, `left PIDS`, and `gone` when no process of it is left and its
+folder is removed. It reads the lines `term` and `kill`. When the socket closes, the worker is gone:
+the processes get SIGTERM and, after `LOST_GRACE_SECONDS`, SIGKILL.
 """
 
 # pathlib is slow to import, and starting Python for the worker waits for it.
@@ -37,11 +37,10 @@ TICK_SECONDS = 0.02
 LEFT_AFTER_SECONDS = 4.0
 FREEZING_ROUNDS = 50
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _IS_LINUX = sys.platform == "linux"
 _HAS_LISTS = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
-
-
 _LIBRARY = ctypes.CDLL(None, use_errno=True)
 
 _Program = tuple[list[bytes], list[bytes], dict[bytes, bytes]]
@@ -84,6 +83,7 @@ class Guardian:
     def serve(self) -> None:
         """Guard the commands that are asked for."""
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        _prctl(_PR_SET_DUMPABLE, 0)  # no command can read what an earlier one was given
         wake, waker = os.pipe()
         for descriptor in (wake, waker):
             os.set_blocking(descriptor, False)
@@ -94,6 +94,7 @@ class Guardian:
             signal.signal(number, lambda *_: None)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: self._end())
+        self._control.sendall(b"guardian %d\n" % os.getpid())
         while True:
             request, numbers, _, _ = socket.recv_fds(self._control, 1, 4)
             if not request:
@@ -157,7 +158,7 @@ class GuardedCommand:
                 os.waitpid(self._main, 0)
             self._tell("failed " + failure.decode())
             return False
-        self._tell(f"started {self._main}")
+        self._tell("started")
         return True
 
     def _watch(self) -> None:
@@ -360,15 +361,8 @@ def _execute(programs: list[bytes], arguments: list[bytes], variables: dict[byte
     raise refused or missing or FileNotFoundError
 
 
-def guard(control_number: int) -> None:
-    """Guard commands; this process does nothing else."""
-    os.setsid()
-    with socket.socket(fileno=control_number) as control:
-        Guardian(control).serve()
-
-
 def main() -> None:
-    """Fork a guardian for each request, until the worker closes the socket."""
+    """Fork a guardian for each request, until the worker closes the socket; then wake them all."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # guardians need no parent that waits for them
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
@@ -379,7 +373,7 @@ def main() -> None:
         while True:
             request, numbers, _, _ = socket.recv_fds(requests, 1, 1)
             if not request:
-                return
+                break
             (control,) = numbers
             os.set_inheritable(control, False)
             try:
@@ -390,10 +384,14 @@ def main() -> None:
             if is_guardian:
                 try:
                     requests.close()
-                    guard(control)
+                    os.setsid()
+                    Guardian(socket.socket(fileno=control)).serve()
                 finally:
                     os._exit(0)
             os.close(control)
+    for pid in _listed_children(os.getpid()):  # a command may have stopped its guardian
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
 
 
 if __name__ == "__main__":

@@ -18,13 +18,16 @@ from pathlib import Path
 from typing import IO, Final, Self
 
 from activityctl.executors.capture import Capture
-from activityctl.executors.starter import Starter
+from activityctl.executors.starter import Starter, is_stopped
+from activityctl.executors.surroundings import remove_folder
 from activityctl.frozen_dataclass import frozen_dataclass
 
 DRAIN_SECONDS: Final = 1.0
 """How long the pipes may stay open after the command has ended."""
 DEATH_SECONDS: Final = 5.0
 """How long killed processes may take to be gone."""
+_WAKE_SECONDS: Final = 1.0
+"""How often a guardian is woken, which its command may have stopped."""
 _CHUNK_BYTES: Final = 64 * 1024
 _MARK: Final = "ACTIVITYCTL_PROCESS"
 """The variable that tells the processes of one call from those of all others on the machine. Tasks
@@ -72,7 +75,7 @@ class TaskProcess:
         spec = replace(spec, environment={**spec.environment, **self._mark})
         self._spec = spec
         self._loop = asyncio.get_running_loop()
-        self._started: asyncio.Future[int] = self._loop.create_future()
+        self._started: asyncio.Future[None] = self._loop.create_future()
         self._exited = asyncio.Event()
         self._drained = asyncio.Event()
         self._gone = asyncio.Event()
@@ -86,11 +89,6 @@ class TaskProcess:
         self._lines = b""
         self._start(starter, spec, stdin)
 
-    @property
-    def folder(self) -> str:
-        """The fresh folder of the attempt; the guardian removes it, unless it is killed."""
-        return self._spec.folder
-
     @classmethod
     async def start(
         cls,
@@ -103,9 +101,14 @@ class TaskProcess:
         """Start the command; if this is cancelled, stop it as `stop` does.
 
         `captures` get what it writes to stdout and stderr.
-        Raises OSError if it cannot be started, ValueError for a NUL, and GuardianLostError.
+        Raises OSError if it cannot be started, ValueError for a NUL, and GuardianLostError; the
+        folder is removed then.
         """
-        process = cls(starter, spec, stdin, captures)
+        try:
+            process = cls(starter, spec, stdin, captures)
+        except BaseException:
+            remove_folder(spec.folder)
+            raise
         try:
             await process._started
         except asyncio.CancelledError:
@@ -116,6 +119,7 @@ class TaskProcess:
             raise
         except BaseException:  # also a cancellation: no process is left
             await process.end()
+            remove_folder(spec.folder)
             raise
         return process
 
@@ -153,6 +157,7 @@ class TaskProcess:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(DEATH_SECONDS):
                         await self._gone.wait()
+                self._end_stopped_guardian()
         finally:
             for release in list(self._releases.values()):
                 release()
@@ -163,9 +168,21 @@ class TaskProcess:
     def _leave_guardian(self) -> None:
         """Give the guardian to other commands, if it has no command any more; else leave it."""
         if self._is_free:
-            self._starter.give_back(self._control)
+            self._starter.give_back(self._guardian)
         else:
             self._control.close()
+
+    def _keep_awake(self) -> None:
+        self._guardian.wake()
+        self._waking = self._loop.call_later(_WAKE_SECONDS, self._keep_awake)
+
+    def _end_stopped_guardian(self) -> None:
+        """Kill a guardian that is stopped again and again, and its command in its place."""
+        pid = self._guardian.pid
+        if not self._is_gone and pid is not None and is_stopped(pid):
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+            self._lose_guardian()
 
     def take_left(self) -> tuple[int, ...]:
         """Return the processes that did not end after SIGKILL, the first time it is asked."""
@@ -174,6 +191,7 @@ class TaskProcess:
 
     def _order(self, order: bytes) -> None:
         if not self._is_ended:  # else it may be at work for others
+            self._guardian.wake()
             with suppress(OSError):  # the guardian has ended
                 self._control.send(order)
 
@@ -191,7 +209,8 @@ class TaskProcess:
                     read, write = ends
                     theirs.append(read if place == "in" else write)
                     ours.append(write if place == "in" else read)
-                self._control = starter.start([document.fileno(), *theirs])
+                self._guardian = starter.start([document.fileno(), *theirs])
+                self._control = self._guardian.control
         except BaseException:  # also a cancellation: no pipe is left open
             for descriptor in pipes:
                 os.close(descriptor)
@@ -203,6 +222,7 @@ class TaskProcess:
     def _watch(self, pipes: Sequence[int], stdin: bytes | None) -> None:
         self._loop.add_reader(self._control.fileno(), self._listen)
         self._releases[self._control.fileno()] = self._release_control
+        self._waking = self._loop.call_later(_WAKE_SECONDS, self._keep_awake)
         for descriptor in pipes:
             os.set_blocking(descriptor, False)
             self._releases[descriptor] = functools.partial(self._release, descriptor)
@@ -222,6 +242,7 @@ class TaskProcess:
     def _release_control(self) -> None:
         self._releases.pop(self._control.fileno(), None)
         self._loop.remove_reader(self._control.fileno())
+        self._waking.cancel()
 
     def _listen(self) -> None:
         """Read what the guardian reports."""
@@ -242,8 +263,10 @@ class TaskProcess:
     def _note(self, line: str) -> None:
         word, _, rest = line.partition(" ")
         match word:
+            case "guardian":
+                self._guardian.pid = int(rest)
             case "started":
-                self._settle(int(rest))
+                self._settle()
             case "failed":
                 number, _, file = rest.partition(" ")
                 code = int(number)
@@ -259,20 +282,21 @@ class TaskProcess:
                 self._is_gone = self._is_free = True
                 self._gone.set()
 
-    def _settle(self, outcome: int | Exception) -> None:
+    def _settle(self, failure: Exception | None = None) -> None:
         if self._started.done():
             return
-        if isinstance(outcome, Exception):
+        if failure is not None:
             self._is_gone = True
-            self._started.set_exception(outcome)
+            self._started.set_exception(failure)
         else:
-            self._started.set_result(outcome)
+            self._started.set_result(None)
 
     def _lose_guardian(self) -> None:
         """Note that the guardian has ended; if it was killed, end its command in its place."""
         if not self._is_gone:
             self._is_gone = True
             kill_marked(self._mark)
+            remove_folder(self._spec.folder)
             self._settle(GuardianLostError())
         self._exited.set()
         self._gone.set()

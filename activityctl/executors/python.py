@@ -31,7 +31,7 @@ from activityctl.executors.strategies.asked import (
     asked_outcome,
 )
 from activityctl.executors.strategies.messages import MAX_LOGGED, MessageReader
-from activityctl.executors.surroundings import make_folder, remove_folder
+from activityctl.executors.surroundings import make_folder
 from activityctl.executors.trigger_steps import TriggerSteps
 from activityctl.ports import ExecutorOutcome, JsonValue, RunStore, TaskCall
 
@@ -210,7 +210,6 @@ class PythonExecutor:
             await process.exited()
             await process.drained()
         except GuardianLostError as error:
-            remove_folder(folder)
             return f"was killed, because {error}"
         except asyncio.CancelledError:
             await process.stop(GRACE_SECONDS)

@@ -6,20 +6,39 @@ commands do.
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
-from activityctl.executors import guardian
+from activityctl.executors import guardian as program
+from activityctl.executors.inherited import inherited_from
 
 _MARKER: Final = "ACTIVITYCTL_SUPERVISED"
 _EXIT_SECONDS: Final = 5.0
 _IDLE_SECONDS: Final = 10.0
 """So long a guardian waits for a command before it ends."""
+
+
+@dataclass
+class Guardian:
+    """What is known here of a guardian."""
+
+    control: socket.socket
+    pid: int | None = None
+    """None until it has told it."""
+    idle_since: float = 0.0
+
+    def wake(self) -> None:
+        """Let it go on, if a command has stopped it."""
+        if self.pid is not None:
+            wake(self.pid)
 
 
 class Starter:
@@ -29,39 +48,46 @@ class Starter:
         self._idle_seconds = idle_seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._requests: socket.socket | None = None
-        self._idle: deque[tuple[float, socket.socket]] = deque()
-        """The control sockets of idle guardians and since when, the last one that ended last."""
+        self._inherited: Hashable = None
+        """What guardians pass on to commands, as it was when the program started."""
+        self._idle: deque[Guardian] = deque()
+        """The guardians without a command, the last one that ended last."""
         self._ending: asyncio.TimerHandle | None = None
         self._is_closed = False
 
-    def start(self, descriptors: Sequence[int]) -> socket.socket:
-        """Ask a guardian for a command with these descriptors; return its control socket.
+    def start(self, descriptors: Sequence[int]) -> Guardian:
+        """Ask a guardian for a command with these descriptors.
 
-        Raises OSError. Give the socket back when the guardian has no command any more, or close it.
+        Raises OSError. Give it back when it has no command any more, or close its control socket.
         """
         while self._idle:
-            _, control = self._idle.pop()
+            idle = self._idle.pop()
+            idle.wake()
             try:
-                socket.send_fds(control, [b"c"], descriptors)
+                socket.send_fds(idle.control, [b"c"], descriptors)
             except OSError:  # it was killed
-                control.close()
+                idle.control.close()
             else:
-                return control
+                return idle
         control = self._new_guardian()
         try:
             socket.send_fds(control, [b"c"], descriptors)
         except BaseException:
             control.close()
             raise
-        return control
+        return Guardian(control)
 
-    def give_back(self, control: socket.socket) -> None:
-        """Take the guardian back, which has said that nothing is left of its command."""
-        if self._is_closed:
-            control.close()
+    def give_back(self, idle: Guardian) -> None:
+        """Take the guardian back, which has said that nothing is left of its command.
+
+        It ends if its command has changed what it passes on, such as its limits or its priority.
+        """
+        if self._is_closed or idle.pid is None or inherited_from(idle.pid) != self._inherited:
+            idle.control.close()
             return
         loop = asyncio.get_running_loop()
-        self._idle.append((loop.time(), control))
+        idle.idle_since = loop.time()
+        self._idle.append(idle)
         if self._ending is None:
             self._ending = loop.call_later(self._idle_seconds, self._end_idle)
 
@@ -74,10 +100,11 @@ class Starter:
         if self._ending is not None:
             self._ending.cancel()
         while self._idle:
-            self._idle.pop()[1].close()
+            self._idle.pop().control.close()
         if self._requests is not None:
             self._requests.close()
         if self._process is not None:
+            wake(self._process.pid)
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_EXIT_SECONDS)
         self._process = self._requests = self._ending = None
@@ -85,11 +112,11 @@ class Starter:
     def _end_idle(self) -> None:
         """End the guardians that have waited long enough."""
         loop = asyncio.get_running_loop()
-        while self._idle and loop.time() - self._idle[0][0] >= self._idle_seconds:
-            self._idle.popleft()[1].close()
+        while self._idle and loop.time() - self._idle[0].idle_since >= self._idle_seconds:
+            self._idle.popleft().control.close()
         self._ending = None
         if self._idle:
-            at = self._idle[0][0] + self._idle_seconds
+            at = self._idle[0].idle_since + self._idle_seconds
             self._ending = loop.call_at(at, self._end_idle)
 
     def _new_guardian(self) -> socket.socket:
@@ -111,12 +138,17 @@ class Starter:
             socket.send_fds(self._connected(), [b"g"], [descriptor])
 
     def _connected(self) -> socket.socket:
+        """Return the socket of the program, which is started anew if a command has changed it."""
+        if self._process is not None:
+            wake(self._process.pid)
+            if inherited_from(self._process.pid) != self._inherited:
+                self._end_program()
         if self._requests is None:
             ours, theirs = socket.socketpair()
             with theirs:
                 marker = os.environ.get(_MARKER)
                 self._process = subprocess.Popen(  # noqa: S603  # our own program
-                    [sys.executable, "-I", "-S", guardian.__file__, str(theirs.fileno())],
+                    [sys.executable, "-I", "-S", program.__file__, str(theirs.fileno())],
                     env={_MARKER: marker} if marker else {},
                     cwd="/",
                     stdin=subprocess.DEVNULL,
@@ -126,4 +158,19 @@ class Starter:
                     start_new_session=True,
                 )
             self._requests = ours
+            self._inherited = inherited_from(self._process.pid)
         return self._requests
+
+
+def is_stopped(pid: int) -> bool:
+    """Return whether a command has stopped the process (Linux)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"T"
+    except OSError:
+        return False
+
+
+def wake(pid: int) -> None:
+    """Let a process go on that a command has stopped."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGCONT)

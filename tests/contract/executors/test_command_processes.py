@@ -176,6 +176,16 @@ async def test_commands_die_with_their_worker(tmp_path: Path, number: signal.Sig
             await asyncio.sleep(0.01)
 
 
+async def test_a_command_that_has_stopped_its_guardian_dies_with_its_worker(tmp_path: Path):
+    path = tmp_path / "number"
+    script = f"kill -STOP $PPID; echo $$ > {path}; exec sleep 60"
+    worker = subprocess.Popen([sys.executable, "-c", WORKER, "sh", "-c", script])
+    number = await written(path)
+    worker.kill()
+    worker.wait()
+    assert await is_gone(number)
+
+
 async def test_a_command_that_kills_its_guardian_dies_too(tmp_path: Path):
     path, mine = tmp_path / "number", tmp_path / "mine"
     script = f"setsid sleep 60 & echo $! > {path}; echo $$ > {mine}; sleep 0.3;"
