@@ -45,7 +45,7 @@ def environment(servers: dict[str, str], database_url: str, tmp_path: Path) -> d
 @pytest.fixture
 def call(environment: dict[str, str]) -> Call:
     def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        done = run_command(*arguments, environment=environment, timeout=60)
+        done = run_command(*arguments, environment=environment, timeout=120)
         assert done.returncode == code, f"{arguments}\n{done.stdout}\n{done.stderr}"
         return done
 
@@ -83,7 +83,7 @@ def test_it_is_seen_waited_for_and_cancelled_and_never_runs(
 
     worker = subprocess.Popen([COMMAND, "worker"], env=environment, stderr=subprocess.PIPE)
     try:
-        call("wait", kept, "--timeout", "40s")
+        call("wait", kept, "--timeout", "80s")
         time.sleep(1)  # for a firing that would start although it was cancelled
     finally:
         worker.send_signal(signal.SIGTERM)

@@ -37,7 +37,6 @@ def test_a_late_run_is_noted_and_starts_what_hears_of_it(shell: Any):
     run = shell("trigger", "slow", "--no-wait").stdout.strip().removeprefix("run/")
     until(
         lambda: shell.json("get", "runs", "-s", "tell-late", "--status", "succeeded")["items"],
-        seconds=60,
     )
     (told,) = shell.json("get", "tasks", "-s", "tell-late")["items"]
     assert told["output"] == f"{run} end"

@@ -19,7 +19,7 @@ apiVersion: activityctl/v1
 kind: ActivityDefinition
 metadata: {{name: relayed-on-a-chain}}
 spec:
-  triggers: [{{name: tick, interval: {{every: 24h}}}}]
+  triggers: [{{name: tick, interval: {{every: 700d}}}}]
   tasks:
     - name: add
       webhook:

@@ -14,7 +14,7 @@ kind: ActivityDefinition
 metadata: {name: node-executor}
 spec:
   params: {type: object, properties: {target: {type: string}}}
-  triggers: [{name: tick, interval: {every: 24h}}]
+  triggers: [{name: tick, interval: {every: 700d}}]
   tasks:
     - name: ask
       webhook:

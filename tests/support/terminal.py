@@ -35,7 +35,7 @@ def in_terminal(
         pass
     finally:
         os.close(ours)
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
     text = shown.decode("utf-8", "replace")
     return text if raw else _ESCAPE.sub("", text)
 
@@ -101,7 +101,7 @@ class Conversation:
         while self._read(max(deadline - time.monotonic(), 0.1)):
             pass
         os.close(self._ours)
-        return self._process.wait(10)
+        return self._process.wait(60)
 
     def _read(self, seconds: float) -> bool:
         """Read what is shown next; return False at the end."""

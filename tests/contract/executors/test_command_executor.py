@@ -39,7 +39,7 @@ def _nothing_is_left_behind() -> Iterator[None]:
 async def test_arguments_are_passed_as_they_are():
     output = (await run(argv=["printf", "%s|", "a b", "$HOME", ";", "ä"])).output
     duration = output.pop("durationMs")
-    assert 0 <= duration < 5000
+    assert 0 <= duration < 60_000
     assert output == {
         "exitCode": 0,
         "stdout": "a b|$HOME|;|ä|",

@@ -17,6 +17,7 @@ from activityctl.domain.runs.run import Run, RunStatus
 from activityctl.domain.timing.due_times import jitter_of
 from activityctl.domain.timing.firing import firing_key
 from activityctl.domain.values import ids
+from activityctl.ports import WAKE_AFTER
 from activityctl.settings import Settings
 from support.timed import RunHarness, now
 from support.worker import working
@@ -49,7 +50,7 @@ async def test_a_silent_alarm_loses_no_firing_and_is_created_again(
     runs = await harness.count(16)
     silent = [run for run in runs if run.due_at > before]
     assert {run.trigger for run in silent} == set(names)
-    assert max(run.created_at - run.due_at for run in silent) < 5 * SECOND
+    assert max(run.created_at - run.due_at for run in silent) < 15 * SECOND
     assert await restart(harness) == 1
     assert not (await alarm.describe()).schedule.state.paused
     log = await harness.log_messages()
@@ -64,7 +65,7 @@ async def test_a_silent_alarm_loses_no_firing_and_is_created_again(
     assert {run.status for run in runs} == {RunStatus.SUCCEEDED}
     assert all(without_a_gap([run for run in runs if run.trigger == name]) for name in names)
     lags = sorted(run.created_at - run.due_at for run in runs if run.due_at > again)
-    assert lags[len(lags) // 2] < SECOND, "Temporal wakes us again, not the overdue scanner"
+    assert lags[len(lags) // 2] < WAKE_AFTER, "Temporal wakes us again, not the overdue scanner"
 
 
 async def restart(harness: RunHarness) -> int:

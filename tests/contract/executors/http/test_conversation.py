@@ -120,7 +120,7 @@ async def test_json_comes_back_parsed(serve: Serve, executor: HttpExecutor):
     server = await serve(answering_json('{"n": 18446744073709551616}'))
     outcome = await run(executor, url=server.url)
     duration = outcome.output.pop("durationMs")
-    assert 0 <= duration < 5000
+    assert 0 <= duration < 60_000
     assert outcome.output == {
         "status": 200,
         "headers": {"content-length": "27", "content-type": "application/json"},
