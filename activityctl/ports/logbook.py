@@ -10,11 +10,11 @@ from activityctl.domain.values.log import Cursor, LogEntry, LogFilter, LogNews
 class Logbook(Protocol):
     """The logs of all subscriptions."""
 
-    async def append(self, entries: Sequence[LogEntry], *, again: bool = False) -> None:
+    async def append(self, entries: Sequence[LogEntry]) -> None:
         """Add entries and wake the readers that follow the log.
 
-        With `again` an earlier call may have added them: those that are there already, with the
-        same time, run, level, text and metadata, are not added.
+        Those that were there before, with the same time, run, level, text and metadata, are not
+        added: a call that was given up may have added them, or may still be carried out later.
         """
         ...
 

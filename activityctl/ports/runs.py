@@ -162,13 +162,11 @@ class RunStore(Protocol):
         """Note why no attempt of an open task begins; write the entry if that is new."""
         ...
 
-    async def keep_output(
-        self, task_id: str, output: JsonValue, entry: LogEntry, *, again: bool = False
-    ) -> None:
+    async def keep_output(self, task_id: str, output: JsonValue, entry: LogEntry) -> None:
         """Write the entry, and store the output of an attempt that was stopped.
 
-        A task that has ended with an output keeps that one. With `again`, the entry is not written
-        if it is there already, as in `Logbook.append`.
+        A task that has ended with an output keeps that one. The entry is not written if it is there
+        already, as in `Logbook.append`.
         """
         ...
 

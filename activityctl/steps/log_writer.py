@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from activityctl.domain.values.failure_kind import OUTAGE_PAUSES, Tries, failure_text, is_outage
@@ -34,8 +34,8 @@ _LAST_SECONDS: Final = 5.0
 _TICK: Final = timedelta(microseconds=1)
 _NAMES: Final = ("task", "index", "taskId", "attempt")
 
-Store = Callable[[bool], Awaitable[None]]
-"""Writes an entry with what belongs to it; True if an earlier try may have written them."""
+Store = Callable[[], Awaitable[None]]
+"""Writes an entry with what belongs to it, unless an earlier try has written them."""
 
 
 @frozen_dataclass
@@ -150,6 +150,8 @@ class LogWriter:
         self._sleep = sleep
         self._tries = Tries()
         self._backlogs: dict[str, _Backlog] = {}
+        self._last_time = datetime.min.replace(tzinfo=UTC)
+        """Of an entry. The next one gets a later one, by which a repeated write knows it."""
 
     async def write(self, entry: LogEntry, store: Store | None = None) -> None:
         """Write the entry, with `store` if something belongs to it; never raise for a failure.
@@ -170,6 +172,9 @@ class LogWriter:
         backlog.released.set()
 
     def _take(self, key: str, entry: LogEntry, size: int, store: Store | None) -> _Backlog:
+        if entry.created_at <= self._last_time:
+            entry = replace(entry, created_at=self._last_time + _TICK)
+        self._last_time = entry.created_at
         backlog = self._backlogs.setdefault(key, _Backlog())
         if store is None and backlog.is_away and self._is_full(key, size):
             backlog.leave_out(entry)
@@ -209,7 +214,7 @@ class LogWriter:
                     backlog.add_note()
                 batch = backlog.batch()
                 try:
-                    await self._store(batch, is_again=backlog.tried > 0)
+                    await self._store(batch)
                 except Exception as error:  # noqa: BLE001  # logged; it ends or is given up
                     failures += 1
                     backlog.tried = max(backlog.tried, len(batch))
@@ -235,11 +240,9 @@ class LogWriter:
         in_all = sum(each.size for each in self._backlogs.values())
         return in_all + size > MOST_BYTES_IN_ALL
 
-    async def _store(self, batch: list[_Waiting], *, is_again: bool) -> None:
+    async def _store(self, batch: list[_Waiting]) -> None:
         if (store := batch[0].store) is not None:
-            await store(is_again)
-        elif is_again:
-            await self._logbook.append([each.entry for each in batch], again=True)
+            await store()
         else:
             await self._logbook.append([each.entry for each in batch])
 

@@ -54,7 +54,7 @@ class TaskCalls:
             facts = {"output": logged_output(output)}
             entry = attempt_entry(task, order, "warning", message, self._clock(), facts)
             keep = self._runs.keep_output
-            await self._log.write(entry, lambda again: keep(task.id, output, entry, again=again))
+            await self._log.write(entry, lambda: keep(task.id, output, entry))
 
         return TaskCall(
             run_id=task.run_id,

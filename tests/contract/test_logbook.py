@@ -307,7 +307,7 @@ async def test_a_repeated_append_adds_only_what_is_missing_in_the_order_given(
     ]
     later = replace(entries[0], created_at=now + timedelta(microseconds=1))
     await ports.logbook.append(entries[:2])
-    await ports.logbook.append([*entries, later], again=True)
-    await ports.logbook.append([*entries, later], again=True)
+    await ports.logbook.append([*entries, later])
+    await ports.logbook.append([*entries, later])
     found, _ = await ports.logbook.page(LogFilter((mine.id,)), Cursor(), limit=10)
     assert [entry.message[0] for entry in found] == ["c", "b", "a", "c"]

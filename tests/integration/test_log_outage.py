@@ -21,8 +21,8 @@ class Ended(PostgresLogbook):
 
     answers_lost = 1
 
-    async def append(self, entries: Sequence[LogEntry], *, again: bool = False) -> None:
-        await super().append(entries, again=again)
+    async def append(self, entries: Sequence[LogEntry]) -> None:
+        await super().append(entries)
         if any(entry.message == "6" for entry in entries) and self.answers_lost:
             self.answers_lost -= 1
             raise UnreachableError("the connection is lost")
@@ -47,5 +47,33 @@ async def test_connections_that_end_while_lines_are_written_lose_and_double_none
         entries, _ = await logbook.last(LogFilter(("s",)), 100)
         assert [entry.message for entry in entries] == [str(number) for number in range(10)]
         assert logbook.answers_lost == 0
+    finally:
+        await database.close()
+
+
+class Late(PostgresLogbook):
+    """Carries out the first write when it has been given up and repeated, as a slow server does."""
+
+    late: Sequence[LogEntry] = ()
+
+    async def append(self, entries: Sequence[LogEntry]) -> None:
+        if not self.late:
+            self.late = entries
+            raise UnreachableError("no answer in time")
+        await super().append(entries)
+        await super().append(self.late)
+
+
+async def test_a_write_that_the_server_carries_out_after_its_repetition_doubles_no_line(
+    database_url: str,
+):
+    database = await Database.connect(database_url, pool_size=2)
+    try:
+        logbook = Late(database)
+        log = LogWriter(logbook)
+        await log.write(LogEntry("s", "r", "once", "info", datetime.now(UTC), {"taskId": "t"}))
+        await log.settle("t")
+        entries, _ = await logbook.last(LogFilter(("s",)), 100)
+        assert [entry.message for entry in entries] == ["once"]
     finally:
         await database.close()

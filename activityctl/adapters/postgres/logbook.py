@@ -81,10 +81,13 @@ class PostgresLogbook:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def append(self, entries: Sequence[LogEntry], *, again: bool = False) -> None:
-        """Add the entries and wake the readers that follow the log."""
+    async def append(self, entries: Sequence[LogEntry]) -> None:
+        """Add the entries that are missing, and wake the readers that follow the log.
+
+        Also at the first try: the server may carry it out after it was given up and repeated.
+        """
         async with self._database.one_trip() as connection:
-            await insert_log_entries(connection, entries, again=again)
+            await insert_log_entries(connection, entries, again=True)
 
     async def page(
         self, wanted: LogFilter, after: Cursor, *, limit: int

@@ -39,13 +39,13 @@ class Outage:
         self.on_pause = lambda: None
         self._logbook = logbook
 
-    async def append(self, entries: Sequence[LogEntry], *, again: bool = False) -> None:
+    async def append(self, entries: Sequence[LogEntry]) -> None:
         if any(entry.message == self.refused for entry in entries):
             raise UnstorableError("too large")
         if not self.is_away or self.stores:
-            self.entries += [new for new in entries if not again or new not in self.entries]
+            self.entries += [new for new in entries if new not in self.entries]
             if self._logbook is not None:
-                await self._logbook.append(entries, again=again)
+                await self._logbook.append(entries)
         if self.is_away:
             raise AWAY
 

@@ -14,9 +14,9 @@ class MemoryLogbook:
     def __init__(self, state: MemoryState) -> None:
         self._state = state
 
-    async def append(self, entries: Sequence[LogEntry], *, again: bool = False) -> None:
+    async def append(self, entries: Sequence[LogEntry]) -> None:
         """Add the entries and wake the readers that follow the log."""
-        self._state.write_log_entries(entries, again=again)
+        self._state.write_log_entries(entries, again=True)
 
     async def page(
         self, wanted: LogFilter, after: Cursor, *, limit: int

@@ -262,11 +262,9 @@ class MemoryRunStore:
         self._state.tasks[task_id] = replace(row, task=replace(row.task, reason=reason))
         self._state.write_log_entries([entry])
 
-    async def keep_output(
-        self, task_id: str, output: JsonValue, entry: LogEntry, *, again: bool = False
-    ) -> None:
+    async def keep_output(self, task_id: str, output: JsonValue, entry: LogEntry) -> None:
         """Write the entry, and the output of a stopped attempt; a task that has ended keeps its."""
-        self._state.write_log_entries([entry], again=again)
+        self._state.write_log_entries([entry], again=True)
         row = self._state.tasks.get(task_id)
         if row is not None and (row.task.output is None or row.task.ended_at is None):
             task = replace(row.task, output=stored_json(output))

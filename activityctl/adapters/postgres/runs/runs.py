@@ -271,9 +271,7 @@ class PostgresRunStore:
         async with self._database.transaction() as connection:
             await hold_task(connection, task_id, reason, entry)
 
-    async def keep_output(
-        self, task_id: str, output: JsonValue, entry: LogEntry, *, again: bool = False
-    ) -> None:
+    async def keep_output(self, task_id: str, output: JsonValue, entry: LogEntry) -> None:
         """Write the entry, and the output of a stopped attempt; a task that has ended keeps its."""
         async with self._database.one_trip() as connection:
             await connection.execute(
@@ -281,7 +279,7 @@ class PostgresRunStore:
                        ELSE coalesce(output, %(output)s) END WHERE id = %(id)s""",
                 {"id": task_id, "output": to_jsonb(output)},
             )
-            await insert_log_entries(connection, [entry], again=again)
+            await insert_log_entries(connection, [entry], again=True)
 
     async def recent(
         self, subscription_id: str, *, limit: int, status: RunStatus | None, excluding: str
