@@ -32,6 +32,8 @@ STOPPED_SECONDS: Final = 2.0
 _LAST_SECONDS: Final = 5.0
 """For how long a worker that ends tries to write what waits."""
 _TICK: Final = timedelta(microseconds=1)
+_SAME_TIME: Final = timedelta(seconds=1)
+"""An entry that is older than the last one by more was dated after the clock was set back."""
 _NAMES: Final = ("task", "index", "taskId", "attempt")
 
 Store = Callable[[], Awaitable[None]]
@@ -68,9 +70,7 @@ class _Backlog:
     writing: asyncio.Task[None] | None = None
 
     def add(self, entry: LogEntry, size: int, store: Store | None = None) -> None:
-        """Add the entry. It gets a time of its own, by which a repeated write knows it."""
-        if self.waiting and entry.created_at <= (last := self.waiting[-1].entry.created_at):
-            entry = replace(entry, created_at=last + _TICK)
+        """Add the entry."""
         self.waiting.append(_Waiting(entry, size, store))
         self.size += size
 
@@ -150,7 +150,7 @@ class LogWriter:
         self._sleep = sleep
         self._tries = Tries()
         self._backlogs: dict[str, _Backlog] = {}
-        self._last_time = datetime.min.replace(tzinfo=UTC)
+        self._last_time = datetime.fromtimestamp(0, UTC)
         """Of an entry. The next one gets a later one, by which a repeated write knows it."""
 
     async def write(self, entry: LogEntry, store: Store | None = None) -> None:
@@ -172,7 +172,7 @@ class LogWriter:
         backlog.released.set()
 
     def _take(self, key: str, entry: LogEntry, size: int, store: Store | None) -> _Backlog:
-        if entry.created_at <= self._last_time:
+        if timedelta(0) <= self._last_time - entry.created_at < _SAME_TIME:
             entry = replace(entry, created_at=self._last_time + _TICK)
         self._last_time = entry.created_at
         backlog = self._backlogs.setdefault(key, _Backlog())

@@ -3,7 +3,8 @@
 import asyncio
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -108,6 +109,16 @@ async def test_entries_beyond_the_bound_are_counted_where_they_are_missing(
     assert note.metadata == {"task": "a", "taskId": "t", "leftOut": 7}
     assert note.level == "warning"
     assert after.message == "after"
+
+
+async def test_each_entry_has_a_time_of_its_own_also_after_the_clock_was_set_back(
+    outage: Outage, log: LogWriter
+):
+    for moment in (NOW, NOW, NOW - timedelta(milliseconds=5), NOW - timedelta(hours=1)):
+        await log.write(replace(line("same"), created_at=moment))
+    tick = timedelta(microseconds=1)
+    times = [entry.created_at - NOW for entry in outage.entries]
+    assert times == [timedelta(0), tick, 2 * tick, -timedelta(hours=1)]
 
 
 @pytest.mark.parametrize("bound", ["MOST_BYTES", "MOST_BYTES_IN_ALL"])
